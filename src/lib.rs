@@ -108,7 +108,7 @@ pub use driver::{
 };
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
-pub use member::{Member, MemberState};
+pub use member::{Member, MemberState, MemberTags};
 pub use serf::{Counter, Mode, Tags};
 pub use swim::NodeState as ProtocolState;
 pub use swim::{

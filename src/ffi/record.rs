@@ -37,6 +37,7 @@ impl MemberRecord {
         push(&mut text, &source.name);
         let tags: Box<[[u32; 2]]> = source
             .tags
+            .to_map()
             .iter()
             .map(|(key, value)| [push(&mut text, key), push(&mut text, value)])
             .collect();

@@ -12,7 +12,7 @@ pub(super) fn member(name: &str, tags: &[(&str, &str)]) -> Arc<Member> {
     Arc::new(Member {
         name: name.into(),
         addr: "10.0.0.1:7946".parse().unwrap(),
-        tags: Arc::new(tags),
+        tags: (&tags).into(),
         meta: Arc::from(&b"\xffmeta"[..]),
         state: MemberState::Suspect,
         incarnation: 9,

@@ -7,11 +7,11 @@
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
-use super::{Config, Member, MemberState, Mode};
+use super::{Config, Member, MemberState, MemberTags, Mode};
 use crate::event::EventBody;
 use crate::swim::Node;
 use crate::time::Time;
-use crate::wire::serf_message;
+use crate::wire::serf_message::TagReader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,16 +59,16 @@ impl Common {
     /// Returns a member as the application will see it, except for the state, which is always
     /// `Alive`.
     pub fn describe(&mut self, node: &Node) -> Member {
-        let tags = if self.is_serf() {
-            serf_message::decode_tags(&node.meta, &mut |why| self.out.refuse(why))
-        } else {
-            Default::default()
-        };
+        let mut tags = MemberTags::default();
+        if self.is_serf() {
+            TagReader::new(&node.meta, |why| self.out.refuse(why)).for_each(drop);
+            tags = MemberTags::in_meta(node.meta.clone());
+        }
         let [p0, p1, p2, d0, d1, d2] = node.vsn;
         Member {
             name: node.name.clone(),
             addr: node.addr,
-            tags: Arc::new(tags),
+            tags,
             meta: node.meta.clone(),
             state: MemberState::Alive,
             incarnation: node.incarnation,

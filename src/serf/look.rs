@@ -6,7 +6,7 @@
 use super::common::Common;
 use super::members::ByName;
 use super::push_pull::by_name;
-use super::{Member, MemberState};
+use super::{Member, MemberState, MemberTags};
 use crate::swim::{NodeState, RemoteState};
 use crate::wire::Names;
 use crate::wire::serf_message::SerfPushPull;
@@ -51,7 +51,7 @@ fn forgotten_member(name: &str) -> Member {
     Member {
         name: name.into(),
         addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        tags: Arc::default(),
+        tags: MemberTags::default(),
         meta: Arc::from([]),
         state: MemberState::Failed,
         incarnation: 0,

@@ -180,13 +180,14 @@ impl Members {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::MemberTags;
     use super::*;
 
     pub fn member(name: &str) -> Member {
         Member {
             name: name.into(),
             addr: "127.0.0.1:7946".parse().unwrap(),
-            tags: Arc::default(),
+            tags: MemberTags::default(),
             meta: Arc::from([]),
             state: MemberState::Alive,
             incarnation: 1,

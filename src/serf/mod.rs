@@ -50,7 +50,7 @@ mod tests;
 mod user_event;
 
 use crate::limits;
-pub use crate::member::{Member, MemberState};
+pub use crate::member::{Member, MemberState, MemberTags};
 use crate::swim::{
     Explanation, Health, Identity, LookupId, Notice, Output, SendFailure, Source, SourceCount,
     StreamEnd, StreamId, Swim,

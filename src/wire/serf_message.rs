@@ -10,6 +10,7 @@ use super::record::{Body, Nested, Record, messages, record};
 use super::{Reader, Refusal, msgpack};
 
 pub use super::serf_push_pull::{PastEvent, PastEvents, SerfPushPull};
+pub(crate) use super::tags::TagReader;
 pub use super::tags::{Tags, decode_tags, encode_tags};
 
 /// The type bytes.

@@ -8,6 +8,7 @@
 
 use super::{Reader, Refusal, fields, msgpack};
 use crate::printable;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The tags of a member, sorted by key.
@@ -40,32 +41,80 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
 /// or is not msgpack from some place on, the tags before that place are returned. In each of these
 /// cases, `refused` is called with the reason.
 pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
-    let mut reader = Reader::new(meta);
-    let mut tags = Tags::new();
-    if reader.peek() != Some(MAGIC) {
-        tags.insert("role".to_string(), shown(meta, refused));
-    } else if let Err(refusal) = read_tags(&mut reader, &mut tags, refused) {
-        refused(refusal);
-    }
-    tags
+    TagReader::new(meta, refused)
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .collect()
 }
 
-fn read_tags(
-    reader: &mut Reader<'_>,
-    tags: &mut Tags,
-    refused: &mut dyn FnMut(Refusal),
-) -> Result<(), Refusal> {
-    reader.u8()?;
-    for _ in 0..msgpack::map(reader)? {
-        let key = read_text(reader, refused)?;
-        let value = read_text(reader, refused)?;
-        tags.insert(key, value);
+/// Reads tags one by one, in the order of the meta and by the rules of [`decode_tags`], without a
+/// copy of those that are text. If a key comes twice, its last value counts.
+pub(crate) struct TagReader<'a, F> {
+    rest: Rest<'a>,
+    refused: F,
+}
+
+/// The tags that have not been read.
+enum Rest<'a> {
+    /// The role of an old node.
+    Role(&'a [u8]),
+    /// This number of pairs.
+    Pairs(Reader<'a>, u32),
+}
+
+impl<'a, F: FnMut(Refusal)> TagReader<'a, F> {
+    /// A reader of this meta, which calls `refused` with the reason if a tag cannot be read.
+    pub(crate) fn new(meta: &'a [u8], mut refused: F) -> TagReader<'a, F> {
+        let mut reader = Reader::new(meta);
+        let rest = match reader.peek() {
+            Some(MAGIC) => {
+                let count = reader.u8().and_then(|_| msgpack::map(&mut reader));
+                let count = count.inspect_err(|refusal| refused(*refusal));
+                Rest::Pairs(reader, count.unwrap_or(0))
+            }
+            _ => Rest::Role(meta),
+        };
+        TagReader { rest, refused }
     }
-    Ok(())
+}
+
+impl<'a, F: FnMut(Refusal)> Iterator for TagReader<'a, F> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.rest {
+            Rest::Role(meta) => {
+                let role = shown(meta, &mut self.refused);
+                self.rest = Rest::Pairs(Reader::new(&[]), 0);
+                Some(("role".into(), role))
+            }
+            Rest::Pairs(_, 0) => None,
+            Rest::Pairs(reader, left) => match read_pair(reader, &mut self.refused) {
+                Ok(pair) => {
+                    *left -= 1;
+                    Some(pair)
+                }
+                Err(refusal) => {
+                    *left = 0;
+                    (self.refused)(refusal);
+                    None
+                }
+            },
+        }
+    }
+}
+
+fn read_pair<'a>(
+    reader: &mut Reader<'a>,
+    refused: &mut dyn FnMut(Refusal),
+) -> Result<(Cow<'a, str>, Cow<'a, str>), Refusal> {
+    Ok((read_text(reader, refused)?, read_text(reader, refused)?))
 }
 
 /// Reads text; nil is read as empty text.
-fn read_text(reader: &mut Reader<'_>, refused: &mut dyn FnMut(Refusal)) -> Result<String, Refusal> {
+fn read_text<'a>(
+    reader: &mut Reader<'a>,
+    refused: &mut dyn FnMut(Refusal),
+) -> Result<Cow<'a, str>, Refusal> {
     let start = *reader;
     match fields::bytes(reader) {
         Ok(bytes) => Ok(shown(bytes, refused)),
@@ -76,18 +125,18 @@ fn read_text(reader: &mut Reader<'_>, refused: &mut dyn FnMut(Refusal)) -> Resul
             refused(Refusal::Msgpack);
             let mut text = String::new();
             printable::put_bytes(&mut text, encoded);
-            Ok(text)
+            Ok(text.into())
         }
         Err(refusal) => Err(refusal),
     }
 }
 
 /// Returns bytes as text, escaped if they are not text.
-fn shown(bytes: &[u8], refused: &mut dyn FnMut(Refusal)) -> String {
+fn shown<'a>(bytes: &'a [u8], refused: &mut dyn FnMut(Refusal)) -> Cow<'a, str> {
     if let Err(refusal) = fields::check_text(bytes) {
         refused(refusal);
     }
-    printable::text(bytes).into_owned()
+    printable::text(bytes)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Ours {
 
     /// A tag of a member.
     pub fn tag(&self, name: &str, key: &str) -> Option<String> {
-        Some(self.member(name)?.tags.get(key)?.to_string())
+        Some(self.member(name)?.tags.get(key)?.into_owned())
     }
 
     /// All events so far except log lines, oldest first.

@@ -256,7 +256,7 @@ fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works
         a.set_tag("sandbox", Some("yes")).unwrap();
         eventually("the tag arrives", || {
             let members = b.members();
-            members[0].tags.get("sandbox").map(String::as_str) == Some("yes")
+            members[0].tags.get("sandbox").as_deref() == Some("yes")
         });
         eventually("probes go on", || {
             counter(&a, "probes") >= probes.0 + 2 && counter(&b, "probes") >= probes.1 + 2

@@ -11,7 +11,7 @@
 //! For each condition, a test checks that a hand-made example that violates it is refused.
 
 use sprat::EventBody;
-use sprat::serf::{Member, MemberState};
+use sprat::serf::{Member, MemberState, MemberTags, Tags};
 use sprat::swim::Health;
 use sprat::time::Time;
 use sprat::wire::{Codec, message::Message, packet};
@@ -263,7 +263,7 @@ mod tests {
         Arc::new(Member {
             name: format!("n{index}").into(),
             addr: "10.0.0.1:7946".parse().unwrap(),
-            tags: Arc::default(),
+            tags: MemberTags::default(),
             meta: Arc::from([]),
             state,
             incarnation,
@@ -358,7 +358,7 @@ mod tests {
         moved.addr = "10.0.0.9:7946".parse().unwrap();
         compare(&[alive(0), moved.into()]).unwrap_err();
         let mut retagged = Member::clone(&alive(1));
-        retagged.tags = Arc::new([("a".into(), "b".into())].into());
+        retagged.tags = (&Tags::from([("a".into(), "b".into())])).into();
         compare(&[alive(0), retagged.into()]).unwrap_err();
     }
 

@@ -105,7 +105,7 @@ impl Member {
             inner: Arc::new(sprat::Member {
                 name: name.into(),
                 addr,
-                tags: Arc::new(tags),
+                tags: (&tags).into(),
                 meta: meta.into(),
                 state,
                 incarnation,
@@ -148,7 +148,7 @@ impl Member {
     /// The tags, a read-only dict from str to str. Each access makes a new one.
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let tags = tags_dict(py, &self.inner.tags)?;
+        let tags = tags_dict(py, &self.inner.tags.to_map())?;
         let class = TAGS_CLASS.import(py, "sprat._tags", "MemberTags")?;
         class.call1((tags,))
     }
@@ -191,7 +191,7 @@ impl Member {
         dict.set_item("host", self.host())?;
         dict.set_item("port", self.port())?;
         dict.set_item("state", self.inner.state.name())?;
-        dict.set_item("tags", tags_dict(py, &self.inner.tags)?)?;
+        dict.set_item("tags", tags_dict(py, &self.inner.tags.to_map())?)?;
         dict.set_item("incarnation", self.inner.incarnation)?;
         dict.set_item("protocol", self.protocol())?;
         dict.set_item("serf_protocol", self.serf_protocol())?;
@@ -207,7 +207,7 @@ impl Member {
         let name = self.name().into_pyobject(py)?.repr()?.to_string();
         let tags = match self.inner.tags.is_empty() {
             true => String::new(),
-            false => format!(", tags={}", tags_dict(py, &self.inner.tags)?.repr()?),
+            false => format!(", tags={}", tags_dict(py, &self.inner.tags.to_map())?.repr()?),
         };
         let (address, state) = (self.inner.addr, self.inner.state.name());
         Ok(format!("Member({name}, '{address}', '{state}'{tags})"))
@@ -228,7 +228,7 @@ impl Member {
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyType>, ConstructorArguments<'py>)> {
         let (py, it) = (slf.py(), slf.get());
-        let tags = tags_dict(py, &it.inner.tags)?;
+        let tags = tags_dict(py, &it.inner.tags.to_map())?;
         let parts = (
             it.name().to_owned(),
             it.address(),

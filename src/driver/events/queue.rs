@@ -338,7 +338,7 @@ mod tests {
     use crate::driver::os::descriptors::{becomes_readable, is_readable};
     use crate::error::{Error, Status};
     use crate::event::Level;
-    use crate::serf::{Member, MemberState};
+    use crate::serf::{Member, MemberState, MemberTags};
 
     const NOW: Time = Time::from_nanos(1);
 
@@ -350,7 +350,7 @@ mod tests {
         Arc::new(Member {
             name: name.into(),
             addr: "127.0.0.1:7946".parse().unwrap(),
-            tags: Arc::default(),
+            tags: MemberTags::default(),
             meta: Arc::from([]),
             state: MemberState::Alive,
             incarnation: 1,

@@ -64,13 +64,13 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::MemberState;
+    use crate::serf::{MemberState, MemberTags};
 
     fn member(name: &str, incarnation: u32) -> Arc<Member> {
         Arc::new(Member {
             name: name.into(),
             addr: "127.0.0.1:7946".parse().unwrap(),
-            tags: Arc::default(),
+            tags: MemberTags::default(),
             meta: Arc::from([]),
             state: MemberState::Alive,
             incarnation,

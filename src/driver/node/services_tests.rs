@@ -219,7 +219,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     assert_eq!(peer.ask("st\n"), "host\n", "a line may come in pieces");
     assert_eq!(peer.ask("tag zone a\n"), "done\n");
     let own = host.node.member("host").unwrap();
-    assert_eq!(own.tags.get("zone").map(String::as_str), Some("a"));
+    assert_eq!(own.tags.get("zone").as_deref(), Some("a"));
     peer.send("watch\n");
     assert_eq!(peer.ask("list\n"), "host\n");
     let other = Node::start(&config("other")).unwrap();

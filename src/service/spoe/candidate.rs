@@ -159,21 +159,26 @@ impl Rules {
     /// in the cluster; `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A
     /// member with the weight 0 drains, unless its state is `maint`.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
-        let tag = |key: &str| member.tags.get(key).map(String::as_str);
+        let tag = |key: &str| member.tags.get(key);
         let (key, wanted) = &self.tag;
-        if tag(key) != Some(wanted) {
+        if tag(key).is_none_or(|value| value != *wanted) {
             return None;
         }
         let mut ignored = Vec::new();
-        let weight = weight(tag("weight"), &mut ignored);
-        let desired = match desired(tag("state"), &mut ignored) {
+        let weight = weight(tag("weight").as_deref(), &mut ignored);
+        let desired = match desired(tag("state").as_deref(), &mut ignored) {
             Desired::Ready if weight == 0 => Desired::Drain,
             desired => desired,
         };
         Some(Candidate {
             name: member.name.clone(),
             presence: presence(member.state),
-            addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
+            addr: self.addr(
+                &member.name,
+                member.addr.ip(),
+                tag("ip").as_deref(),
+                tag("port").as_deref(),
+            ),
             weight: weight.max(1), // if the member has to serve after all, it needs a weight
             desired,
             ignored,
@@ -278,7 +283,7 @@ pub fn is_safe_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::Tags;
+    use crate::serf::{MemberTags, Tags};
 
     fn rules() -> Rules {
         Rules {
@@ -293,7 +298,7 @@ mod tests {
         Member {
             name: name.into(),
             addr: "10.0.0.5:7946".parse().unwrap(),
-            tags: Arc::new([role].into_iter().chain(others).collect::<Tags>()),
+            tags: (&[role].into_iter().chain(others).collect::<Tags>()).into(),
             meta: Arc::new([]),
             state: MemberState::Alive,
             incarnation: 1,
@@ -437,7 +442,7 @@ mod tests {
     #[test]
     fn members_with_another_role_are_not_servers() {
         let mut other = member("a", &[("port", "80")]);
-        other.tags = Arc::new(Tags::new());
+        other.tags = MemberTags::default();
         assert_eq!(rules().candidate(&other), None);
     }
 }

@@ -16,6 +16,7 @@ use super::rendezvous;
 use super::session::Answers;
 use super::wire::Value;
 use crate::serf::Member;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,12 +72,12 @@ impl MemberIndex {
     pub fn by_address<'a>(
         &'a self,
         tag: Option<&'a str>,
-    ) -> impl Iterator<Item = (IpAddr, &'a str)> {
+    ) -> impl Iterator<Item = (IpAddr, Cow<'a, str>)> {
         let mut seen = HashSet::new();
         let there = self.members.iter().filter(|it| is_present(it));
         let named = there.filter_map(move |it| match tag {
-            Some(key) => Some((it.addr.ip(), it.tags.get(key)?.as_str())),
-            None => Some((it.addr.ip(), &*it.name)),
+            Some(key) => Some((it.addr.ip(), it.tags.get(key)?)),
+            None => Some((it.addr.ip(), Cow::Borrowed(&*it.name))),
         });
         named.filter(move |(ip, _)| seen.insert(*ip))
     }
@@ -107,7 +108,7 @@ impl MemberIndex {
         self.members[at.ok()?]
             .tags
             .get(key)
-            .map(|value| text(value))
+            .map(|value| text(&value))
     }
 }
 
@@ -157,7 +158,7 @@ impl Answers for MemberIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::MemberState;
+    use crate::serf::{MemberState, Tags};
 
     fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Arc<Member> {
         let own = [("role", "backend"), ("port", "3000")];
@@ -168,7 +169,7 @@ mod tests {
         Arc::new(Member {
             name: format!("web-{n}").into(),
             addr: ([10, 0, 0, n], 7946).into(),
-            tags: Arc::new(tags.collect()),
+            tags: (&tags.collect::<Tags>()).into(),
             meta: Arc::new([]),
             state,
             incarnation: 1,

@@ -11,6 +11,7 @@ use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
 use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
 use sprat_haproxy::{restore, server_state};
+use std::borrow::Cow;
 use std::ffi::c_int;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -399,7 +400,7 @@ fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);
     let indexes = module().running()?.member_indexes();
-    let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
+    let is_line = |(_, text): &(IpAddr, Cow<str>)| !text.contains(char::is_control);
     let found = indexes
         .iter()
         .take(1)
