@@ -11,7 +11,6 @@
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::time::Time;
-use std::sync::Arc;
 
 pub use crate::vocabulary::{EventKind, Level};
 
@@ -37,7 +36,7 @@ macro_rules! event_bodies {
         /// again when its tags fit.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
-            $($(#[doc = $doc])* $Member(Arc<Member>),)*
+            $($(#[doc = $doc])* $Member(Member),)*
             $($(#[doc = $odoc])* $Other $payload,)*
         }
 
@@ -51,7 +50,7 @@ macro_rules! event_bodies {
             }
 
             /// The member that the event is about, as it was at the time of the event.
-            pub fn member(&self) -> Option<&Arc<Member>> {
+            pub fn member(&self) -> Option<&Member> {
                 match self {
                     $(EventBody::$Member(member) => Some(member),)*
                     $(EventBody::$Other { .. } => None,)*
@@ -90,7 +89,7 @@ impl Event {
     }
 
     /// The member that the event is about, as it was at the time of the event.
-    pub fn member(&self) -> Option<&Arc<Member>> {
+    pub fn member(&self) -> Option<&Member> {
         self.body.member()
     }
 }

@@ -84,6 +84,7 @@ mod ffi;
 #[cfg(not(feature = "internals"))]
 mod limits;
 mod member;
+mod named_slab;
 mod networks;
 mod printable;
 #[cfg(not(feature = "internals"))]
@@ -108,7 +109,7 @@ pub use driver::{
 };
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
-pub use member::{Member, MemberState, MemberTags};
+pub use member::{Member, MemberState, MemberTags, NodeFacts};
 pub use serf::{Counter, Mode, Tags};
 pub use swim::NodeState as ProtocolState;
 pub use swim::{

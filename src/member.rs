@@ -1,48 +1,130 @@
 //! A member as the application sees it.
 
-use crate::wire::serf_message::{TagReader, Tags, encode_tags};
+use crate::wire::serf_message::{TagReader, Tags};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub use crate::vocabulary::MemberState;
 
-/// A member. The value is shared and never changed in place.
+/// The facts that a node has announced about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct NodeFacts {
     /// Its name, unique in the cluster.
     pub name: Arc<str>,
-    /// The address at which it is reached.
+    /// The address at which it is reached. An IPv4 address is never held in IPv6 form.
     pub addr: SocketAddr,
-    /// Its tags; empty in memberlist mode. A tag that is not text is shown escaped, as `\xff`.
-    pub tags: MemberTags,
     /// Its meta as on the wire: in Serf mode the encoded tags.
-    pub meta: Arc<[u8]>,
-    /// Its state.
-    pub state: MemberState,
+    pub meta: Box<[u8]>,
+    /// Its versions: the minimum, maximum and spoken version of the memberlist protocol, then those
+    /// of the layer above.
+    pub vsn: [u8; 6],
     /// The incarnation that it last announced.
     pub incarnation: u32,
+}
+
+impl NodeFacts {
+    /// The facts about a node of the newest versions in its first incarnation, without meta, for
+    /// tests of programs that use members.
+    pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
+        NodeFacts {
+            name: name.into(),
+            addr,
+            meta: Box::default(),
+            vsn: [1, 5, 2, 2, 5, 5],
+            incarnation: 1,
+        }
+    }
+}
+
+/// A member: the facts about its node, and its state. The facts are shared and never change, so a
+/// clone costs little, and a member that was handed out stays as it was.
+#[derive(Clone, Debug)]
+pub struct Member {
+    facts: Arc<NodeFacts>,
+    /// Its state.
+    pub state: MemberState,
+    /// True if the meta is encoded tags.
+    has_tags: bool,
+}
+
+impl Member {
+    /// A member whose meta is encoded tags, as in Serf mode.
+    pub fn with_tags(facts: Arc<NodeFacts>, state: MemberState) -> Member {
+        Member {
+            facts,
+            state,
+            has_tags: true,
+        }
+    }
+
+    /// A member without tags, as in memberlist mode.
+    pub fn without_tags(facts: Arc<NodeFacts>, state: MemberState) -> Member {
+        Member {
+            facts,
+            state,
+            has_tags: false,
+        }
+    }
+
+    /// Returns true if this is certainly the same value as `other`, without a comparison of all
+    /// fields: both share their facts, and have the same state.
+    pub fn is_unchanged(&self, other: &Member) -> bool {
+        Arc::ptr_eq(&self.facts, &other.facts)
+            && (self.state, self.has_tags) == (other.state, other.has_tags)
+    }
+
+    /// The same member in another state.
+    pub(crate) fn in_state(self, state: MemberState) -> Member {
+        Member { state, ..self }
+    }
+
+    /// Its tags; empty in memberlist mode. A tag that is not text is shown escaped, as `\xff`.
+    pub fn tags(&self) -> MemberTags<'_> {
+        MemberTags(self.has_tags.then_some(&self.facts.meta))
+    }
+
     /// The minimum, maximum and spoken version of the memberlist protocol.
-    pub protocol: [u8; 3],
+    pub fn protocol(&self) -> [u8; 3] {
+        let [lowest, highest, spoken, ..] = self.vsn;
+        [lowest, highest, spoken]
+    }
+
     /// The minimum, maximum and spoken version of the Serf protocol; zeros for a bare memberlist
     /// node.
-    pub delegate: [u8; 3],
+    pub fn delegate(&self) -> [u8; 3] {
+        let [.., lowest, highest, spoken] = self.vsn;
+        [lowest, highest, spoken]
+    }
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Member) -> bool {
+        let has_same_tags = self.has_tags == other.has_tags || self.tags() == other.tags();
+        self.state == other.state && self.facts == other.facts && has_same_tags
+    }
+}
+
+impl Eq for Member {}
+
+impl Deref for Member {
+    type Target = NodeFacts;
+
+    fn deref(&self) -> &NodeFacts {
+        &self.facts
+    }
 }
 
 /// The tags of a member. They are kept as on the wire, where they take far less memory than a map,
 /// and are decoded each time they are read.
-#[derive(Clone, Default)]
-pub struct MemberTags(Option<Arc<[u8]>>);
+#[derive(Clone, Copy, Default)]
+pub struct MemberTags<'a>(Option<&'a [u8]>);
 
-impl MemberTags {
-    /// The tags in the meta of a node in Serf mode.
-    pub(crate) fn in_meta(meta: Arc<[u8]>) -> MemberTags {
-        MemberTags(Some(meta))
-    }
-
+impl<'a> MemberTags<'a> {
     /// Returns the value of a tag.
-    pub fn get(&self, key: &str) -> Option<Cow<'_, str>> {
+    pub fn get(&self, key: &str) -> Option<Cow<'a, str>> {
         let values = self.pairs().filter(|(found, _)| found == key);
         values.map(|(_, value)| value).last() // the last one counts
     }
@@ -64,27 +146,21 @@ impl MemberTags {
     }
 
     /// The tags in the order of the meta. A key may come twice.
-    fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        let metas = self.0.iter();
+    fn pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+        let metas = self.0.into_iter();
         metas.flat_map(|meta| TagReader::new(meta, |_| ()))
     }
 }
 
-impl From<&Tags> for MemberTags {
-    fn from(tags: &Tags) -> MemberTags {
-        MemberTags::in_meta(encode_tags(tags).into())
-    }
-}
-
-impl PartialEq for MemberTags {
-    fn eq(&self, other: &MemberTags) -> bool {
+impl PartialEq for MemberTags<'_> {
+    fn eq(&self, other: &MemberTags<'_>) -> bool {
         self.0 == other.0 || self.to_map() == other.to_map()
     }
 }
 
-impl Eq for MemberTags {}
+impl Eq for MemberTags<'_> {}
 
-impl fmt::Debug for MemberTags {
+impl fmt::Debug for MemberTags<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_map().fmt(f)
     }
@@ -94,8 +170,8 @@ impl fmt::Debug for MemberTags {
 mod tests {
     use super::*;
 
-    fn tags(meta: &[u8]) -> MemberTags {
-        MemberTags::in_meta(meta.into())
+    fn tags(meta: &[u8]) -> MemberTags<'_> {
+        MemberTags(Some(meta))
     }
 
     #[test]

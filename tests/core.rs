@@ -415,9 +415,9 @@ fn a_node_that_is_alone_lists_only_itself() {
     let members: Vec<_> = net.hosts[0].core.members().cloned().collect();
     assert_eq!(members.len(), 1);
     assert_eq!((&*members[0].name, members[0].addr), ("n0", addr(0)));
-    assert_eq!(members[0].tags.to_map(), tags(&[("role", "web")]));
+    assert_eq!(members[0].tags().to_map(), tags(&[("role", "web")]));
     assert_eq!(
-        (members[0].protocol, members[0].delegate),
+        (members[0].protocol(), members[0].delegate()),
         ([1, 5, 2], [2, 5, 5])
     );
     assert_eq!(net.told(0, 0), ["join"]);
@@ -485,7 +485,7 @@ fn a_joining_node_and_the_cluster_see_each_other_with_their_tags() {
         for of in 0..4 {
             let member = net.hosts[viewer].core.member(&name(of)).unwrap().clone();
             assert_eq!(
-                (member.tags.to_map()["host"].clone(), member.addr),
+                (member.tags().to_map()["host"].clone(), member.addr),
                 (of.to_string(), addr(of))
             );
             assert_eq!(net.told(viewer, of), ["join"], "{viewer} about {of}");
@@ -504,7 +504,7 @@ fn new_tags_reach_every_member_and_the_same_tags_cause_no_event() {
     net.command(1, |core, now| core.set_tags(now, web.clone()))
         .unwrap();
     net.run_until(5, |net| {
-        (0..3).all(|host| net.hosts[host].core.member("n1").unwrap().tags.to_map() == web)
+        (0..3).all(|host| net.hosts[host].core.member("n1").unwrap().tags().to_map() == web)
     });
     net.run(secs(5));
     let told: Vec<_> = (0..3).map(|viewer| net.told(viewer, 1)).collect();

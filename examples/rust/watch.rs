@@ -56,7 +56,7 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
 
 fn described(member: &Member) -> String {
     let mut line = format!("{} {}", member.name, member.addr);
-    for (key, value) in member.tags.to_map() {
+    for (key, value) in member.tags().to_map() {
         line.push_str(&format!(" {key}={value}"));
     }
     line

@@ -22,7 +22,7 @@ impl MemberCache {
     pub(super) fn list(
         &mut self,
         version: u64,
-        members: impl FnOnce() -> Arc<Vec<Arc<Member>>>,
+        members: impl FnOnce() -> Arc<Vec<Member>>,
     ) -> List {
         match &self.list {
             Some(list) if self.version == version => list.clone(),
@@ -38,14 +38,14 @@ impl MemberCache {
 
 /// Returns the records of `members`, taken from `old` for unchanged members. Both lists are sorted
 /// by name.
-fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
+fn renew(old: &[Arc<MemberRecord>], members: &[Member]) -> List {
     let mut old = old.iter().peekable();
-    let mut record = |member: &Arc<Member>| {
+    let mut record = |member: &Member| {
         while old
             .next_if(|record| record.source.name < member.name)
             .is_some()
         {}
-        match old.next_if(|record| Arc::ptr_eq(&record.source, member)) {
+        match old.next_if(|record| record.source.is_unchanged(member)) {
             Some(record) => record.clone(),
             None => Arc::new(MemberRecord::new(member)),
         }

@@ -22,7 +22,7 @@ pub(super) struct MemberRecord {
     /// The offsets in `text` at which the key and the value of each tag begin.
     tags: Box<[[u32; 2]]>,
     /// Owns the metadata.
-    pub(super) source: Arc<Member>,
+    pub(super) source: Member,
 }
 
 // SAFETY: the pointers of `c_view` lead into `text` and `source`, which never change.
@@ -32,11 +32,11 @@ unsafe impl Sync for MemberRecord {}
 
 impl MemberRecord {
     /// Makes the record of a member.
-    pub(super) fn new(source: &Arc<Member>) -> MemberRecord {
+    pub(super) fn new(source: &Member) -> MemberRecord {
         let mut text = Vec::with_capacity(source.name.len() + 1);
         push(&mut text, &source.name);
         let tags: Box<[[u32; 2]]> = source
-            .tags
+            .tags()
             .to_map()
             .iter()
             .map(|(key, value)| [push(&mut text, key), push(&mut text, value)])
@@ -47,8 +47,8 @@ impl MemberRecord {
             name: text.as_ptr().cast(),
             addr,
             addr_len,
-            protocol: source.protocol,
-            delegate: source.delegate,
+            protocol: source.protocol(),
+            delegate: source.delegate(),
             port: source.addr.port(),
             state: source.state as i32,
             incarnation: source.incarnation,
@@ -264,7 +264,7 @@ mod tests {
                 c_view.ntags,
                 c_view.meta_len
             ),
-            (2, 9, 2, 5)
+            (2, 9, 2, 19)
         );
         assert_eq!((c_view.protocol, c_view.delegate), ([1, 5, 2], [2, 5, 4]));
         assert_eq!(record.tag_at(0), Some((c"az", c"")));

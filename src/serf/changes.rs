@@ -60,7 +60,11 @@ impl Changes<'_> {
     /// Returns true, and counts a refusal, if the filter hides this member. This node is never
     /// hidden.
     fn hides(&mut self, member: &Member) -> bool {
-        let admitted = self.common.config.filter.admits(&member.name, &member.tags);
+        let admitted = self
+            .common
+            .config
+            .filter
+            .admits(&member.name, member.tags());
         if admitted || self.common.is_self(&member.name) {
             return false;
         }
@@ -134,10 +138,7 @@ impl Changes<'_> {
             self.common.out.tell(EventBody::MemberReap(before));
         }
         self.common.change(&name, |row| {
-            row.member = Arc::new(Member {
-                state: row.member.state,
-                ..member
-            });
+            row.member = member.in_state(row.member.state);
             row.suspicion_told &= !hidden;
             row.hidden = hidden;
         });
@@ -153,10 +154,9 @@ impl Changes<'_> {
 
     /// Returns true if two descriptions of a member differ in something that is worth an event.
     fn differs(&self, before: &Member, after: &Member) -> bool {
-        before.tags != after.tags
+        before.tags() != after.tags()
             || before.addr != after.addr
-            || before.protocol != after.protocol
-            || before.delegate != after.delegate
+            || before.vsn != after.vsn
             || (!self.common.is_serf() && before.meta != after.meta)
     }
 

@@ -1,7 +1,6 @@
 //! The reasons for which a command is refused, and the check of a meta.
 
 use crate::limits;
-use std::sync::Arc;
 
 /// The reason why a command was refused. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub enum CommandError {
 }
 
 /// Checks the length of a meta.
-pub(super) fn checked_meta(meta: Vec<u8>) -> Result<Arc<[u8]>, CommandError> {
+pub(super) fn checked_meta(meta: Vec<u8>) -> Result<Box<[u8]>, CommandError> {
     if meta.len() > limits::META_LEN {
         return Err(CommandError::TooLarge {
             len: meta.len(),

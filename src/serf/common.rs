@@ -7,7 +7,7 @@
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
-use super::{Config, Member, MemberState, MemberTags, Mode};
+use super::{Config, Member, MemberState, Mode};
 use crate::event::EventBody;
 use crate::swim::Node;
 use crate::time::Time;
@@ -59,22 +59,12 @@ impl Common {
     /// Returns a member as the application will see it, except for the state, which is always
     /// `Alive`.
     pub fn describe(&mut self, node: &Node) -> Member {
-        let mut tags = MemberTags::default();
-        if self.is_serf() {
-            TagReader::new(&node.meta, |why| self.out.refuse(why)).for_each(drop);
-            tags = MemberTags::in_meta(node.meta.clone());
+        let facts = node.facts.clone();
+        if !self.is_serf() {
+            return Member::without_tags(facts, MemberState::Alive);
         }
-        let [p0, p1, p2, d0, d1, d2] = node.vsn;
-        Member {
-            name: node.name.clone(),
-            addr: node.addr,
-            tags,
-            meta: node.meta.clone(),
-            state: MemberState::Alive,
-            incarnation: node.incarnation,
-            protocol: [p0, p1, p2],
-            delegate: [d0, d1, d2],
-        }
+        TagReader::new(&node.meta, |why| self.out.refuse(why)).for_each(drop);
+        Member::with_tags(facts, MemberState::Alive)
     }
 
     /// Changes a member. Emits an event if the application now sees the member as suspect, or as
@@ -103,7 +93,7 @@ impl Common {
     }
 
     /// Emits an event about a member, unless the member is hidden.
-    pub fn tell(&mut self, name: &str, event: impl FnOnce(Arc<Member>) -> EventBody) {
+    pub fn tell(&mut self, name: &str, event: impl FnOnce(Member) -> EventBody) {
         if let Some(row) = self.members.get(name).filter(|row| !row.hidden) {
             self.out.tell(event(row.member.clone()));
         }

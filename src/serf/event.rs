@@ -45,7 +45,7 @@ pub enum CoreEvent {
         /// address that did not.
         report: JoinReport,
         /// The members that the node lists, sorted by name; empty if no node answered.
-        members: Vec<Arc<Member>>,
+        members: Vec<Member>,
     },
     /// A leave ended.
     LeaveDone {

@@ -22,7 +22,7 @@ pub struct MemberFilter {
 
 impl MemberFilter {
     /// Returns true if a member with this name and these tags is shown.
-    pub fn admits(&self, name: &str, tags: &MemberTags) -> bool {
+    pub fn admits(&self, name: &str, tags: MemberTags<'_>) -> bool {
         let tagged = self
             .require_tags
             .iter()
@@ -68,7 +68,10 @@ fn fits(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Member, MemberState, NodeFacts, encode_tags};
     use super::*;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
 
     fn tags(pairs: &[(&str, &str)]) -> Tags {
         pairs
@@ -78,7 +81,15 @@ mod tests {
     }
 
     fn admits(filter: &MemberFilter, name: &str, pairs: &[(&str, &str)]) -> bool {
-        filter.admits(name, &(&tags(pairs)).into())
+        let facts = NodeFacts {
+            name: name.into(),
+            addr: SocketAddr::from(([10, 0, 0, 1], 7946)),
+            meta: encode_tags(&tags(pairs)).into(),
+            vsn: [0; 6],
+            incarnation: 1,
+        };
+        let member = Member::with_tags(Arc::new(facts), MemberState::Alive);
+        filter.admits(name, member.tags())
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::common::Common;
 use super::members::ByName;
 use super::push_pull::by_name;
-use super::{Member, MemberState, MemberTags};
+use super::{Member, MemberState, NodeFacts};
 use crate::swim::{NodeState, RemoteState};
 use crate::wire::Names;
 use crate::wire::serf_message::SerfPushPull;
@@ -14,14 +14,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Returns the members that another node lists, sorted by name.
-pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Arc<Member>> {
+pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Member> {
     let names = Names::default();
     let serf = serf_state(common, &names, &state.user_state);
     let left = by_name(&mut serf.left_members.iter().map(|name| (*name, 0)));
     let mut found: ByName<Member> = ByName::new();
     let mut list = |member: Member, state: NodeState| {
         let state = member_state(state, left.contains_key(&*member.name));
-        found.insert(member.name.clone(), Box::new(Member { state, ..member }));
+        found.insert(member.name.clone(), Box::new(member.in_state(state)));
     };
     for (name, _) in &serf.status_ltimes {
         list(forgotten_member(name), NodeState::Dead);
@@ -29,10 +29,7 @@ pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Arc<Membe
     for node in &state.nodes {
         list(common.describe(node), node.state);
     }
-    found
-        .into_values()
-        .map(|member| Arc::new(*member))
-        .collect()
+    found.into_values().map(|member| *member).collect()
 }
 
 /// Decodes the Serf part of a node's state, which is empty in memberlist mode.
@@ -48,16 +45,14 @@ fn serf_state<'a>(common: &mut Common, names: &'a Names, bytes: &'a [u8]) -> Ser
 
 /// A member of which only the name is known.
 fn forgotten_member(name: &str) -> Member {
-    Member {
+    let facts = NodeFacts {
         name: name.into(),
         addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        tags: MemberTags::default(),
-        meta: Arc::from([]),
-        state: MemberState::Failed,
+        meta: Box::default(),
+        vsn: [0; 6],
         incarnation: 0,
-        protocol: [0; 3],
-        delegate: [0; 3],
-    }
+    };
+    Member::without_tags(Arc::new(facts), MemberState::Failed)
 }
 
 /// Returns the state that the application sees, from the state in the SWIM machine.

@@ -1,13 +1,12 @@
 //! The table of members as Serf sees them: status, Lamport time of the last intent, visibility.
 //!
-//! A member shown to the application is an `Arc<Member>` that never changes. Every change goes
-//! through [`Members::change`], which builds a new one if anything visible differs and then raises
-//! the version. The table is sorted by name, so that two runs from one seed do everything in the
-//! same order.
+//! A member that was handed to the application never changes. Every change goes through
+//! [`Members::change`], which raises the version if anything visible differs.
 
 use super::{Member, MemberState};
+use crate::named_slab::{Named, NamedSlab};
 use crate::time::Time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ impl SerfStatus {
 /// A row of the table: what is held about one member.
 #[derive(Clone, Debug)]
 pub(super) struct MemberRow {
-    pub member: Arc<Member>,
+    pub member: Member,
     pub status: SerfStatus,
     /// True if the SWIM machine suspects it.
     pub suspect: bool,
@@ -57,10 +56,16 @@ pub(super) struct MemberRow {
     pub gone_at: Time,
 }
 
+impl Named for MemberRow {
+    fn name(&self) -> &str {
+        &self.member.name
+    }
+}
+
 impl MemberRow {
     pub fn new(member: Member, status: SerfStatus, ltime: u64, hidden: bool) -> MemberRow {
         let mut row = MemberRow {
-            member: Arc::new(member),
+            member,
             status,
             suspect: false,
             suspicion_told: false,
@@ -89,7 +94,7 @@ impl MemberRow {
     fn show(&mut self) {
         let state = self.shown();
         if self.member.state != state {
-            Arc::make_mut(&mut self.member).state = state;
+            self.member.state = state;
         }
     }
 }
@@ -97,13 +102,16 @@ impl MemberRow {
 /// All members in any status, this node included.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    by_name: ByName<MemberRow>,
+    rows: NamedSlab<MemberRow>,
+    /// The names of the members that were added, removed or changed visibly since the driver last
+    /// asked.
+    changed: BTreeSet<Arc<str>>,
     version: u64,
 }
 
 impl Members {
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.rows.len()
     }
 
     /// Returns a number that changes whenever something visible changes.
@@ -112,27 +120,46 @@ impl Members {
     }
 
     pub fn get(&self, name: &str) -> Option<&MemberRow> {
-        self.by_name.get(name).map(|row| &**row)
+        self.rows.get(self.rows.find(name)?)
     }
 
+    /// All rows, in the same order in two runs from one seed.
     pub fn iter(&self) -> impl Iterator<Item = &MemberRow> {
-        self.by_name.values().map(|row| &**row)
+        self.rows.iter()
     }
 
-    /// Returns the members that the application sees.
-    pub fn visible(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.iter().filter(|row| !row.hidden).map(|row| &row.member)
+    /// Returns the members that the application sees, sorted by name.
+    pub fn visible(&self) -> impl Iterator<Item = &Member> {
+        let visible = self.iter().filter(|row| !row.hidden);
+        let mut members: Vec<&Member> = visible.map(|row| &row.member).collect();
+        members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        members.into_iter()
+    }
+
+    /// Returns the names of the visible members that were added, removed or changed since the last
+    /// call.
+    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.changed)
     }
 
     pub fn insert(&mut self, row: MemberRow) {
-        self.version += u64::from(!row.hidden);
-        self.by_name.insert(row.member.name.clone(), Box::new(row));
+        if !row.hidden {
+            self.note_change(row.member.name.clone());
+        }
+        self.rows.insert(row);
     }
 
     pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
-        let row = *self.by_name.remove(name)?;
-        self.version += u64::from(!row.hidden);
+        let row = self.rows.remove(self.rows.find(name)?)?;
+        if !row.hidden {
+            self.note_change(row.member.name.clone());
+        }
         Some(row)
+    }
+
+    fn note_change(&mut self, name: Arc<str>) {
+        self.version += 1;
+        self.changed.insert(name);
     }
 
     /// Changes a member. No other function changes anything that the application can see in a row.
@@ -142,22 +169,23 @@ impl Members {
         name: &str,
         change: impl FnOnce(&mut MemberRow),
     ) -> Option<&mut MemberRow> {
-        let row = self.by_name.get_mut(name)?;
+        let at = self.rows.find(name)?;
+        let row = self.rows.get_mut(at)?;
         let before = (!row.hidden).then(|| row.member.clone());
         change(row);
         row.show();
         let after = (!row.hidden).then_some(&row.member);
         if before.as_ref() != after {
-            self.version += 1;
+            let name = row.member.name.clone();
+            self.note_change(name);
         }
-        Some(row)
+        self.rows.get_mut(at)
     }
 
     /// Moves forward the times at which members failed or left, after a stall of this process.
     pub fn postpone(&mut self, by: std::time::Duration) {
-        self.by_name
-            .values_mut()
-            .for_each(|row| row.gone_at = row.gone_at + by);
+        let rows = self.rows.iter_mut();
+        rows.for_each(|row| row.gone_at = row.gone_at + by);
     }
 
     /// Returns the number of members in a status, hidden ones included.
@@ -180,20 +208,18 @@ impl Members {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::MemberTags;
+    use super::super::NodeFacts;
     use super::*;
 
     pub fn member(name: &str) -> Member {
-        Member {
+        let facts = NodeFacts {
             name: name.into(),
             addr: "127.0.0.1:7946".parse().unwrap(),
-            tags: MemberTags::default(),
-            meta: Arc::from([]),
-            state: MemberState::Alive,
+            meta: Box::default(),
+            vsn: [1, 5, 2, 2, 5, 5],
             incarnation: 1,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 5],
-        }
+        };
+        Member::without_tags(Arc::new(facts), MemberState::Alive)
     }
 
     #[test]

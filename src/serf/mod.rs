@@ -50,7 +50,7 @@ mod tests;
 mod user_event;
 
 use crate::limits;
-pub use crate::member::{Member, MemberState, MemberTags};
+pub use crate::member::{Member, MemberState, MemberTags, NodeFacts};
 use crate::swim::{
     Explanation, Health, Identity, LookupId, Notice, Output, SendFailure, Source, SourceCount,
     StreamEnd, StreamId, Swim,
@@ -65,6 +65,7 @@ pub use event::{CoreEvent, LeaveEnd};
 pub use filter::MemberFilter;
 use outbox::Order;
 use serf_state::SerfState;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,15 +221,21 @@ impl Core {
     }
 
     /// Returns a member; `None` if it is unknown or the filter hides it.
-    pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
+    pub fn member(&self, name: &str) -> Option<&Member> {
         let row = self.serf.common.members.get(name);
         Some(&row.filter(|row| !row.hidden)?.member)
     }
 
     /// Returns the members in any state, this node included, sorted by name; those that the filter
     /// hides are left out.
-    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.serf.common.members.visible()
+    }
+
+    /// Returns the names of the visible members that were added, removed or changed since the last
+    /// call; after a removal, [`Core::member`] returns `None`.
+    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
+        self.serf.common.members.take_changed()
     }
 
     /// Returns a number that changes whenever a visible member changes.

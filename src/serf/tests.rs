@@ -5,7 +5,7 @@ use super::event::LeaveEnd;
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::serf_state::SerfState;
-use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, Tags};
+use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
 use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
@@ -35,15 +35,22 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
 }
 
 fn node(name: &str, port: u16, tags: &Tags) -> Node {
-    Node {
+    let facts = NodeFacts {
         name: name.into(),
         addr: SocketAddr::from(([10, 0, 0, 1], port)),
         meta: encode_tags(tags).into(),
         vsn: [1, 5, 2, 2, 5, 5],
         incarnation: 1,
+    };
+    Node {
+        facts: Arc::new(facts),
         state: NodeState::Alive,
         since: Time::ZERO,
     }
+}
+
+fn set_meta(node: &mut Node, meta: &[u8]) {
+    Arc::make_mut(&mut node.facts).meta = meta.into();
 }
 
 impl Rig {
@@ -743,12 +750,12 @@ fn an_update_makes_an_event_only_if_the_application_can_see_it() {
     let version = rig.serf.common.members.version();
     // The same tags, encoded in the other order.
     let mut same = node("a", 2, &web);
-    same.meta = Arc::from(&b"\xff\x82\xa4zone\xa11\xa4role\xa3web"[..]);
+    set_meta(&mut same, b"\xff\x82\xa4zone\xa11\xa4role\xa3web");
     rig.reports(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), ["join a"]);
     assert!(rig.serf.common.members.version() > version);
     // After a refutation only the incarnation differs.
-    same.incarnation = 7;
+    Arc::make_mut(&mut same.facts).incarnation = 7;
     rig.reports(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), Vec::<String>::new());
     assert_eq!(
@@ -1034,7 +1041,7 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
 fn tags_that_cannot_be_decoded_count_as_no_tags() {
     let mut rig = Rig::new();
     let mut odd = node("a", 2, &Tags::new());
-    odd.meta = Arc::from(&b"\xff\xc1"[..]);
+    set_meta(&mut odd, b"\xff\xc1");
     rig.reports(Change::Joined, "a", Some(&odd));
     assert_eq!(rig.events(), ["join a"]);
     assert!(
@@ -1044,7 +1051,7 @@ fn tags_that_cannot_be_decoded_count_as_no_tags() {
             .get("a")
             .unwrap()
             .member
-            .tags
+            .tags()
             .is_empty()
     );
     assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));

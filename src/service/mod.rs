@@ -53,7 +53,7 @@ pub const OUTPUT_MAX: usize = 1024 * 1024;
 pub const REQUESTS_MAX: usize = 8;
 
 /// All members, sorted by name, as they were at one time.
-pub type Members = Arc<Vec<Arc<Member>>>;
+pub type Members = Arc<Vec<Member>>;
 
 /// A protocol that a node speaks. See the top of this file.
 pub trait Service: Send {

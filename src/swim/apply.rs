@@ -11,6 +11,7 @@ use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
 use super::{NodeState, Swim, local_node, push_pull};
+use crate::member::NodeFacts;
 use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;
@@ -350,12 +351,15 @@ impl Swim {
             return false;
         }
         let name: Arc<str> = alive.node.into();
-        let node = Node {
+        let facts = NodeFacts {
             name: name.clone(),
             addr,
             meta: alive.meta.unwrap_or_default().into(),
             vsn: versions(alive.vsn),
             incarnation: alive.incarnation,
+        };
+        let node = Node {
+            facts: Arc::new(facts),
             state: NodeState::Alive,
             since: ctx.now,
         };
@@ -375,9 +379,7 @@ impl Swim {
         mapped: bool,
         pass_on: PassOn,
     ) -> bool {
-        if let Some(record) = self.ctx.table.get_mut(member) {
-            record.refresh(alive, addr, mapped);
-        }
+        self.ctx.table.refresh(member, alive, addr, mapped);
         let before = self.enter(member, NodeState::Alive);
         self.pass_on(member, &Message::Alive(*alive), pass_on);
         let gained = matches!(before, NodeState::Dead | NodeState::Left);

@@ -79,8 +79,19 @@ impl BroadcastQueue {
 
     /// Drops the broadcast about this subject, and returns its token.
     pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
-        let rank = self.by_subject.remove(subject)?;
+        let rank = self.forget(subject)?;
         self.ranked.remove(&rank)?.token
+    }
+
+    /// Forgets the place of the broadcast about this subject, and returns it. After a wave of
+    /// broadcasts, the map gives back the memory that it needed.
+    fn forget(&mut self, subject: &str) -> Option<Rank> {
+        let rank = self.by_subject.remove(subject);
+        let (len, capacity) = (self.by_subject.len(), self.by_subject.capacity());
+        if capacity > 256 && len < capacity / 4 {
+            self.by_subject.shrink_to(2 * len);
+        }
+        rank
     }
 
     /// Takes at most `parts` messages for one packet that has `free` bytes left. Each message taken
@@ -122,7 +133,7 @@ impl BroadcastQueue {
         if rank.0 >= limit {
             done.extend(broadcast.token);
             if let Some(subject) = &broadcast.subject {
-                self.by_subject.remove(subject);
+                self.forget(subject);
             }
             return;
         }
@@ -142,7 +153,7 @@ impl BroadcastQueue {
             };
             done.extend(broadcast.token);
             if let Some(subject) = broadcast.subject {
-                self.by_subject.remove(&subject);
+                self.forget(&subject);
             }
         }
         done

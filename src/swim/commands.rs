@@ -133,7 +133,7 @@ impl Swim {
     }
 
     /// Replaces this node's meta and announces it.
-    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) {
+    pub fn set_meta(&mut self, now: Time, meta: Box<[u8]>) {
         self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
     }
 

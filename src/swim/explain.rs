@@ -3,6 +3,7 @@
 use super::NodeState;
 use super::context::Context;
 use super::explanation::Explanation;
+use super::lost_members::LostMembers;
 use super::members::MemberRecord;
 use super::output::{ConflictVerdict, NameConflict, Node};
 use super::refusals::RefusalSources;
@@ -72,16 +73,15 @@ pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
     /// True if there are seeds other than this node itself.
     pub has_other_seeds: bool,
-    /// Names and addresses of the lost members.
-    pub lost: Vec<(&'a str, SocketAddr)>,
+    pub lost: &'a LostMembers,
 }
 
 /// Sums up the health of this node.
 pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Health {
     let datagrams_work = ctx.awareness.datagrams_work();
     let streams_work = ctx.awareness.streams_work();
-    let others = others_known(ctx, &facts.lost);
-    let isolated = is_isolated(ctx, &facts.lost, now);
+    let others = others_known(ctx, facts.lost);
+    let isolated = is_isolated(ctx, facts.lost, now);
     let mismatch = mismatch(ctx, facts, now);
     let summary = match (facts.name_conflict, datagrams_work, streams_work) {
         _ if mismatch.is_some() => of_mismatch(mismatch),
@@ -111,30 +111,28 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
 /// Returns true if this node has seeds other than itself, but knows no other member, or only
 /// members that have left.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
-    facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
+    facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones. A dead
 /// member of the table that is not lost was removed by the layer above, or has left.
-fn others_known(ctx: &Context, lost: &[(&str, SocketAddr)]) -> usize {
-    let live = ctx.table.others().filter(|it| it.is_live()).count();
-    live + lost.len()
+fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
+    ctx.table.live_others() + lost.len()
 }
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be
 /// true before the first member is declared dead, because a program that acts on failures asks for
 /// it when it learns of a failure. With a single other member, it is unknown which side is at
 /// fault.
-fn is_isolated(ctx: &Context, lost: &[(&str, SocketAddr)], now: Time) -> bool {
+fn is_isolated(ctx: &Context, lost: &LostMembers, now: Time) -> bool {
     let others = others_known(ctx, lost);
     if others < 2 {
         return false;
     }
     let wait = suspicion::shortest(&ctx.config, ctx.table.len());
-    let is_lost = |name: &str| lost.iter().any(|(it, _)| *it == name);
     let out_of_sight = |node: &&Node| match node.state {
         NodeState::Suspect => true,
-        NodeState::Dead => now.since(node.since) <= wait * 2 && is_lost(&node.name),
+        NodeState::Dead => now.since(node.since) <= wait * 2 && lost.contains(&node.name),
         NodeState::Alive | NodeState::Left => false,
     };
     let nodes = ctx.table.iter().map(|(_, record)| record.node());
@@ -153,8 +151,8 @@ fn mismatch(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Option<Refusal
     if wanted.is_empty() {
         return None;
     }
-    for (_, addr) in &facts.lost {
-        wanted.entry(*addr).and_modify(|it| it.1 = true);
+    for addr in facts.lost.addrs() {
+        wanted.entry(addr).and_modify(|it| it.1 = true);
     }
     for node in ctx.table.others().map(MemberRecord::node) {
         match node.state {

@@ -2,6 +2,7 @@
 
 use super::output::Node;
 use super::{NodeState, address};
+use crate::member::NodeFacts;
 use crate::time::Time;
 use crate::wire::message::{Message, Ping};
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ pub struct Identity {
     /// The address at which others reach the node.
     pub addr: SocketAddr,
     /// The meta (encoded tags).
-    pub meta: Arc<[u8]>,
+    pub meta: Box<[u8]>,
     /// The versions of the layer above: minimum, maximum, spoken.
     pub delegate: [u8; 3],
     /// The first incarnation, at least 1.
@@ -30,12 +31,15 @@ impl Identity {
     pub(super) fn into_node(self, now: Time) -> Node {
         let [pmin, pmax, pcur] = PROTOCOL;
         let [dmin, dmax, dcur] = self.delegate;
-        Node {
+        let facts = NodeFacts {
             name: self.name,
             addr: self.addr,
             meta: self.meta,
             vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
             incarnation: self.incarnation.max(1),
+        };
+        Node {
+            facts: Arc::new(facts),
             state: NodeState::Alive,
             since: now,
         }

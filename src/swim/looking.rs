@@ -14,11 +14,13 @@ use super::output::{JoinFailure, JoinReport, Node, Notice, OpId, RemoteState};
 use super::seeds::Seed;
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
+use crate::member::NodeFacts;
 use crate::time::Time;
 use crate::wire::message::PushPull;
 use crate::wire::{Names, Refusal};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The maximum number of looks under way.
 const MOST: usize = 16;
@@ -180,12 +182,15 @@ pub(super) fn decode(
             port => port,
         };
         let (addr, _) = address::decode(node.addr, port)?;
-        Some(Node {
+        let facts = NodeFacts {
             name: node.name.into(),
             addr,
             meta: node.meta.unwrap_or_default().into(),
             vsn: versions(node.vsn),
             incarnation: node.incarnation,
+        };
+        Some(Node {
+            facts: Arc::new(facts),
             state: node.state,
             since,
         })

@@ -10,11 +10,13 @@
 use super::output::Node;
 use super::probe_report::LastProbe;
 use super::rng::Random;
+use super::watched::Watched;
 use super::{NodeState, address};
 use crate::limits;
+use crate::member::NodeFacts;
+use crate::named_slab::{Named, NamedSlab, grow_a_little};
 use crate::time::Time;
 use crate::wire::message::{Alive, Message};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,44 +72,51 @@ impl MemberRecord {
         self.node.vsn[1]
     }
 
+    /// The facts about the member, for a change. The layer above may still hold them as they were.
+    fn facts_mut(&mut self) -> &mut NodeFacts {
+        Arc::make_mut(&mut self.node.facts)
+    }
+
     pub fn set_incarnation(&mut self, incarnation: u32) {
-        self.node.incarnation = incarnation;
+        if self.node.incarnation != incarnation {
+            self.facts_mut().incarnation = incarnation;
+        }
     }
 
     /// Replaces the address of this node itself. An IPv4 address is then passed on in 4 bytes.
     pub fn set_addr(&mut self, addr: SocketAddr) {
-        self.node.addr = addr;
+        self.facts_mut().addr = addr;
         self.mapped = false;
     }
 
     pub fn set_meta(&mut self, meta: &[u8]) {
         if *self.node.meta != *meta {
-            self.node.meta = meta.into();
+            self.facts_mut().meta = meta.into();
         }
     }
 
-    /// Takes over the content of an alive message, but leaves the state unchanged. If the message
-    /// has no versions, the known versions stay.
-    pub fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
+    /// See [`MemberTable::refresh`].
+    fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
         self.set_meta(alive.meta.unwrap_or_default());
+        let facts = self.facts_mut();
         if alive.vsn.len() == 6 {
-            self.node.vsn = versions(alive.vsn);
+            facts.vsn = versions(alive.vsn);
         }
-        self.node.incarnation = alive.incarnation;
-        self.node.addr = addr;
+        facts.incarnation = alive.incarnation;
+        facts.addr = addr;
         self.mapped = mapped;
         self.accuser = None;
     }
 
     /// Takes over the content of a leave, but leaves the state unchanged. A leave accuses no one.
     pub fn leave(&mut self, incarnation: u32) {
-        self.node.incarnation = incarnation;
+        self.set_incarnation(incarnation);
         self.accuser = None;
     }
 
     /// Takes over the content of a suspect or dead message, but leaves the state unchanged.
     pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
-        self.node.incarnation = incarnation;
+        self.set_incarnation(incarnation);
         self.accuser = Some(accuser.clone());
     }
 
@@ -126,6 +135,12 @@ impl MemberRecord {
     }
 }
 
+impl Named for MemberRecord {
+    fn name(&self) -> &str {
+        &self.node.name
+    }
+}
+
 /// Returns the versions of a node; zeros if it announced none.
 pub(super) fn versions(bytes: &[u8]) -> [u8; 6] {
     bytes.try_into().unwrap_or([0; 6])
@@ -133,9 +148,8 @@ pub(super) fn versions(bytes: &[u8]) -> [u8; 6] {
 
 /// All known nodes, this one included.
 pub(super) struct MemberTable {
-    records: Vec<Option<MemberRecord>>,
-    free: Vec<MemberIndex>,
-    by_name: HashMap<Arc<str>, MemberIndex>,
+    records: NamedSlab<MemberRecord>,
+    watched: Watched,
     probe_order: Vec<MemberIndex>,
     /// The position in the probe order of the next member to probe.
     cursor: usize,
@@ -147,9 +161,8 @@ impl MemberTable {
     /// A table that holds this node only.
     pub fn new(local: Node, random: &mut Random) -> MemberTable {
         let mut table = MemberTable {
-            records: Vec::new(),
-            free: Vec::new(),
-            by_name: HashMap::new(),
+            records: NamedSlab::default(),
+            watched: Watched::default(),
             probe_order: Vec::new(),
             cursor: 0,
             live: 0,
@@ -174,7 +187,7 @@ impl MemberTable {
     }
 
     pub fn find(&self, name: &str) -> Option<MemberIndex> {
-        self.by_name.get(name).copied()
+        self.records.find(name)
     }
 
     /// Returns the record of the member with this name, in any state.
@@ -183,13 +196,13 @@ impl MemberTable {
     }
 
     pub fn get(&self, member: MemberIndex) -> Option<&MemberRecord> {
-        self.records.get(member as usize)?.as_ref()
+        self.records.get(member)
     }
 
     /// Returns a record for changes of anything but the state. Only [`MemberTable::set_state`]
     /// changes the state.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
-        self.records.get_mut(member as usize)?.as_mut()
+        self.records.get_mut(member)
     }
 
     /// Returns the record at this index if it still belongs to the member `name`. The member may
@@ -232,28 +245,32 @@ impl MemberTable {
             .map(|(_, record)| record)
     }
 
-    /// Returns true if another node that is alive has this address.
+    /// The number of alive or suspect nodes without this node.
+    pub fn live_others(&self) -> usize {
+        self.live - usize::from(self.local().is_live())
+    }
+
+    /// Returns true if another node that is alive has this address. If the address is not watched,
+    /// the whole table is searched.
     pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
-        self.others()
-            .any(|it| it.node.state == NodeState::Alive && it.node.addr == addr)
+        let is_there =
+            |it: &MemberRecord| it.node.state == NodeState::Alive && it.node.addr == addr;
+        let watched = self.watched.is_alive_at(addr);
+        watched.unwrap_or_else(|| self.others().any(is_there))
+    }
+
+    /// Makes [`MemberTable::is_alive_at`] fast for these addresses, and for no others.
+    pub fn watch(&mut self, addrs: impl Iterator<Item = SocketAddr>) {
+        self.watched = Watched::new(addrs, self.others().map(MemberRecord::node));
     }
 
     /// Adds a node at a random place in the probe order.
     pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> MemberIndex {
-        let name = node.name.clone();
+        self.watched.add(&node); // does nothing for this node, since it comes first
         let record = MemberRecord::new(node, mapped);
         self.live += usize::from(record.is_live());
-        let member = match self.free.pop() {
-            Some(member) => {
-                self.records[member as usize] = Some(record);
-                member
-            }
-            None => {
-                self.records.push(Some(record));
-                (self.records.len() - 1) as MemberIndex
-            }
-        };
-        self.by_name.insert(name, member);
+        let member = self.records.insert(record);
+        grow_a_little(&mut self.probe_order);
         self.probe_order.push(member);
         let last = self.probe_order.len() - 1;
         self.probe_order.swap(last, random.below(last + 1));
@@ -263,23 +280,44 @@ impl MemberTable {
     /// Changes the state of a member, and returns the previous state. No other function changes the
     /// state of a member.
     pub fn set_state(&mut self, member: MemberIndex, state: NodeState, now: Time) -> NodeState {
-        let Some(record) = self.get_mut(member) else {
-            return state;
-        };
-        let (was_live, before) = (record.is_live(), record.node.state);
-        if before != state {
-            record.node.state = state;
-            record.node.since = now;
-        }
-        let is_live = record.is_live();
-        self.live = self.live + usize::from(is_live) - usize::from(was_live);
+        let mut before = state;
+        self.change(member, |record| {
+            before = record.node.state;
+            if before != state {
+                record.node.state = state;
+                record.node.since = now;
+            }
+        });
         before
+    }
+
+    /// Takes over the content of an alive message, but leaves the state unchanged. If the message
+    /// has no versions, the known versions stay.
+    pub fn refresh(&mut self, member: MemberIndex, alive: &Alive, addr: SocketAddr, mapped: bool) {
+        self.change(member, |record| record.refresh(alive, addr, mapped));
+    }
+
+    /// Changes the state or the address of a member, and brings the counts up to date.
+    fn change(&mut self, member: MemberIndex, change: impl FnOnce(&mut MemberRecord)) {
+        let is_local = member == self.local;
+        let Some(record) = self.records.get_mut(member) else {
+            return;
+        };
+        self.live -= usize::from(record.is_live());
+        if !is_local {
+            self.watched.subtract(&record.node);
+        }
+        change(record);
+        self.live += usize::from(record.is_live());
+        if !is_local {
+            self.watched.add(&record.node);
+        }
     }
 
     /// This process did not run for `by`: that time does not count towards the time since members
     /// died or left.
     pub fn postpone(&mut self, now: Time, by: Duration) {
-        for record in self.records.iter_mut().flatten() {
+        for record in self.records.iter_mut() {
             if !record.is_live() {
                 record.node.since = now.min(record.node.since + by);
             }
@@ -308,18 +346,15 @@ impl MemberTable {
     ) -> Vec<Arc<str>> {
         self.cursor = 0;
         let mut removed = Vec::new();
-        let (records, by_name, free) = (&mut self.records, &mut self.by_name, &mut self.free);
-        let local = self.local;
+        let (records, watched, local) = (&mut self.records, &mut self.watched, self.local);
         self.probe_order.retain(|&member| {
-            let record = &mut records[member as usize];
-            if member == local || record.as_ref().is_some_and(|it| !gone(it)) {
+            if member == local || records.get(member).is_some_and(|it| !gone(it)) {
                 return true;
             }
-            if let Some(record) = record.take() {
-                by_name.remove(&record.node.name);
-                removed.push(record.node.name);
+            if let Some(record) = records.remove(member) {
+                watched.subtract(&record.node);
+                removed.push(record.node.name.clone());
             }
-            free.push(member);
             false
         });
         random.shuffle(&mut self.probe_order);
@@ -376,12 +411,15 @@ mod tests {
     use super::*;
 
     fn node(name: &str) -> Node {
-        Node {
+        let facts = NodeFacts {
             name: name.into(),
             addr: "10.0.0.1:7946".parse().unwrap(),
-            meta: Arc::from([]),
+            meta: Box::default(),
             vsn: [1, 5, 2, 2, 5, 5],
             incarnation: 1,
+        };
+        Node {
+            facts: Arc::new(facts),
             state: NodeState::Alive,
             since: Time::ZERO,
         }

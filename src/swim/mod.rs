@@ -35,6 +35,7 @@
 //! | --- | --- |
 //! | `context` | the state that all parts share, and the functions that send |
 //! | `members` | the member table; the state of a member changes in one function there |
+//! | `watched` | the members that are alive at the addresses of seeds |
 //! | `merge` | the rules by which a message about a member changes its record |
 //! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
@@ -92,6 +93,7 @@ mod suspicion;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod watched;
 
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
@@ -466,7 +468,7 @@ impl Swim {
         HealthFacts {
             name_conflict: self.name_conflicts.claimed(),
             has_other_seeds: self.reconnect.has_other_seeds(self.ctx.local.addr),
-            lost: self.reconnect.lost().collect(),
+            lost: self.reconnect.lost(),
         }
     }
 

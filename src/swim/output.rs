@@ -1,7 +1,9 @@
 //! The outputs of the SWIM layer: orders to the driver, and notices to the layer above.
 
 use super::NodeState;
+use crate::member::NodeFacts;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The number of a stream. The core gives odd numbers to the streams it dials, the driver even
@@ -284,22 +286,21 @@ pub enum ConflictVerdict {
 /// The number of queues for broadcasts of the layer above.
 pub const USER_LANES: usize = 3;
 
-/// The facts about a known node.
+/// A known node: what it announced about itself, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its address. An IPv4 address is never held in IPv6 form.
-    pub addr: SocketAddr,
-    /// Its meta, as on the wire.
-    pub meta: Arc<[u8]>,
-    /// Its versions: minimum, maximum and spoken version of memberlist, then those of the layer
-    /// above.
-    pub vsn: [u8; 6],
-    /// Its incarnation.
-    pub incarnation: u32,
+    /// The facts that it announced about itself.
+    pub facts: Arc<NodeFacts>,
     /// Its state.
     pub state: NodeState,
     /// The time when it entered that state.
     pub since: crate::time::Time,
+}
+
+impl Deref for Node {
+    type Target = NodeFacts;
+
+    fn deref(&self) -> &NodeFacts {
+        &self.facts
+    }
 }

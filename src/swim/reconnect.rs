@@ -8,7 +8,7 @@
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
-use super::lost_members::{LostMember, LostMembers};
+use super::lost_members::LostMembers;
 use super::retry::Retry;
 use super::seeds::{Seed, Seeds};
 use super::streams::{Exchange, ExchangeCause};
@@ -39,15 +39,16 @@ impl Reconnect {
             if !self.seeds.contains(seed) {
                 let retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
                 self.seeds.push(seed.clone(), retry);
-                self.arm(ctx);
             }
         }
+        ctx.table.watch(self.seeds.addrs());
+        self.arm(ctx);
     }
 
     /// Remembers a member that the layer above lost, until [`Reconnect::forget_lost`].
     pub fn remember_lost(&mut self, ctx: &mut Context, name: Arc<str>, addr: SocketAddr) {
         let retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
-        self.lost.push(LostMember { name, addr, retry });
+        self.lost.add(name, addr, retry);
         self.arm(ctx);
     }
 
@@ -59,17 +60,17 @@ impl Reconnect {
     /// Shortens the pauses of all seeds and lost members to the minimum, so that they are asked
     /// soon.
     pub fn begin_anew(&mut self, ctx: &mut Context) {
-        let seeds = self.seeds.iter_mut().map(|it| &mut it.retry);
-        let lost = self.lost.iter_mut().map(|it| &mut it.retry);
-        for retry in seeds.chain(lost) {
+        let mut begin = |retry: &mut Retry| {
             *retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
-        }
+        };
+        self.seeds.iter_mut().for_each(|it| begin(&mut it.retry));
+        self.lost.change_all(|_| true, begin);
         self.arm(ctx);
     }
 
-    /// The lost members: their names and addresses.
-    pub fn lost(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
-        self.lost.iter().map(|it| (&*it.name, it.addr))
+    /// The lost members.
+    pub fn lost(&self) -> &LostMembers {
+        &self.lost
     }
 
     /// Returns true if there are seeds other than this node itself.
@@ -81,7 +82,7 @@ impl Reconnect {
     pub fn arm(&self, ctx: &mut Context) {
         let seeds = self.seeds.iter().filter(|it| it.wants(&ctx.table));
         let seeds = seeds.map(|it| it.retry.next);
-        let next = seeds.chain(self.lost.iter().map(|it| it.retry.next)).min();
+        let next = seeds.chain(self.lost.next_attempt()).min();
         match next.filter(|_| ctx.config.reconnect && !ctx.local.left) {
             Some(next) => {
                 let at = next.max(self.not_before).max(ctx.now);
@@ -116,32 +117,27 @@ impl Reconnect {
         let seed = seeds
             .filter(|it| due(&it.retry.next) && it.wants(&ctx.table))
             .min_by_key(|it| it.retry.next);
-        let lost = self.lost.iter_mut();
-        let lost = lost
-            .filter(|it| due(&it.retry.next))
-            .min_by_key(|it| it.retry.next);
-        let seed = match (seed, &lost) {
-            (Some(seed), Some(lost)) if lost.retry.next < seed.retry.next => None,
-            (seed, _) => seed,
-        };
-        let (retry, target) = match (seed, lost) {
-            (Some(seed), _) => {
+        let lost_at = self.lost.next_attempt().filter(due);
+        match seed {
+            Some(seed) if lost_at.is_none_or(|lost_at| seed.retry.next <= lost_at) => {
                 let target = match &seed.seed {
                     Seed::Addr(addr) => Target::Node(*addr),
                     Seed::Host(host, port) => Target::Host(host.clone(), *port),
                 };
                 seed.looked_up = matches!(target, Target::Host(..));
-                (&mut seed.retry, target)
+                let is_free = has_turn(ctx, &target);
+                take_turn_of(ctx, &mut seed.retry, is_free);
+                is_free.then_some(target)
             }
-            (None, Some(lost)) => (&mut lost.retry, Target::Node(lost.addr)),
-            (None, None) => return None,
-        };
-        retry.put_off(ctx.now, &mut ctx.random);
-        if matches!(target, Target::Node(addr) if has_enough_exchanges(ctx, addr)) {
-            return None;
+            _ => {
+                lost_at?;
+                let (name, addr) = self.lost.first()?;
+                let target = Target::Node(addr);
+                let is_free = has_turn(ctx, &target);
+                (self.lost).change(&name, |retry| take_turn_of(ctx, retry, is_free));
+                is_free.then_some(target)
+            }
         }
-        retry.slow_down(&ctx.config);
-        Some(target)
     }
 
     fn ask(&self, ctx: &mut Context, peer: SocketAddr) {
@@ -155,6 +151,7 @@ impl Reconnect {
     /// part began the look-up, asks the addresses.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
+        ctx.table.watch(self.seeds.addrs());
         if matches!(lookup.cause, LookupCause::Seed) {
             for ip in addrs {
                 self.ask(ctx, SocketAddr::new(*ip, lookup.port));
@@ -167,11 +164,9 @@ impl Reconnect {
         if answered {
             let seeds = self.seeds.iter_mut();
             let seeds = seeds.filter(|it| it.addrs.contains(&peer));
-            let lost = self.lost.iter_mut().filter(|it| it.addr == peer);
-            let retries = seeds.map(|it| &mut it.retry);
-            for retry in retries.chain(lost.map(|it| &mut it.retry)) {
-                retry.wait_longest(&ctx.config, ctx.now);
-            }
+            let wait = |retry: &mut Retry| retry.wait_longest(&ctx.config, ctx.now);
+            seeds.for_each(|it| wait(&mut it.retry));
+            self.lost.change_all(|addr| addr == peer, wait);
         }
         self.arm(ctx);
     }
@@ -179,8 +174,24 @@ impl Reconnect {
     /// Returns the addresses of the seeds that are remembered.
     #[cfg(test)]
     pub fn seed_addrs(&self) -> Vec<SocketAddr> {
-        let addrs = self.seeds.iter().flat_map(|it| &it.addrs);
-        addrs.copied().collect()
+        self.seeds.addrs().collect()
+    }
+}
+
+/// Puts off the next attempt at a target whose turn it is. If it is not asked now, its pause does
+/// not grow.
+fn take_turn_of(ctx: &mut Context, retry: &mut Retry, is_asked: bool) {
+    retry.put_off(ctx.now, &mut ctx.random);
+    if is_asked {
+        retry.slow_down(&ctx.config);
+    }
+}
+
+/// Returns true unless enough attempts at this target are under way.
+fn has_turn(ctx: &Context, target: &Target) -> bool {
+    match target {
+        Target::Node(addr) => !has_enough_exchanges(ctx, *addr),
+        Target::Host(..) => true,
     }
 }
 

@@ -70,6 +70,11 @@ impl Seeds {
         self.0.iter_mut()
     }
 
+    /// The addresses of all seeds, as far as they are known.
+    pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.iter().flat_map(|it| it.addrs.iter().copied())
+    }
+
     pub fn contains(&self, seed: &Seed) -> bool {
         self.iter().any(|it| it.seed == *seed)
     }

@@ -24,7 +24,7 @@ fn node(i: usize, config: Config) -> Swim {
     let identity = Identity {
         name: name(i).into(),
         addr: addr(i),
-        meta: Arc::from(*b"\xff\x80"),
+        meta: Box::from(*b"\xff\x80"),
         delegate: [2, 5, 5],
         incarnation: 1,
     };
@@ -780,7 +780,7 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
     };
     let change_unheard = |net: &mut Net, meta: [u8; 2]| {
         net.sent.clear();
-        net.nodes[0].set_meta(net.now, Arc::from(meta));
+        net.nodes[0].set_meta(net.now, Box::from(meta));
         net.nodes[0].ctx.broadcasts.members.prune(0); // gossip reaches no member
     };
     let mut net = Net::joined(3);

@@ -128,7 +128,7 @@ fn a_look_at_an_agent_finds_members_in_every_state_and_leaves_no_trace() {
         ("gone", MemberState::Left),
     ];
     assert_eq!(states, expected);
-    assert_eq!(found[0].tags.get("role").as_deref(), Some("web"));
+    assert_eq!(found[0].tags().get("role").as_deref(), Some("web"));
     // After half a minute, the agent forgets the addresses of `dead` and `gone`, but not the names.
     until("the address is forgotten", || {
         match look().unwrap()[1].addr.port() {
@@ -139,7 +139,7 @@ fn a_look_at_an_agent_finds_members_in_every_state_and_leaves_no_trace() {
     let found = look().unwrap();
     let states: Vec<_> = found.iter().map(|it| it.state).collect();
     assert_eq!(states, expected.map(|(_, state)| state));
-    assert!(found[1].tags.is_empty(), "{:?}", found[1]);
+    assert!(found[1].tags().is_empty(), "{:?}", found[1]);
     assert!(!agent.members().contains_key("ours"));
     assert_eq!(agent.logged("ours"), 0, "{:?}", agent.log());
     ours.sees_alive(&["ours"]);

@@ -6,7 +6,7 @@ use sprat::serf::{Member, MemberState};
 use sprat::{Config, Node};
 use sprat::{EventBody, EventKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// The parts of an event that these tests look at.
@@ -74,7 +74,7 @@ impl Ours {
     }
 
     /// A member by name.
-    pub fn member(&self, name: &str) -> Option<Arc<Member>> {
+    pub fn member(&self, name: &str) -> Option<Member> {
         self.node.member(name)
     }
 
@@ -85,7 +85,7 @@ impl Ours {
 
     /// A tag of a member.
     pub fn tag(&self, name: &str, key: &str) -> Option<String> {
-        Some(self.member(name)?.tags.get(key)?.into_owned())
+        Some(self.member(name)?.tags().get(key)?.into_owned())
     }
 
     /// All events so far except log lines, oldest first.

@@ -22,15 +22,12 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
     }
     let names: Vec<String> = b.members().iter().map(|m| m.name.to_string()).collect();
     assert_eq!(names, ["a", "b"]);
-    assert_eq!(
-        b.members()[0].tags.get("role").as_deref(),
-        Some("db")
-    );
+    assert_eq!(b.members()[0].tags().get("role").as_deref(), Some("db"));
     assert_eq!(b.members()[0].addr, a.addr());
     let version = b.members_version();
     a.set_tag("role", Some("web")).unwrap();
     eventually("the tag arrives", || {
-        b.members()[0].tags.get("role").as_deref() == Some("web")
+        b.members()[0].tags().get("role").as_deref() == Some("web")
     });
     assert_ne!(b.members_version(), version);
     assert_eq!(
@@ -171,7 +168,7 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
     for node in nodes {
         eventually("the tag arrives", || {
             let members = node.members();
-            members.iter().any(|it| it.tags.contains_key("form"))
+            members.iter().any(|it| it.tags().contains_key("form"))
         });
         let probes = counter(node, "probes");
         eventually("the node probes", || counter(node, "probes") >= probes + 2);
@@ -201,7 +198,10 @@ fn the_descriptor_is_readable_while_events_are_queued_and_after_the_end() {
         );
         let event = a.next_event(Some(Duration::ZERO)).unwrap().unwrap();
         assert_eq!(event.kind(), EventKind::MemberUpdate);
-        assert_eq!(event.member().unwrap().tags.get("round"), Some(round.to_string().into()));
+        assert_eq!(
+            event.member().unwrap().tags().get("round"),
+            Some(round.to_string().into())
+        );
     }
     a.set_tag("last", Some("1")).unwrap();
     a.shutdown();

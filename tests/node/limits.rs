@@ -229,7 +229,7 @@ fn silent_connections_give_way_when_descriptors_run_out_and_joins_work_in_both_d
         assert_eq!(join(), Ok(1));
         eventually("the friend has joined", || {
             let friend = few.member("friend");
-            friend.is_some_and(|it| it.tags.contains_key("joined"))
+            friend.is_some_and(|it| it.tags().contains_key("joined"))
         });
         let health = few.health().unwrap();
         assert!(health.summary.contains("descriptors"), "{health:?}");
@@ -256,7 +256,7 @@ fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works
         a.set_tag("sandbox", Some("yes")).unwrap();
         eventually("the tag arrives", || {
             let members = b.members();
-            members[0].tags.get("sandbox").as_deref() == Some("yes")
+            members[0].tags().get("sandbox").as_deref() == Some("yes")
         });
         eventually("probes go on", || {
             counter(&a, "probes") >= probes.0 + 2 && counter(&b, "probes") >= probes.1 + 2

@@ -35,7 +35,7 @@ fn assert_unharmed(attacked: &Node, friend: &Node) {
     attacked.set_tag("after", Some("all")).unwrap();
     eventually("gossip arrives", || {
         let members = friend.members();
-        members.iter().any(|it| it.tags.contains_key("after"))
+        members.iter().any(|it| it.tags().contains_key("after"))
     });
     for node in [attacked, friend] {
         while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {

@@ -118,10 +118,10 @@ fn several_tags_change_in_one_step() {
     a.update_tags(changes).unwrap();
     eventually("the other node sees the tags", || {
         b.member("tagged-a")
-            .is_some_and(|it| it.tags.get("role").is_some())
+            .is_some_and(|it| it.tags().get("role").is_some())
     });
     let seen = b.member("tagged-a").unwrap();
-    assert_eq!(seen.tags.to_map().len(), 2);
+    assert_eq!(seen.tags().to_map().len(), 2);
     assert_eq!(names(&updates), ["tagged-a"], "reported once");
     assert!(b.member("nobody").is_none());
     let empty = BTreeMap::from([(String::new(), text("x"))]);

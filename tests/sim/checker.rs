@@ -11,7 +11,7 @@
 //! For each condition, a test checks that a hand-made example that violates it is refused.
 
 use sprat::EventBody;
-use sprat::serf::{Member, MemberState, MemberTags, Tags};
+use sprat::serf::{Member, MemberState, NodeFacts, Tags, encode_tags};
 use sprat::swim::Health;
 use sprat::time::Time;
 use sprat::wire::{Codec, message::Message, packet};
@@ -38,7 +38,7 @@ enum Standing {
 struct Seen {
     standing: Standing,
     /// The member as the last event showed it.
-    member: Option<Arc<Member>>,
+    member: Option<Member>,
     /// The highest incarnation listed since the member last failed, left or was reaped.
     incarnation: u32,
 }
@@ -117,10 +117,7 @@ impl View {
     }
 
     /// Compares the view with the node's own list.
-    pub fn compare<'a>(
-        &mut self,
-        members: impl Iterator<Item = &'a Arc<Member>>,
-    ) -> Result<(), String> {
+    pub fn compare<'a>(&mut self, members: impl Iterator<Item = &'a Member>) -> Result<(), String> {
         let mut listed = 0;
         for member in members {
             listed += 1;
@@ -165,7 +162,7 @@ impl View {
         let Some(shown) = &seen.member else {
             return Err(format!("{name} is listed, but no event showed it"));
         };
-        if here && (shown.tags != member.tags || shown.addr != member.addr) {
+        if here && (shown.tags() != member.tags() || shown.addr != member.addr) {
             return Err(format!(
                 "{name} changed without an event: {shown:?}, now {member:?}"
             ));
@@ -259,20 +256,16 @@ pub fn failure(truth: &Truth) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn member(index: usize, state: MemberState, incarnation: u32) -> Arc<Member> {
-        Arc::new(Member {
-            name: format!("n{index}").into(),
-            addr: "10.0.0.1:7946".parse().unwrap(),
-            tags: MemberTags::default(),
-            meta: Arc::from([]),
-            state,
+    fn member(index: usize, state: MemberState, incarnation: u32) -> Member {
+        let addr = "10.0.0.1:7946".parse().unwrap();
+        let facts = NodeFacts {
             incarnation,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 5],
-        })
+            ..NodeFacts::new(&format!("n{index}"), addr)
+        };
+        Member::without_tags(Arc::new(facts), state)
     }
 
-    fn alive(index: usize) -> Arc<Member> {
+    fn alive(index: usize) -> Member {
         member(index, MemberState::Alive, 1)
     }
 
@@ -348,18 +341,22 @@ mod tests {
         let mut view = View::new(0);
         view.event(&EventBody::MemberJoin(alive(0))).unwrap();
         view.event(&EventBody::MemberJoin(alive(1))).unwrap();
-        let mut compare = |members: &[Arc<Member>]| view.compare(members.iter());
+        let mut compare = |members: &[Member]| view.compare(members.iter());
         compare(&[alive(0), alive(1)]).unwrap();
         compare(&[alive(0)]).unwrap_err();
         compare(&[alive(0), alive(1), alive(2)]).unwrap_err();
         compare(&[alive(0), member(1, MemberState::Failed, 1)]).unwrap_err();
         compare(&[alive(0), member(1, MemberState::Suspect, 1)]).unwrap_err();
-        let mut moved = Member::clone(&alive(1));
-        moved.addr = "10.0.0.9:7946".parse().unwrap();
-        compare(&[alive(0), moved.into()]).unwrap_err();
-        let mut retagged = Member::clone(&alive(1));
-        retagged.tags = (&Tags::from([("a".into(), "b".into())])).into();
-        compare(&[alive(0), retagged.into()]).unwrap_err();
+        let changed = |change: &dyn Fn(&mut NodeFacts)| {
+            let mut facts = NodeFacts::clone(&alive(1));
+            change(&mut facts);
+            Member::with_tags(Arc::new(facts), MemberState::Alive)
+        };
+        let moved = changed(&|facts| facts.addr = "10.0.0.9:7946".parse().unwrap());
+        compare(&[alive(0), moved]).unwrap_err();
+        let tags = || Tags::from([("a".into(), "b".into())]);
+        let retagged = changed(&|facts| facts.meta = encode_tags(&tags()).into());
+        compare(&[alive(0), retagged]).unwrap_err();
     }
 
     #[test]

@@ -260,7 +260,9 @@ impl World {
         self.running().all(|observer| {
             let core = self.hosts[observer].core.as_ref();
             core.and_then(|core| core.member(&self.hosts[of].name))
-                .is_some_and(|m| m.addr == self.hosts[of].addr && m.tags.to_map() == *truth.tags())
+                .is_some_and(|m| {
+                    m.addr == self.hosts[of].addr && m.tags().to_map() == *truth.tags()
+                })
         })
     }
 

@@ -7,8 +7,9 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("limits", &[]),
+    ("named_slab", &[]),
     ("networks", &[]),
     ("printable", &[]),
     ("sorted_map", &[]),
@@ -16,10 +17,13 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("vocabulary", &[]),
     ("error", &["printable", "vocabulary"]),
     ("wire", &["limits", "printable", "time"]),
+    ("member", &["vocabulary", "wire"]),
     (
         "swim",
         &[
             "limits",
+            "member",
+            "named_slab",
             "networks",
             "printable",
             "sorted_map",
@@ -28,7 +32,6 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "wire",
         ],
     ),
-    ("member", &["vocabulary", "wire"]),
     ("event", &["error", "member", "time", "vocabulary"]),
     (
         "serf",
@@ -36,6 +39,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "event",
             "limits",
             "member",
+            "named_slab",
             "swim",
             "time",
             "vocabulary",

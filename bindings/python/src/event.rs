@@ -14,7 +14,6 @@ use crate::member::{Member, pairs};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
 use sprat::{EventBody, EventKind, Level};
-use std::sync::Arc;
 
 /// An event.
 ///
@@ -88,7 +87,7 @@ impl Event {
 /// An event about a member. `member` is the member as it was when the event happened.
 #[pyclass(frozen, subclass, extends = Event, module = "sprat")]
 pub struct MemberEvent {
-    member: Arc<sprat::Member>,
+    member: sprat::Member,
 }
 
 #[pymethods]

@@ -6,8 +6,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyType};
-use sprat::MemberState;
-use sprat::serf::Tags;
+use sprat::serf::{Tags, encode_tags};
+use sprat::{MemberState, NodeFacts};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,31 +36,23 @@ static TAGS_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// Nodes return members, and tests may construct them:
 /// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. A member is immutable, hashable,
 /// picklable and safe to share between threads. Two members are equal if all their fields are
-/// equal. `dict()` of a member is the same as `to_dict()`. Raises `ValueError` if the address is
-/// not IPv4:PORT or [IPv6]:PORT, or if the state is unknown.
+/// equal. `dict()` of a member is the same as `to_dict()`. A member has tags or, in memberlist
+/// mode, other metadata. Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, if the
+/// state is unknown, or if `meta` is not that of `tags`.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
-    pub inner: Arc<sprat::Member>,
+    pub inner: sprat::Member,
 }
 
 impl Member {
-    pub fn of(inner: &Arc<sprat::Member>) -> Member {
+    pub fn of(inner: &sprat::Member) -> Member {
         let inner = inner.clone();
         Member { inner }
     }
 
     /// Returns true if all fields are equal.
     pub fn same(&self, other: &Member) -> bool {
-        let (a, b) = (&*self.inner, &*other.inner);
-        Arc::ptr_eq(&self.inner, &other.inner)
-            || (a.name == b.name
-                && a.addr == b.addr
-                && a.state == b.state
-                && a.incarnation == b.incarnation
-                && a.tags == b.tags
-                && a.meta == b.meta
-                && a.protocol == b.protocol
-                && a.delegate == b.delegate)
+        self.inner == other.inner
     }
 }
 
@@ -98,21 +90,26 @@ impl Member {
             let allowed = names.join(", ");
             PyValueError::new_err(format!("state must be one of {allowed}, got {state:?}"))
         })?;
-        let tags = tags.unwrap_or_default();
-        let meta = meta.unwrap_or_else(|| sprat::serf::encode_tags(&tags));
-        let list = |(a, b, c): Versions| [a, b, c];
-        Ok(Member {
-            inner: Arc::new(sprat::Member {
-                name: name.into(),
-                addr,
-                tags: (&tags).into(),
+        let ((a, b, c), (d, e, f)) = (protocol, serf_protocol);
+        let facts = |meta: Vec<u8>| {
+            Arc::new(NodeFacts {
                 meta: meta.into(),
-                state,
+                vsn: [a, b, c, d, e, f],
                 incarnation,
-                protocol: list(protocol),
-                delegate: list(serf_protocol),
-            }),
-        })
+                ..NodeFacts::new(name, addr)
+            })
+        };
+        let tags = tags.unwrap_or_default();
+        let member = match meta {
+            Some(meta) if tags.is_empty() => sprat::Member::without_tags(facts(meta), state),
+            Some(meta) => sprat::Member::with_tags(facts(meta), state),
+            None => sprat::Member::with_tags(facts(encode_tags(&tags)), state),
+        };
+        if member.tags().to_map() != tags {
+            let text = "tags and meta must agree; give only one of them";
+            return Err(PyValueError::new_err(text));
+        }
+        Ok(Member { inner: member })
     }
 
     /// The name, unique in the cluster.
@@ -148,7 +145,7 @@ impl Member {
     /// The tags, a read-only dict from str to str. Each access makes a new one.
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let tags = tags_dict(py, &self.inner.tags.to_map())?;
+        let tags = tags_dict(py, &self.inner.tags().to_map())?;
         let class = TAGS_CLASS.import(py, "sprat._tags", "MemberTags")?;
         class.call1((tags,))
     }
@@ -169,13 +166,13 @@ impl Member {
     /// The versions of the gossip protocol: lowest, highest and used.
     #[getter]
     fn protocol(&self) -> Versions {
-        versions(self.inner.protocol)
+        versions(self.inner.protocol())
     }
 
     /// The versions of the Serf protocol: lowest, highest and used.
     #[getter]
     fn serf_protocol(&self) -> Versions {
-        versions(self.inner.delegate)
+        versions(self.inner.delegate())
     }
 
     #[classattr]
@@ -191,7 +188,7 @@ impl Member {
         dict.set_item("host", self.host())?;
         dict.set_item("port", self.port())?;
         dict.set_item("state", self.inner.state.name())?;
-        dict.set_item("tags", tags_dict(py, &self.inner.tags.to_map())?)?;
+        dict.set_item("tags", tags_dict(py, &self.inner.tags().to_map())?)?;
         dict.set_item("incarnation", self.inner.incarnation)?;
         dict.set_item("protocol", self.protocol())?;
         dict.set_item("serf_protocol", self.serf_protocol())?;
@@ -205,9 +202,12 @@ impl Member {
 
     pub fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let name = self.name().into_pyobject(py)?.repr()?.to_string();
-        let tags = match self.inner.tags.is_empty() {
+        let tags = match self.inner.tags().is_empty() {
             true => String::new(),
-            false => format!(", tags={}", tags_dict(py, &self.inner.tags.to_map())?.repr()?),
+            false => format!(
+                ", tags={}",
+                tags_dict(py, &self.inner.tags().to_map())?.repr()?
+            ),
         };
         let (address, state) = (self.inner.addr, self.inner.state.name());
         Ok(format!("Member({name}, '{address}', '{state}'{tags})"))
@@ -228,7 +228,7 @@ impl Member {
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyType>, ConstructorArguments<'py>)> {
         let (py, it) = (slf.py(), slf.get());
-        let tags = tags_dict(py, &it.inner.tags.to_map())?;
+        let tags = tags_dict(py, &it.inner.tags().to_map())?;
         let parts = (
             it.name().to_owned(),
             it.address(),

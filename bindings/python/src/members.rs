@@ -15,14 +15,14 @@ use std::sync::Arc;
 #[pyclass(frozen, sequence, module = "sprat")]
 #[derive(Clone)]
 pub struct Members {
-    list: Arc<Vec<Arc<sprat::Member>>>,
+    list: Arc<Vec<sprat::Member>>,
     /// Set if the order is reversed, as in a slice with a negative step.
     descending: bool,
 }
 
 impl Members {
     /// Wraps a list that is sorted by name.
-    pub fn new(members: impl Into<Arc<Vec<Arc<sprat::Member>>>>) -> Members {
+    pub fn new(members: impl Into<Arc<Vec<sprat::Member>>>) -> Members {
         Members {
             list: members.into(),
             descending: false,
@@ -40,14 +40,14 @@ impl Members {
     /// The indices of a member. Only a list constructed by hand can contain a member repeatedly.
     fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
         let member = member.cast::<Member>().ok();
-        let same = move |it: &Arc<sprat::Member>| {
+        let same = move |it: &sprat::Member| {
             member.is_some_and(|member| Member::of(it).same(member.get()))
         };
         let places = self.list.iter().enumerate();
         places.filter(move |(_, it)| same(it)).map(|(at, _)| at)
     }
 
-    fn at(&self, index: isize) -> Option<&Arc<sprat::Member>> {
+    fn at(&self, index: isize) -> Option<&sprat::Member> {
         let index = if index < 0 {
             index + self.list.len() as isize
         } else {
@@ -229,7 +229,7 @@ impl Members {
 /// An iterator over members.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct MembersIterator {
-    list: Arc<Vec<Arc<sprat::Member>>>,
+    list: Arc<Vec<sprat::Member>>,
     next: std::sync::atomic::AtomicUsize,
 }
 

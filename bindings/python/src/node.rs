@@ -97,7 +97,7 @@ impl Node {
     ) -> PyResult<Members> {
         let narrow = role.is_some() || tags.is_some();
         let fits = |member: &sprat::Member| {
-            let has = |key: &str, value: &str| member.tags.get(key).is_some_and(|it| it == value);
+            let has = |key: &str, value: &str| member.tags().get(key).is_some_and(|it| it == value);
             states & (1 << member.state as u32) != 0
                 && role.is_none_or(|role| has("role", role))
                 && tags.iter().flatten().all(|(key, value)| has(key, value))
@@ -115,7 +115,7 @@ impl Node {
                 Some(_) | None => {}
             }
             let all = self.inner.members();
-            let members = if all.iter().all(|member| fits(member)) {
+            let members = if all.iter().all(&fits) {
                 Members::new(all) // nothing is copied
             } else {
                 let some = all.iter().filter(|member| fits(member));

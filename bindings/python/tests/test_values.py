@@ -108,8 +108,9 @@ def test_a_member_matches_by_position_and_by_name():
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_members_and_events_survive_pickling_and_copying(protocol):
-    whole = member("ü", state="left", tags={"k": "v"}, meta=b"\0\xff", incarnation=2**32 - 1)
-    for it in (whole, FOUR, FOUR[::-1], FOUR[:0], *EVENTS):
+    whole = member("ü", state="left", tags={"k": "v"}, incarnation=2**32 - 1)
+    bare = member("b", meta=b"\0\xff", serf_protocol=(0, 0, 0))
+    for it in (whole, bare, FOUR, FOUR[::-1], FOUR[:0], *EVENTS):
         again = pickle.loads(pickle.dumps(it, protocol))
         assert again == it
         assert type(again) is type(it)

@@ -2,7 +2,6 @@
 //! and the state of the node come out.
 
 use crate::driver::engine::command::{Command, CommandQueue};
-use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::events::view::View;
@@ -34,7 +33,6 @@ pub(in crate::driver) struct EngineHandle {
     pub commands: CommandQueue,
     pub events: Subscriptions,
     pub members: View,
-    pub resolvers: Resolvers,
     pub lifecycle: Arc<Lifecycle>,
     /// The thread that runs the engine.
     pub thread: Identity,
@@ -62,7 +60,6 @@ impl EngineHandle {
             commands,
             events,
             members: View::default(),
-            resolvers: Resolvers::new(),
             lifecycle: Arc::new(Lifecycle::new()),
             thread: Identity::default(),
             services,

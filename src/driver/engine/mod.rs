@@ -75,6 +75,7 @@ pub(in crate::driver) struct Engine {
     handle: Arc<EngineHandle>,
     sockets: Sockets,
     streams: StreamSet,
+    resolvers: Arc<Resolvers>,
     stream_timeout: Duration,
     /// The time at which everything happens until the clock is read again, which is at the
     /// beginning of each turn and after its sleep. Time that passes in between is noticed only
@@ -113,6 +114,7 @@ impl Engine {
         core: Core,
         handle: Arc<EngineHandle>,
         sockets: Sockets,
+        resolvers: Arc<Resolvers>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
         let mut engine = Engine {
@@ -122,6 +124,7 @@ impl Engine {
             own_address: OwnAddress::new(config, sockets.bound, now),
             sockets,
             streams: StreamSet::for_gossip(),
+            resolvers,
             stream_timeout: swim.stream_timeout,
             now,
             stall_detector: StallDetector::new(now, clock::suspended(), swim.probe_interval),
@@ -132,7 +135,7 @@ impl Engine {
             counts: Counts::default(),
             eventfds_due: now,
         };
-        engine.replace_members();
+        engine.update_members();
         Ok(engine)
     }
 
@@ -310,7 +313,7 @@ impl Engine {
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
                 self.shortage.begin_lookup(self.now);
-                if let Err(error) = Resolvers::submit(&self.handle, Lookup { id, host }) {
+                if let Err(error) = self.resolvers.submit(&self.handle, Lookup { id, host }) {
                     let text = format!("the system refuses a thread that resolves names: {error}");
                     self.warn("net", text);
                     self.shortage.end_lookup();
@@ -478,7 +481,7 @@ impl Drop for Engine {
             let ended = Err(self.handle.lifecycle.end_error());
             waiter.complete(&self.handle.events, ended.into());
         }
-        self.handle.resolvers.end();
+        self.resolvers.end();
         self.handle.events.end();
     }
 }

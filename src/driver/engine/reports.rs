@@ -5,7 +5,7 @@ use crate::driver::engine::Engine;
 use crate::driver::events::failure::{failure_text, join_outcome, leave_outcome};
 use crate::driver::events::pending::Outcome;
 use crate::error::{Error, Status};
-use crate::event::{EventBody, EventKind, Level};
+use crate::event::{EventBody, Level};
 use crate::serf::{CoreEvent, LeaveEnd};
 use crate::swim::OpId;
 use crate::vocabulary::NodeState;
@@ -14,43 +14,24 @@ use std::net::SocketAddr;
 impl Engine {
     /// Passes on everything that the core reports, and returns whether there was anything.
     pub(super) fn pass_on_reports(&mut self) -> bool {
-        let mut changes = 0;
         // The list of members changes first, so that a reader of an event finds the change there.
-        let mut reports = Vec::new();
+        self.update_members();
+        let mut any = false;
         while let Some(report) = self.core.poll_event() {
-            if let CoreEvent::App(body) = &report {
-                if let Some(member) = body.member() {
-                    let listed = body.kind() != EventKind::MemberReap;
-                    self.handle.members.change(member, listed);
-                    changes += 1;
-                }
-            }
-            reports.push(report);
-        }
-        self.update_members(changes);
-        let any = !reports.is_empty();
-        for report in reports {
             self.pass_on(report);
+            any = true;
         }
         any
     }
 
-    /// Brings the list of members to the version of the core, after this number of changes was
-    /// applied to the list one by one. Some changes have no event, for example when a member begins
-    /// to leave. If the core has made such a change, the whole list is read from the core again.
-    fn update_members(&mut self, changes: u64) {
-        let (held, now) = (self.handle.members.version(), self.core.version());
-        if now.wrapping_sub(held) != changes {
-            self.replace_members();
-        } else if changes > 0 {
-            self.handle.members.set_version(now);
+    /// Brings the list of members to the version of the core.
+    pub(super) fn update_members(&mut self) {
+        let changed = self.core.take_changed();
+        if !changed.is_empty() {
+            let (core, version) = (&self.core, self.core.version());
+            let members = &self.handle.members;
+            members.update(&changed, |name| core.member(name), version);
         }
-    }
-
-    /// Reads the whole list of members from the core.
-    pub(super) fn replace_members(&mut self) {
-        let (members, version) = (self.core.members(), self.core.version());
-        self.handle.members.replace(members, version);
     }
 
     fn pass_on(&mut self, report: CoreEvent) {

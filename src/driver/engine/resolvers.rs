@@ -1,8 +1,8 @@
 //! The threads that resolve host names, which is the only work of a node that may block.
 //!
-//! A thread is created when a name waits and all threads are busy, so that a silent name server does
-//! not hold up other names. The thread ends when no name has come for a while. There are at most
-//! [`THREADS`].
+//! A thread is created when a name waits and all threads are busy, so that a silent name server
+//! does not hold up other names. The thread ends when no name has come for a while. There are at
+//! most [`THREADS`].
 //!
 //! A host that may be unable to create threads later gets its only resolver when the node starts.
 //! Such a host has prepared threads, or creates the threads of a node itself.
@@ -54,9 +54,9 @@ struct State {
     workers: Vec<Arc<Worker>>,
 }
 
-impl Resolvers {
+impl Default for Resolvers {
     /// A queue without threads.
-    pub fn new() -> Resolvers {
+    fn default() -> Resolvers {
         let (queue, waiting) = unbounded();
         let state = State {
             queue: Some(queue),
@@ -72,18 +72,24 @@ impl Resolvers {
             state: Mutex::new(state),
         }
     }
+}
 
+impl Resolvers {
     /// Starts the only thread now if the host may be unable to create one later.
     ///
     /// # Errors
     /// The host or the system refuses the thread.
-    pub fn start(handle: &Arc<EngineHandle>, spawn: Option<&dyn Spawn>) -> io::Result<()> {
+    pub fn start(
+        self: &Arc<Resolvers>,
+        handle: &Arc<EngineHandle>,
+        spawn: Option<&dyn Spawn>,
+    ) -> io::Result<()> {
         if spawn.is_none() && prepared::idle() == 0 {
             return Ok(());
         }
-        let mut state = lock(&handle.resolvers.state);
+        let mut state = lock(&self.state);
         state.fixed = true;
-        state.add_thread(handle, spawn)
+        self.add_thread(&mut state, handle, spawn)
     }
 
     /// Queues a name, and creates a thread if all are busy. The addresses arrive as
@@ -91,12 +97,15 @@ impl Resolvers {
     ///
     /// # Errors
     /// The system refuses the only thread, or the engine has ended; the name is dropped.
-    pub fn submit(handle: &Arc<EngineHandle>, lookup: Lookup) -> io::Result<()> {
-        let resolvers = &handle.resolvers;
-        let mut state = lock(&resolvers.state);
+    pub fn submit(
+        self: &Arc<Resolvers>,
+        handle: &Arc<EngineHandle>,
+        lookup: Lookup,
+    ) -> io::Result<()> {
+        let mut state = lock(&self.state);
         if state.names >= state.threads && state.threads < state.most_threads() {
             // If this thread is refused, one of the others will resolve the name.
-            let added = state.add_thread(handle, None);
+            let added = self.add_thread(&mut state, handle, None);
             if state.threads == 0 {
                 return added;
             }
@@ -106,6 +115,21 @@ impl Resolvers {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         state.names += 1;
+        Ok(())
+    }
+
+    fn add_thread(
+        self: &Arc<Resolvers>,
+        state: &mut State,
+        handle: &Arc<EngineHandle>,
+        spawn: Option<&dyn Spawn>,
+    ) -> io::Result<()> {
+        state.workers.retain(|it| !it.finish(Some(Duration::ZERO)));
+        let (resolvers, fixed) = (self.clone(), state.fixed);
+        let work = move |handle: &EngineHandle| resolvers.run(handle, fixed);
+        let worker = handle.start_worker("sprat-resolver", STACK, spawn, work)?;
+        state.workers.push(Arc::new(worker));
+        state.threads += 1;
         Ok(())
     }
 
@@ -165,20 +189,6 @@ impl State {
     fn most_threads(&self) -> usize {
         if self.fixed { 1 } else { THREADS }
     }
-
-    fn add_thread(
-        &mut self,
-        handle: &Arc<EngineHandle>,
-        spawn: Option<&dyn Spawn>,
-    ) -> io::Result<()> {
-        self.workers.retain(|it| !it.finish(Some(Duration::ZERO)));
-        let fixed = self.fixed;
-        let work = move |handle: &EngineHandle| handle.resolvers.run(handle, fixed);
-        let worker = handle.start_worker("sprat-resolver", STACK, spawn, work)?;
-        self.workers.push(Arc::new(worker));
-        self.threads += 1;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -193,26 +203,40 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn handle(resolve: fn(&str) -> Vec<IpAddr>, patience: Duration) -> Arc<EngineHandle> {
+    struct Rig {
+        handle: Arc<EngineHandle>,
+        resolvers: Arc<Resolvers>,
+    }
+
+    fn rig(resolve: fn(&str) -> Vec<IpAddr>, patience: Duration) -> Rig {
         let events = EventQueue::new(16, Vec::new(), false).unwrap();
-        let mut handle = EngineHandle::new(
+        let handle = EngineHandle::new(
             "a".to_owned(),
             "127.0.0.1:1".parse().unwrap(),
             CommandQueue::new().unwrap(),
             Subscriptions::new(events),
             Vec::new(),
         );
-        handle.resolvers = Resolvers {
+        let resolvers = Resolvers {
             resolve,
             patience,
-            ..Resolvers::new()
+            ..Resolvers::default()
         };
-        Arc::new(handle)
+        Rig {
+            handle: Arc::new(handle),
+            resolvers: Arc::new(resolvers),
+        }
     }
 
-    fn submit(handle: &Arc<EngineHandle>, id: u64) -> io::Result<()> {
-        let (id, host) = (LookupId(id), format!("host-{id}"));
-        Resolvers::submit(handle, Lookup { id, host })
+    impl Rig {
+        fn submit(&self, id: u64) -> io::Result<()> {
+            let (id, host) = (LookupId(id), format!("host-{id}"));
+            self.resolvers.submit(&self.handle, Lookup { id, host })
+        }
+
+        fn threads(&self) -> usize {
+            lock(&self.resolvers.state).threads
+        }
     }
 
     /// Waits until `count` names are resolved.
@@ -237,15 +261,15 @@ mod tests {
             ALL.wait();
             vec![Ipv4Addr::LOCALHOST.into()]
         }
-        let handle = handle(together, LONG);
+        let rig = rig(together, LONG);
         for id in 0..2 * THREADS {
-            submit(&handle, id as u64).unwrap();
+            rig.submit(id as u64).unwrap();
         }
-        resolved(&handle, 2 * THREADS);
-        assert_eq!(lock(&handle.resolvers.state).threads, THREADS);
-        handle.resolvers.end();
-        handle.resolvers.finish(LONG);
-        assert!(submit(&handle, 99).is_err(), "the engine has ended");
+        resolved(&rig.handle, 2 * THREADS);
+        assert_eq!(rig.threads(), THREADS);
+        rig.resolvers.end();
+        rig.resolvers.finish(LONG);
+        assert!(rig.submit(99).is_err(), "the engine has ended");
     }
 
     #[test]
@@ -253,12 +277,12 @@ mod tests {
         fn at_once(_: &str) -> Vec<IpAddr> {
             vec![Ipv4Addr::LOCALHOST.into()]
         }
-        let handle = handle(at_once, Duration::from_millis(1));
+        let rig = rig(at_once, Duration::from_millis(1));
         for id in 0..5 {
-            submit(&handle, id).unwrap();
-            resolved(&handle, 1);
-            handle.resolvers.finish(LONG); // returns because the thread ends by itself
-            assert_eq!(lock(&handle.resolvers.state).threads, 0);
+            rig.submit(id).unwrap();
+            resolved(&rig.handle, 1);
+            rig.resolvers.finish(LONG); // returns because the thread ends by itself
+            assert_eq!(rig.threads(), 0);
         }
     }
 }

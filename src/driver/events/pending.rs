@@ -21,7 +21,7 @@ pub struct Outcome {
     /// The live members that have not acknowledged a leave; empty for other operations.
     pub unacked: Vec<Arc<str>>,
     /// The members that a look has found, sorted by name; empty for other operations.
-    pub members: Arc<Vec<Arc<Member>>>,
+    pub members: Arc<Vec<Member>>,
 }
 
 /// An address that a join or look did not reach.

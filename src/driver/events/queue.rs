@@ -338,7 +338,7 @@ mod tests {
     use crate::driver::os::descriptors::{becomes_readable, is_readable};
     use crate::error::{Error, Status};
     use crate::event::Level;
-    use crate::serf::{Member, MemberState, MemberTags};
+    use crate::serf::{Member, MemberState, NodeFacts};
 
     const NOW: Time = Time::from_nanos(1);
 
@@ -346,17 +346,9 @@ mod tests {
         EventQueue::new(capacity, Vec::new(), true).unwrap()
     }
 
-    fn member(name: &str) -> Arc<Member> {
-        Arc::new(Member {
-            name: name.into(),
-            addr: "127.0.0.1:7946".parse().unwrap(),
-            tags: MemberTags::default(),
-            meta: Arc::from([]),
-            state: MemberState::Alive,
-            incarnation: 1,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 5],
-        })
+    fn member(name: &str) -> Member {
+        let facts = NodeFacts::new(name, "127.0.0.1:7946".parse().unwrap());
+        Member::without_tags(Arc::new(facts), MemberState::Alive)
     }
 
     fn join(name: &str) -> EventBody {

@@ -22,7 +22,7 @@ impl Node {
     /// `Address` if the address cannot be parsed or the host name has no address; `Unreachable`,
     /// `Crypto` or `Protocol` if no node answers; `State` if too many looks are under way;
     /// `Timeout`; `Invalid`; `TooLarge`; `Closed`; `Forked`.
-    pub fn look(&self, addr: &str, timeout: Option<Duration>) -> Result<Arc<Vec<Arc<Member>>>> {
+    pub fn look(&self, addr: &str, timeout: Option<Duration>) -> Result<Arc<Vec<Member>>> {
         let target = self.target(addr)?;
         let look = |waiter| Command::Look { target, waiter };
         let outcome = self.run(timeout, "the look", look)?;

@@ -211,7 +211,7 @@ impl Node {
     /// This node and all members that the filters of the settings let through, sorted by name. The
     /// list never changes once it is returned, is shared instead of copied, and may outlive the
     /// node. It is empty in a forked child.
-    pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
+    pub fn members(&self) -> Arc<Vec<Member>> {
         if self.running.origin.is_elsewhere() {
             return Arc::default();
         }
@@ -220,7 +220,7 @@ impl Node {
 
     /// The member of this name; `None` if there is no such member or a filter hides it, and in a
     /// forked child.
-    pub fn member(&self, name: &str) -> Option<Arc<Member>> {
+    pub fn member(&self, name: &str) -> Option<Member> {
         if self.running.origin.is_elsewhere() {
             return None;
         }

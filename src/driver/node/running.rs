@@ -18,9 +18,9 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 /// it ends later, and the data that it uses lives until then.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The threads of a node, except those that resolve names, which belong to the engine.
-#[derive(Default)]
+/// The threads of a node.
 pub(super) struct Threads {
+    pub resolvers: Arc<Resolvers>,
     pub engine: Option<Worker>,
     /// Runs the callback of the application, if there is one.
     pub events: Option<Worker>,
@@ -29,6 +29,16 @@ pub(super) struct Threads {
 }
 
 impl Threads {
+    /// The threads of a node of which only the resolvers may run.
+    pub fn new(resolvers: Arc<Resolvers>) -> Threads {
+        Threads {
+            resolvers,
+            engine: None,
+            events: None,
+            services: None,
+        }
+    }
+
     /// Waits for the engine and the services. Returns at once on the engine's thread.
     fn finish_engine(&self) {
         if is_current(&self.engine) {
@@ -41,20 +51,20 @@ impl Threads {
 
     /// Waits for all threads except the event thread; for those that resolve names, at most
     /// `RESOLVER_PATIENCE`. Returns at once on one of these threads.
-    pub fn finish_inner(&self, resolvers: &Resolvers) {
-        if is_current(&self.engine) || resolvers.is_current() {
+    pub fn finish_inner(&self) {
+        if is_current(&self.engine) || self.resolvers.is_current() {
             return;
         }
         self.finish_engine();
-        resolvers.finish(RESOLVER_PATIENCE);
+        self.resolvers.finish(RESOLVER_PATIENCE);
     }
 
     /// Waits for all threads. Returns at once on the event thread.
-    pub fn finish(&self, resolvers: &Resolvers) {
+    pub fn finish(&self) {
         if is_current(&self.events) {
             return;
         }
-        self.finish_inner(resolvers);
+        self.finish_inner();
         if let Some(events) = &self.events {
             events.finish(None);
         }
@@ -132,7 +142,7 @@ impl RunningNode {
             self.events.abandon();
         }
         if let Some(threads) = self.threads() {
-            threads.finish(&self.resolvers);
+            threads.finish();
         }
     }
 }

@@ -123,7 +123,12 @@ impl Hosts {
         let (mut config, spoe, addr) = (config("host"), free_addr(), free_addr());
         config.set("spoe_bind", &spoe.to_string()).unwrap();
         let node = Node::start(&config).unwrap();
-        let names = [("open", ""), ("served", ""), ("refused", ""), ("accept_failures", "")];
+        let names = [
+            ("open", ""),
+            ("served", ""),
+            ("refused", ""),
+            ("accept_failures", ""),
+        ];
         let counters = Arc::new(ServiceCounters::new(names));
         let listener = sockets::listen_for("test", addr).unwrap();
         let service = Sessions::boxed(MemberList::default());
@@ -219,7 +224,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     assert_eq!(peer.ask("st\n"), "host\n", "a line may come in pieces");
     assert_eq!(peer.ask("tag zone a\n"), "done\n");
     let own = host.node.member("host").unwrap();
-    assert_eq!(own.tags.get("zone").as_deref(), Some("a"));
+    assert_eq!(own.tags().get("zone").as_deref(), Some("a"));
     peer.send("watch\n");
     assert_eq!(peer.ask("list\n"), "host\n");
     let other = Node::start(&config("other")).unwrap();

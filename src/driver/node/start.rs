@@ -88,7 +88,8 @@ fn build(
         true => None,
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
-    let engine = Engine::new(config, core, handle.clone(), sockets);
+    let resolvers = Arc::new(Resolvers::default());
+    let engine = Engine::new(config, core, handle.clone(), sockets, resolvers.clone());
     let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
         engine.remember_seeds(&settings.seeds);
@@ -98,7 +99,7 @@ fn build(
     let mut starting = Starting {
         handle: &handle,
         spawn: spawn.as_deref(),
-        threads: Threads::default(),
+        threads: Threads::new(resolvers),
     };
     let callback = callback.map(|callback| Callback {
         run: callback,
@@ -107,7 +108,7 @@ fn build(
     });
     if let Err(error) = starting.start(engine, callback, host) {
         handle.request_end();
-        starting.threads.finish(&handle.resolvers);
+        starting.threads.finish();
         return Err(Error::io("cannot create the threads of a node", &error));
     }
     let _ = threads.set(starting.threads); // this is the only place that sets `threads`
@@ -229,7 +230,7 @@ impl Starting<'_> {
             let worker = (self.handle).start_worker("sprat-services", STACK, self.spawn, run);
             self.threads.services = Some(worker?);
         }
-        Resolvers::start(self.handle, self.spawn)?;
+        self.threads.resolvers.start(self.handle, self.spawn)?;
         if let Some(callback) = callback {
             let stack = callback.stack;
             let deliver = |handle: &EngineHandle| deliver(handle, callback);
@@ -268,7 +269,7 @@ fn deliver(handle: &EngineHandle, callback: Callback) {
         handle.break_down(format!("a callback panicked: {text}"));
     }
     if let Some(threads) = threads.get() {
-        threads.finish_inner(&handle.resolvers);
+        threads.finish_inner();
     }
     drop(run);
 }

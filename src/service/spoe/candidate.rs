@@ -159,7 +159,7 @@ impl Rules {
     /// in the cluster; `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A
     /// member with the weight 0 drains, unless its state is `maint`.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
-        let tag = |key: &str| member.tags.get(key);
+        let tag = |key: &str| member.tags().get(key);
         let (key, wanted) = &self.tag;
         if tag(key).is_none_or(|value| value != *wanted) {
             return None;
@@ -283,7 +283,7 @@ pub fn is_safe_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::{MemberTags, Tags};
+    use crate::serf::{NodeFacts, encode_tags};
 
     fn rules() -> Rules {
         Rules {
@@ -295,16 +295,11 @@ mod tests {
     fn member(name: &str, tags: &[(&str, &str)]) -> Member {
         let role = ("role".to_owned(), "backend".to_owned());
         let others = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Member {
-            name: name.into(),
-            addr: "10.0.0.5:7946".parse().unwrap(),
-            tags: (&[role].into_iter().chain(others).collect::<Tags>()).into(),
-            meta: Arc::new([]),
-            state: MemberState::Alive,
-            incarnation: 1,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 5],
-        }
+        let facts = NodeFacts {
+            meta: encode_tags(&[role].into_iter().chain(others).collect()).into(),
+            ..NodeFacts::new(name, "10.0.0.5:7946".parse().unwrap())
+        };
+        Member::with_tags(Arc::new(facts), MemberState::Alive)
     }
 
     fn addr(tags: &[(&str, &str)]) -> Result<String, Unfit> {
@@ -361,7 +356,7 @@ mod tests {
             match ip.parse::<IpAddr>() {
                 Ok(ip) if ip.is_loopback() => assert_eq!(why, Unfit::Loopback(ip)),
                 Ok(ip) => assert_eq!(why, Unfit::Unroutable(ip)),
-                Err(_) => assert_eq!(why, Unfit::Ip(ip.into())),
+                Err(_) => assert_eq!(why, Unfit::Ip(ip.replace('\0', "\\x00").into())),
             }
         }
         let text = Unfit::Port("7\n".into()).text();
@@ -442,7 +437,7 @@ mod tests {
     #[test]
     fn members_with_another_role_are_not_servers() {
         let mut other = member("a", &[("port", "80")]);
-        other.tags = MemberTags::default();
+        other = Member::without_tags(Arc::new(NodeFacts::clone(&other)), MemberState::Alive);
         assert_eq!(rules().candidate(&other), None);
     }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct MemberIndex {
     /// Sorted by name.
-    members: Arc<Vec<Arc<Member>>>,
+    members: Arc<Vec<Member>>,
     /// The servers that get requests, sorted by name.
     servers: Vec<Candidate>,
     /// The addresses of the members that are present.
@@ -36,7 +36,7 @@ pub struct MemberIndex {
 
 impl MemberIndex {
     /// Indexes the members, which are sorted by name.
-    pub fn new(members: Arc<Vec<Arc<Member>>>, rules: &Rules) -> MemberIndex {
+    pub fn new(members: Arc<Vec<Member>>, rules: &Rules) -> MemberIndex {
         let there = || members.iter().filter(|it| is_present(it));
         let (addrs, size) = (there().map(|it| it.addr.ip()).collect(), there().count());
         MemberIndex {
@@ -76,7 +76,7 @@ impl MemberIndex {
         let mut seen = HashSet::new();
         let there = self.members.iter().filter(|it| is_present(it));
         let named = there.filter_map(move |it| match tag {
-            Some(key) => Some((it.addr.ip(), it.tags.get(key)?)),
+            Some(key) => Some((it.addr.ip(), it.tags().get(key)?)),
             None => Some((it.addr.ip(), Cow::Borrowed(&*it.name))),
         });
         named.filter(move |(ip, _)| seen.insert(*ip))
@@ -106,7 +106,7 @@ impl MemberIndex {
     fn tag(&self, name: &str, key: &str) -> Option<Value> {
         let at = self.members.binary_search_by(|it| (*it.name).cmp(name));
         self.members[at.ok()?]
-            .tags
+            .tags()
             .get(key)
             .map(|value| text(&value))
     }
@@ -114,7 +114,7 @@ impl MemberIndex {
 
 /// The servers that get requests. Suspected members are included only if no server among the
 /// members that are alive can take requests: in that case the fault may be at this node.
-fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
+fn servers(members: &[Member], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
     let mut servers: Vec<Candidate> = all.filter(willing).collect();
@@ -158,24 +158,19 @@ impl Answers for MemberIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::{MemberState, Tags};
+    use crate::serf::{MemberState, NodeFacts, encode_tags};
 
-    fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Arc<Member> {
+    fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Member {
         let own = [("role", "backend"), ("port", "3000")];
         let tags = own
             .iter()
             .chain(tags)
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Arc::new(Member {
-            name: format!("web-{n}").into(),
-            addr: ([10, 0, 0, n], 7946).into(),
-            tags: (&tags.collect::<Tags>()).into(),
-            meta: Arc::new([]),
-            state,
-            incarnation: 1,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 5],
-        })
+        let facts = NodeFacts {
+            meta: encode_tags(&tags.collect()).into(),
+            ..NodeFacts::new(&format!("web-{n}"), ([10, 0, 0, n], 7946).into())
+        };
+        Member::with_tags(Arc::new(facts), state)
     }
 
     fn ask(question: &str, arguments: &[(&str, Value)]) -> Vec<Variable> {

@@ -8,7 +8,6 @@ use sprat::service::spoe::candidate::is_present;
 use sprat::{Config, Member, Seed};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 /// The maximum number of peers that a snapshot keeps.
 const PEERS: usize = 256;
@@ -43,7 +42,7 @@ impl Peers {
     }
 
     /// Applies the current list of members, among them the local node.
-    pub fn observe(&mut self, members: &[Arc<Member>], local: &str, isolated: bool) {
+    pub fn observe(&mut self, members: &[Member], local: &str, isolated: bool) {
         self.has_heard |= members.len() > 1;
         let present = || members.iter().filter(|it| is_present(it));
         if !isolated && self.has_heard {

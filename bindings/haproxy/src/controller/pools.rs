@@ -178,7 +178,7 @@ impl Pools {
     }
 
     /// Returns an index of the members for each backend, by that backend's rules.
-    pub fn member_indexes(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<MemberIndex> {
+    pub fn member_indexes(&self, members: &Arc<Vec<Member>>) -> Vec<MemberIndex> {
         let rules = self.0.iter().map(|pool| &pool.backend.rules);
         rules
             .map(|rules| MemberIndex::new(members.clone(), rules))

@@ -20,7 +20,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    pub fn of(members: &[Arc<Member>]) -> Census {
+    pub fn of(members: &[Member]) -> Census {
         let mut census = Census::default();
         for member in members {
             *match member.state {

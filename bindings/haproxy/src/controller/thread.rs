@@ -166,9 +166,7 @@ impl ControllerThread<'_> {
         let members = node.members();
         let health = node.health().ok(); // read later, so that it is not older than `members`
         let local = node.name();
-        let others: Vec<&Member> = (members.iter().map(|it| &**it))
-            .filter(|it| *it.name != *local)
-            .collect();
+        let others: Vec<&Member> = members.iter().filter(|it| *it.name != *local).collect();
         let count = |state: MemberState| others.iter().filter(|it| it.state == state).count();
         let present = others.iter().filter(|it| is_present(it)).count();
         let cut_off = |it: &Health| it.isolated || it.score == it.score_max;
@@ -198,7 +196,7 @@ impl ControllerThread<'_> {
 
     /// Updates the members from which questions are answered. While this node may be isolated,
     /// the answers stay as they were before.
-    fn answer_questions(&mut self, version: u64, members: &Arc<Vec<Arc<Member>>>, isolated: bool) {
+    fn answer_questions(&mut self, version: u64, members: &Arc<Vec<Member>>, isolated: bool) {
         let is_new = self.index_version != Some(version);
         if is_new && !(isolated && self.index_version.is_some()) {
             self.index_version = Some(version);

@@ -1,0 +1,162 @@
+//! The memory that the core takes: bytes for each member that it knows, and heap allocations for
+//! each message.
+//!
+//! The allocator counts for each thread, so tests that run at the same time do not disturb each
+//! other. Nothing here depends on time. The numbers vary a little because hash tables grow in
+//! steps.
+
+use sprat::serf::{Config, Core, Mode};
+use sprat::time::Time;
+use sprat::wire::codec::Codec;
+use sprat::wire::message::{Alive, Message};
+use sprat::wire::packet;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The number of members of a large cluster.
+const MEMBERS: usize = 10_000;
+
+/// The system's allocator, which counts bytes in use and allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static IN_USE: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize, allocations: usize) {
+    // A thread that ends may free memory after its counters are gone.
+    let _ = IN_USE.try_with(|it| it.set(it.get() + bytes));
+    let _ = ALLOCATIONS.try_with(|it| it.set(it.get() + allocations));
+}
+
+// SAFETY: every call is passed on to the system's allocator with the same arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize, 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which both allocators share.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize), 0);
+        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize, 1);
+        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn addr(member: usize) -> SocketAddr {
+    let [_, high, middle, low] = (member as u32 + 1).to_be_bytes();
+    SocketAddr::from(([10, high, middle, low], 7946))
+}
+
+/// A datagram in which a member announces that it is alive.
+fn alive(member: usize, incarnation: u32, meta: &[u8]) -> Vec<u8> {
+    let [_, high, middle, low] = (member as u32 + 1).to_be_bytes();
+    let message = Message::Alive(Alive {
+        incarnation,
+        node: &format!("web-{member:05}"),
+        addr: &[10, high, middle, low],
+        port: 7946,
+        meta: Some(meta),
+        vsn: &[1, 5, 2, 2, 5, 5],
+    });
+    let mut plain = Vec::new();
+    message.encode(&mut plain);
+    packet::seal(&Codec::default(), &plain, true, [9; 12])
+}
+
+/// The meta of a member with a tag that no other member has.
+fn meta(member: usize) -> Vec<u8> {
+    let tag = format!("{member:05}");
+    [b"\xff\x81\xa4rack\xa5", tag.as_bytes()].concat()
+}
+
+fn drain(core: &mut Core) {
+    core.take_changed();
+    while core.poll_event().is_some() {}
+    while core.poll_output().is_some() {}
+}
+
+/// A node that probes nobody and gossips so fast that its queue is soon empty.
+fn node(mode: Mode) -> Core {
+    let mut config = Config {
+        mode,
+        ..Config::default()
+    };
+    config.swim.probe_interval = Duration::from_secs(3_600);
+    config.swim.push_pull_interval = Duration::ZERO;
+    config.swim.join_sync = false;
+    config.swim.gossip_interval = Duration::from_millis(1);
+    config.swim.gossip_nodes = 32;
+    config.swim.retransmit_mult = 1;
+    let codec = Codec::default();
+    let core = Core::new(config, codec, "a".into(), addr(0), [7; 32], Time::ZERO);
+    let mut core = core.unwrap();
+    drain(&mut core);
+    core
+}
+
+/// A node that knows this number of other members and has gossiped about all of them.
+fn cluster(mode: Mode, members: usize) -> Core {
+    let mut core = node(mode);
+    let mut now = Time::ZERO;
+    for member in 1..=members {
+        core.handle_datagram(now, addr(member), &alive(member, 2, &meta(member)));
+        drain(&mut core);
+    }
+    for _ in 0..1_000 {
+        now = now + Duration::from_millis(1);
+        core.handle_timeout(now);
+        drain(&mut core);
+    }
+    assert_eq!(core.members().count(), members + 1);
+    core
+}
+
+/// The bytes for each member in a large cluster, its name and meta included.
+fn bytes_per_member(mode: Mode) -> isize {
+    let alone = node(mode);
+    let before = IN_USE.get();
+    let core = cluster(mode, MEMBERS);
+    let bytes = (IN_USE.get() - before) / MEMBERS as isize;
+    drop((alone, core));
+    bytes
+}
+
+#[test]
+fn a_member_takes_few_bytes() {
+    for (mode, most) in [(Mode::Serf, 300), (Mode::Memberlist, 300)] {
+        let bytes = bytes_per_member(mode);
+        println!("{mode:?}: {bytes} bytes per member");
+        assert!(bytes <= most, "{mode:?}: {bytes} bytes, at most {most}");
+    }
+}
+
+#[test]
+fn a_stale_message_allocates_nothing() {
+    for mode in [Mode::Serf, Mode::Memberlist] {
+        let mut core = cluster(mode, 100);
+        let stale = alive(50, 1, &meta(50));
+        let now = Time::ZERO + Duration::from_secs(2);
+        core.handle_datagram(now, addr(50), &stale);
+        drain(&mut core);
+        let before = ALLOCATIONS.get();
+        for _ in 0..100 {
+            core.handle_datagram(now, addr(50), &stale);
+            drain(&mut core);
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{mode:?}");
+    }
+}
