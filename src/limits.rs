@@ -11,9 +11,8 @@ pub const NAME_LEN: usize = 255;
 pub const ESCAPED_NAMES: usize = 256;
 /// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
 pub const META_LEN: usize = 512;
-/// Length in bytes of the meta of other nodes. memberlist stores a meta of any length; one of 8 KiB
-/// still fits into a datagram.
-pub const REMOTE_META_LEN: usize = 8 * 1024;
+/// Length in bytes of the meta of other nodes: twice the limit that memberlist checks at the sender.
+pub const REMOTE_META_LEN: usize = 2 * META_LEN;
 /// Length in bytes of the buffer that receives datagrams. Every UDP datagram is shorter.
 pub const DATAGRAM_LEN: usize = 65_536;
 /// Length in bytes up to which a datagram is filled with gossip by default: the setting
@@ -45,6 +44,11 @@ pub const RECEIVE_QUEUE: usize = 8192;
 pub const ACCEPT_QUEUE: usize = 4096;
 /// Number of nodes in one member table.
 pub const MEMBERS: usize = 65_536;
+/// Length in bytes of the text with which another node refuses a request; the rest is cut off.
+pub const ERROR_TEXT_LEN: usize = 512;
+/// Number of messages in one datagram. A compound has at most 255 parts, and no sender puts one
+/// compound into another.
+pub const DATAGRAM_MESSAGES: usize = 255;
 /// Number of slots of the event ring in one push/pull (Serf sends 512).
 pub const EVENT_SLOTS: usize = 65_536;
 /// Number of events in all slots of one push/pull.
@@ -52,13 +56,19 @@ pub const EVENTS: usize = 262_144;
 /// Number of unencrypted bytes of one stream that are collected: as many as a compressed stream
 /// may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
-/// Number of unencrypted bytes that are collected for all streams together.
+/// Number of unencrypted bytes that are collected for all streams together that other nodes dialled.
+/// As many again are collected for those that this node dialled.
 pub const ALL_STREAMS_LEN: usize = 2 * STREAM_BUFFER_LEN;
 /// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
 /// thousand events a second needs 34 years to get that far, so a new node that follows the
 /// protocol catches up in one step. An attacker needs 16 million messages, instead of one, to
 /// drive the clock to its end.
 pub const LTIME_LEAP: u64 = 1 << 40;
+/// Distance by which an incarnation from the wire may be ahead of the one that is held about the
+/// same member. A member raises its incarnation by one for each refutation or change, so a greater
+/// leap is believed only if the member itself tells it on a stream. An attacker needs four million
+/// messages, instead of one, to drive an incarnation to its end.
+pub const INCARNATION_LEAP: u32 = 1024;
 /// Number of intents that are kept for names that are not known yet.
 pub const BUFFERED_INTENTS: usize = 65_536;
 /// Number of slots of the rings of user events and queries (Serf's EventBuffer and QueryBuffer).

@@ -16,6 +16,14 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Returns the first `most` bytes as text, as [`text`] does, with a note if others follow.
+pub(crate) fn text_up_to(bytes: &[u8], most: usize) -> String {
+    match bytes.get(..most) {
+        Some(first) if bytes.len() > most => format!("{} [cut off]", text(first)),
+        _ => text(bytes).into_owned(),
+    }
+}
+
 /// Returns bytes as text in which each byte that is not UTF-8 and each NUL is escaped, and also
 /// each ASCII character for which `also` is true. `also` gets the surrounding text and the index of
 /// the character in it.

@@ -191,9 +191,12 @@ impl Changes<'_> {
     }
 
     /// The SWIM machine has forgotten a member. In Serf mode, members that failed or left stay on
-    /// the list until they are reaped; in memberlist mode they are taken off it now.
+    /// the list until they are reaped; in memberlist mode they are taken off it now. A member that
+    /// is present made room for another in a full table, and is taken off in both modes.
     fn forgotten(&mut self, name: &Arc<str>) {
-        if self.common.is_serf() || self.common.is_self(name) {
+        let row = self.common.members.get(name);
+        let is_present = row.is_some_and(|row| row.status.is_present());
+        if self.common.is_self(name) || (self.common.is_serf() && !is_present) {
             return;
         }
         self.common.drop_member(name);

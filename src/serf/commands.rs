@@ -3,7 +3,7 @@
 
 use super::command_error::{CommandError, checked_meta};
 use super::{Core, MemberState, Mode, Tags, encode_tags};
-use crate::swim::{NodeState, OpId, Seed};
+use crate::swim::{FreshBits, NodeState, OpId, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
 
@@ -91,6 +91,11 @@ impl Core {
             self.pump(now, false);
         }
         Ok(())
+    }
+
+    /// See [`crate::swim::Swim::set_fresh_bits`].
+    pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
+        self.swim.set_fresh_bits(fresh);
     }
 
     /// Replaces the address at which others reach this node. Setting the same address again causes

@@ -6,7 +6,9 @@
 use super::{Member, MemberState};
 use crate::named_slab::{Named, NamedSlab};
 use crate::time::Time;
+use hashbrown::HashTable;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -99,10 +101,18 @@ impl MemberRow {
     }
 }
 
+/// The number of members that one search for those that have been gone longest finds.
+const GONE: usize = 1024;
+
 /// All members in any status, this node included.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     rows: NamedSlab<MemberRow>,
+    /// The numbers of the rows by their addresses. Several members may have one address.
+    by_addr: HashTable<u32>,
+    hasher: RandomState,
+    /// The names of some members that are gone, those that have been gone longest last.
+    longest_gone: Vec<Arc<str>>,
     /// The names of the members that were added, removed or changed visibly since the driver last
     /// asked.
     changed: BTreeSet<Arc<str>>,
@@ -146,11 +156,32 @@ impl Members {
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
-        self.rows.insert(row);
+        let addr = row.member.addr;
+        let at = self.rows.insert(row);
+        self.index_addr(at, addr);
+    }
+
+    fn index_addr(&mut self, at: u32, addr: SocketAddr) {
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        let hash_of = |at: &u32| {
+            let addr = rows.get(*at).map(|row| row.member.addr);
+            addr.map_or(0, |addr| hasher.hash_one(addr))
+        };
+        let hash = hasher.hash_one(addr);
+        self.by_addr.insert_unique(hash, at, hash_of);
+    }
+
+    fn unindex_addr(&mut self, at: u32, addr: SocketAddr) {
+        let hash = self.hasher.hash_one(addr);
+        if let Ok(entry) = self.by_addr.find_entry(hash, |it| *it == at) {
+            entry.remove();
+        }
     }
 
     pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
-        let row = self.rows.remove(self.rows.find(name)?)?;
+        let at = self.rows.find(name)?;
+        let row = self.rows.remove(at)?;
+        self.unindex_addr(at, row.member.addr);
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
@@ -172,12 +203,17 @@ impl Members {
         let at = self.rows.find(name)?;
         let row = self.rows.get_mut(at)?;
         let before = (!row.hidden).then(|| row.member.clone());
+        let old_addr = row.member.addr;
         change(row);
         row.show();
         let after = (!row.hidden).then_some(&row.member);
+        let (new_addr, name) = (row.member.addr, row.member.name.clone());
         if before.as_ref() != after {
-            let name = row.member.name.clone();
             self.note_change(name);
+        }
+        if new_addr != old_addr {
+            self.unindex_addr(at, old_addr);
+            self.index_addr(at, new_addr);
         }
         self.rows.get_mut(at)
     }
@@ -195,14 +231,37 @@ impl Members {
 
     /// Returns true if a member in any status lives at this address.
     pub fn has_address(&self, addr: SocketAddr) -> bool {
-        self.iter().any(|row| row.member.addr == addr)
+        let has_addr = |at: &u32| {
+            self.rows
+                .get(*at)
+                .is_some_and(|row| row.member.addr == addr)
+        };
+        let hash = self.hasher.hash_one(addr);
+        self.by_addr.find(hash, has_addr).is_some()
     }
 
-    /// Returns the member that has been gone longest; `None` if all are present.
-    pub fn longest_gone(&self) -> Option<Arc<str>> {
+    /// Returns a member that has been gone for a long time; `None` if all are present. A search of
+    /// the whole table finds many, for this and later calls, and is repeated when these are used
+    /// up. So a flood of new names into a full table does not search it for each name.
+    pub fn longest_gone(&mut self) -> Option<Arc<str>> {
+        loop {
+            if self.longest_gone.is_empty() {
+                self.longest_gone = self.find_longest_gone();
+            }
+            let name = self.longest_gone.pop()?;
+            if self.get(&name).is_some_and(|row| !row.status.is_present()) {
+                return Some(name);
+            }
+        }
+    }
+
+    fn find_longest_gone(&self) -> Vec<Arc<str>> {
         let gone = self.iter().filter(|row| !row.status.is_present());
-        gone.min_by_key(|row| row.gone_at)
-            .map(|row| row.member.name.clone())
+        let mut gone: Vec<&MemberRow> = gone.collect();
+        gone.sort_by_key(|row| row.gone_at);
+        gone.truncate(GONE);
+        let names = gone.iter().rev().map(|row| row.member.name.clone());
+        names.collect()
     }
 }
 
@@ -255,6 +314,43 @@ pub(super) mod tests {
         assert_eq!(shown(SerfStatus::Leaving, true), MemberState::Leaving);
         assert_eq!(shown(SerfStatus::Left, true), MemberState::Left);
         assert_eq!(shown(SerfStatus::Failed, true), MemberState::Failed);
+    }
+
+    #[test]
+    fn members_are_found_at_their_present_addresses() {
+        let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let at = |name: &str, port| {
+            let facts = NodeFacts {
+                addr: addr(port),
+                ..NodeFacts::clone(&member(name))
+            };
+            Member::without_tags(Arc::new(facts), MemberState::Alive)
+        };
+        let mut members = Members::default();
+        for name in ["a", "b"] {
+            members.insert(MemberRow::new(at(name, 1), SerfStatus::Alive, 1, false));
+        }
+        members.change("a", |row| row.member = at("a", 2));
+        assert!(members.has_address(addr(1)) && members.has_address(addr(2)));
+        members.remove("b");
+        assert!(!members.has_address(addr(1)) && members.has_address(addr(2)));
+    }
+
+    #[test]
+    fn the_members_that_have_been_gone_longest_are_found_first() {
+        let mut members = Members::default();
+        for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let mut row = MemberRow::new(member(name), SerfStatus::Failed, 1, false);
+            row.gone_at = Time::from_nanos(10 - n as u64);
+            members.insert(row);
+        }
+        assert_eq!(members.longest_gone().as_deref(), Some("d"));
+        members.remove("d");
+        members.change("c", |row| row.status = SerfStatus::Alive);
+        assert_eq!(members.longest_gone().as_deref(), Some("b"));
+        members.remove("b");
+        members.remove("a");
+        assert_eq!(members.longest_gone(), None);
     }
 
     #[test]

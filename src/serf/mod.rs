@@ -255,6 +255,11 @@ impl Core {
         self.swim.health(now)
     }
 
+    /// Returns true if this node knows another member that has not left, even a lost one.
+    pub fn knows_others(&self) -> bool {
+        self.swim.knows_others()
+    }
+
     /// Returns true if this node has seeds other than itself, but knows no other member, or only
     /// members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {

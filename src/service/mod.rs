@@ -5,7 +5,7 @@
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
 //! - [`CONNECTIONS`] connections at once; a further connection takes the place of the one that has
-//!   been silent longest;
+//!   been silent longest, first of all of one that has never asked a question;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;
@@ -109,6 +109,9 @@ pub struct Actions {
     pub requests: Vec<(u64, Request)>,
     /// The number of the peer's questions that were answered.
     pub served: u64,
+    /// True if the session can read on without further bytes, after other connections have had
+    /// their turn.
+    pub more: bool,
 }
 
 /// The ways in which a session ends its connection.

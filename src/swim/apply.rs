@@ -11,6 +11,7 @@ use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
 use super::{NodeState, Swim, local_node, push_pull};
+use crate::limits;
 use crate::member::NodeFacts;
 use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
@@ -87,6 +88,9 @@ impl Swim {
             self.refuse(Refusal::AddressNotAllowed);
             return false;
         }
+        if relation == Address::Same && self.leaps(held, alive.incarnation, addr) {
+            return false;
+        }
         match merge::merge(held, Offer::Alive, alive.incarnation, relation) {
             Verdict::Create => self.create(alive, addr, mapped, pass_on),
             Verdict::Refresh => {
@@ -108,6 +112,21 @@ impl Swim {
     /// Handles a suspect message.
     pub(super) fn on_suspect(&mut self, accusation: &Accusation, pass_on: PassOn) {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
+    }
+
+    /// Returns true, and refuses a message, if its incarnation is far ahead of the one that is held
+    /// about the member at `addr`: one forged message would otherwise outrank everything that the
+    /// member itself says. The member is asked, and its own word is believed. Beyond memberlist.
+    fn leaps(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
+        let known = held.map_or(u32::MAX, |held| held.incarnation);
+        let leaps = incarnation > known.saturating_add(limits::INCARNATION_LEAP);
+        let is_own_word = self.ctx.told_by == Some(addr);
+        if !leaps || is_own_word || !self.ctx.config.join_sync {
+            return false;
+        }
+        self.refuse(Refusal::IncarnationLeap);
+        self.join_sync.on_leap(&mut self.ctx, addr);
+        true
     }
 
     /// A member suspects another one that has left: it has missed the leave, and would report a
@@ -144,7 +163,13 @@ impl Swim {
         let Some(member) = self.ctx.table.find(accusation.node) else {
             return;
         };
-        let held = self.ctx.table.get(member).map(held);
+        let Some(record) = self.ctx.table.get(member) else {
+            return;
+        };
+        let (held, addr) = (Some(held(record)), record.node().addr);
+        if self.leaps(held, accusation.incarnation, addr) {
+            return;
+        }
         match merge::merge(held, offer, accusation.incarnation, Address::Same) {
             Verdict::Suspect => self.suspect(member, accusation, pass_on),
             Verdict::Confirm => {
@@ -161,7 +186,8 @@ impl Swim {
     pub(super) fn on_probe_end(&mut self, end: ProbeEnd) {
         match end {
             ProbeEnd::Answered { member, name } => {
-                if self.ctx.table.find(&name) == Some(member) {
+                if let Some(record) = self.ctx.table.get_named(member, &name) {
+                    record.heard = true;
                     self.suspects.on_answer(member);
                 }
             }
@@ -196,20 +222,32 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// Merges the state of another node, entry by entry.
-    pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<Merged, Refusal> {
+    /// Merges the state of another node, entry by entry. `told_by` is its address if this node
+    /// dialled it there.
+    pub(super) fn merge_state(
+        &mut self,
+        bytes: &[u8],
+        told_by: Option<SocketAddr>,
+    ) -> Result<Merged, Refusal> {
         let names = Names::default();
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
-        push_pull::check_versions(&self.ctx.table, &state.nodes)?;
+        let own_versions = self.ctx.table.local().node().vsn;
+        push_pull::check_versions(own_versions, &state.nodes)?;
         // A node that knows no other live node does not pass on that nodes are alive: the nodes
         // that it now learns of know this state already, because they are the origin of the state.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
         let mut gained = 0;
+        self.ctx.told_by = told_by;
         for node in &state.nodes {
-            gained += u32::from(self.merge_node(node, &own_name, pass_on));
+            if push_pull::is_compatible(own_versions, node.vsn) {
+                gained += u32::from(self.merge_node(node, &own_name, pass_on));
+            } else {
+                self.refuse(Refusal::Incompatible);
+            }
         }
+        self.ctx.told_by = None;
         if !state.user_state.is_empty() {
             self.ctx.outbox.tell(Notice::UserState {
                 join: state.join,
@@ -347,8 +385,11 @@ impl Swim {
     fn create(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool, pass_on: PassOn) -> bool {
         let ctx = &mut self.ctx;
         if ctx.table.is_full() {
-            ctx.outbox.refuse(Refusal::TooManyMembers);
-            return false;
+            let Some(evicted) = ctx.table.evict(&mut ctx.random) else {
+                ctx.outbox.refuse(Refusal::TooManyMembers);
+                return false;
+            };
+            ctx.outbox.tell_member(Change::Forgotten, evicted);
         }
         let name: Arc<str> = alive.node.into();
         let facts = NodeFacts {

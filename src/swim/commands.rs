@@ -2,7 +2,7 @@
 //! search for lost members.
 
 use super::output::OpId;
-use super::{Seed, Swim, local_node};
+use super::{FreshBits, Seed, Swim, local_node};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
@@ -130,6 +130,12 @@ impl Swim {
                 local_node::set_name_is_taken(&mut swim.ctx, taken);
             });
         }
+    }
+
+    /// Makes the nonces of encryption differ from those of a copy of this process, by bits that
+    /// `fresh` returns for each nonce.
+    pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
+        self.ctx.random.fresh = fresh;
     }
 
     /// Replaces this node's meta and announces it.

@@ -37,6 +37,9 @@ pub(super) struct Context {
     pub config: Config,
     pub codec: Codec,
     pub random: Random,
+    /// The address of the node whose answer on a stream is being merged, if this node dialled it
+    /// there. Its word about itself is believed.
+    pub told_by: Option<SocketAddr>,
     pub table: MemberTable,
     pub local: LocalNode,
     pub awareness: Awareness,
@@ -77,6 +80,7 @@ impl Context {
             config,
             codec,
             random,
+            told_by: None,
             local,
             broadcasts: Broadcasts::default(),
             population: 1,
@@ -191,6 +195,30 @@ impl Context {
         let messages = self.broadcasts.take(room, parts, limits, &mut done);
         self.outbox.tell_done(done);
         messages
+    }
+
+    /// Returns the address to which the answer to a message from `from` goes, in which the node
+    /// `name` names this source.
+    pub fn answer_addr(
+        &self,
+        source: &[u8],
+        port: u16,
+        name: &str,
+        from: SocketAddr,
+    ) -> SocketAddr {
+        let known = self.table.named(name).map(|it| it.node().addr);
+        address::of_answer(source, port, from, known)
+    }
+
+    /// Answers a message that came from `from` and names `to` as the address of the node `name`.
+    /// The packet is filled with broadcasts only if the message came from that address, so that no
+    /// third party can make this node send them.
+    pub fn answer(&mut self, from: SocketAddr, to: SocketAddr, name: &str, message: &[u8]) {
+        if to == from {
+            self.send_to_claimed(to, name, message);
+        } else {
+            self.send_parts(to, &[message], false, None);
+        }
     }
 
     /// Sends one message to an address that a received message names. If the live member `name` has

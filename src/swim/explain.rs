@@ -116,7 +116,7 @@ pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bo
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones. A dead
 /// member of the table that is not lost was removed by the layer above, or has left.
-fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
+pub(super) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
     ctx.table.live_others() + lost.len()
 }
 

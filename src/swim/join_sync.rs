@@ -149,6 +149,12 @@ impl JoinSync {
         }
     }
 
+    /// A message gives the member at `addr` an incarnation that is hardly possible. The member
+    /// itself is asked.
+    pub fn on_leap(&mut self, ctx: &mut Context, addr: SocketAddr) {
+        self.ask_stranger(ctx, addr);
+    }
+
     fn ask_stranger(&mut self, ctx: &mut Context, peer: SocketAddr) {
         let recent = |last| ctx.now.since(last) < STRANGER_PAUSE;
         let wanted = ctx.config.join_sync && !ctx.local.left && ctx.streams.may_dial();
@@ -157,7 +163,7 @@ impl JoinSync {
         }
         self.last_stranger = Some(ctx.now);
         ctx.outbox.stats.join_syncs += 1;
-        ctx.begin_exchange(Exchange::new(ExchangeCause::Stranger, peer));
+        ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Stranger, peer));
     }
 }
 

@@ -21,6 +21,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The number of random choices with which a full table looks for a member that is not needed. If
+/// one member in ten is not needed, one call in a thousand finds none.
+const EVICTION_DRAWS: usize = 64;
+
 /// The index of a record in the table. After the record has been removed, the index may be reused.
 pub(super) type MemberIndex = u32;
 
@@ -44,6 +48,8 @@ pub(super) struct MemberRecord {
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
     pub acked: Option<Announced>,
+    /// True if the member itself has answered this node. Others only say that it exists.
+    pub heard: bool,
 }
 
 impl MemberRecord {
@@ -54,6 +60,7 @@ impl MemberRecord {
             accuser: None,
             last_probe: None,
             acked: None,
+            heard: false,
         }
     }
 
@@ -275,6 +282,31 @@ impl MemberTable {
         let last = self.probe_order.len() - 1;
         self.probe_order.swap(last, random.below(last + 1));
         member
+    }
+
+    /// Removes a member that is not needed, and returns its name: one that is dead or has left, or
+    /// one that has never answered this node. A suspect stays. Returns `None` if a few random
+    /// choices find no such member.
+    pub fn evict(&mut self, random: &mut Random) -> Option<Arc<str>> {
+        let is_needed = |record: &MemberRecord| match record.node.state {
+            NodeState::Alive => record.heard,
+            NodeState::Suspect => true,
+            NodeState::Dead | NodeState::Left => false,
+        };
+        for _ in 0..EVICTION_DRAWS {
+            let place = random.below(self.len());
+            let member = self.probe_order[place];
+            if member == self.local || self.get(member).is_none_or(is_needed) {
+                continue;
+            }
+            self.probe_order.swap_remove(place);
+            self.cursor = self.cursor.min(self.len());
+            let record = self.records.remove(member)?;
+            self.live -= usize::from(record.is_live());
+            self.watched.subtract(&record.node);
+            return Some(record.node.name.clone());
+        }
+        None
     }
 
     /// Changes the state of a member, and returns the previous state. No other function changes the

@@ -127,6 +127,7 @@ pub use identity::Identity;
 pub use output::*;
 pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 pub use refusals::{Source, SourceCount, Transport};
+pub use rng::FreshBits;
 pub use seeds::Seed;
 pub use stats::Stats;
 
@@ -252,7 +253,8 @@ impl Swim {
             return Ok(());
         }
         self.probing.on_ping(ctx, from, ping);
-        let peer = address::of_answer(ping.source_addr, ping.source_port, from);
+        let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
+        let peer = ctx.answer_addr(source, port, name, from);
         self.join_sync.on_pinged_by(ctx, ping.source_node, peer);
         Ok(())
     }
@@ -462,6 +464,11 @@ impl Swim {
     /// members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
+    }
+
+    /// Returns true if this node knows another member that has not left, even a lost one.
+    pub fn knows_others(&self) -> bool {
+        explain::others_known(&self.ctx, self.reconnect.lost()) > 0
     }
 
     fn health_facts(&self) -> HealthFacts<'_> {

@@ -13,12 +13,12 @@
 //!                 old one has been dead for a while. Until then, this node announces it to them.
 //! ```
 
-use super::address;
 use super::context::Context;
 use super::output::{ConflictVerdict, NameConflict, Notice};
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
 use crate::time::Time;
+use crate::wire::Refusal;
 use crate::wire::message::Ping;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -81,6 +81,10 @@ impl NameConflicts {
     /// this node.
     pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {
         if self.is_alias(addr) {
+            return false;
+        }
+        if !ctx.is_allowed(addr.ip()) {
+            ctx.outbox.refuse(Refusal::AddressNotAllowed);
             return false;
         }
         match &mut self.claim {
@@ -171,7 +175,8 @@ impl NameConflicts {
         };
         let echo = question.seq == ping.seq
             && ping.source_node == &*ctx.local.name
-            && address::of_answer(ping.source_addr, ping.source_port, from) == ctx.local.addr;
+            && ctx.answer_addr(ping.source_addr, ping.source_port, ping.source_node, from)
+                == ctx.local.addr;
         if echo {
             self.own_aliases.truncate(ALIASES - 1);
             self.own_aliases.insert(0, question.to);

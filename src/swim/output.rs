@@ -99,7 +99,8 @@ pub enum Change {
     Died,
     /// It announced its own leave.
     Left,
-    /// It was removed from the table.
+    /// It was removed from the table: some time after it died or left, or because the table was
+    /// full.
     Forgotten,
 }
 

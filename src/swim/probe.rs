@@ -233,8 +233,9 @@ impl Probing {
             seq: ping.seq,
             payload: None,
         });
-        let to = address::of_answer(ping.source_addr, ping.source_port, from);
-        ctx.send_to_claimed(to, ping.source_node, &ack.encoded());
+        let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
+        let to = ctx.answer_addr(source, port, name, from);
+        ctx.answer(from, to, name, &ack.encoded());
     }
 
     /// An ack arrived. Returns `None` if no probe waits for it.

@@ -10,7 +10,7 @@
 //! streams.
 
 use super::context::Context;
-use super::members::{MemberIndex, MemberTable, versions};
+use super::members::MemberIndex;
 use super::output::{Node, StreamId};
 use super::streams::{Exchange, ExchangeCause, Purpose, Shows};
 use super::timer::Timer;
@@ -132,32 +132,35 @@ fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> V
     bytes
 }
 
-/// Checks protocol versions before a merge: every version that a node of either side speaks must
-/// lie in the range that all alive nodes understand. Entries without versions are ignored.
+/// Returns true if this node and another one understand each other: each speaks a version in the
+/// range of the other, of memberlist as well as of the layer above. Nodes without versions are
+/// compatible with all others.
+pub(super) fn is_compatible(own: [u8; 6], other: &[u8]) -> bool {
+    let Ok(other) = <[u8; 6]>::try_from(other) else {
+        return true;
+    };
+    let has =
+        |range: [u8; 6], at: usize, spoken: u8| range[at] <= spoken && spoken <= range[at + 1];
+    let understand = |at: usize| has(own, at, other[at + 2]) && has(other, at, own[at + 2]);
+    other == [0; 6] || (understand(0) && understand(3))
+}
+
+/// Checks protocol versions before a merge. memberlist refuses a push/pull if any node of either
+/// side is incompatible with any other, so a single forged entry ends all push/pulls. Here the
+/// caller leaves out entries that are incompatible with this node, and refuses the push/pull only
+/// if these are all that are alive.
 ///
 /// # Errors
 /// [`Refusal::Incompatible`].
-pub(super) fn check_versions(table: &MemberTable, remote: &[PushPullNode]) -> Result<(), Refusal> {
-    let told = remote
+pub(super) fn check_versions(own: [u8; 6], remote: &[PushPullNode]) -> Result<(), Refusal> {
+    let mut alive = remote
         .iter()
-        .filter(|node| node.vsn.len() == 6)
-        .map(|node| (versions(node.vsn), node.state));
-    let held = table
-        .iter()
-        .map(|(_, record)| (record.node().vsn, record.node().state));
-    let all: Vec<_> = told.chain(held).filter(|(vsn, _)| *vsn != [0; 6]).collect();
-    let alive = || all.iter().filter(|(_, state)| *state == NodeState::Alive);
-    for (min, max, spoken) in [(0, 1, 2), (3, 4, 5)] {
-        let low = alive().map(|(vsn, _)| vsn[min]).max().unwrap_or(0);
-        let high = alive().map(|(vsn, _)| vsn[max]).min().unwrap_or(u8::MAX);
-        if all
-            .iter()
-            .any(|(vsn, _)| vsn[spoken] < low || vsn[spoken] > high)
-        {
-            return Err(Refusal::Incompatible);
-        }
+        .filter(|node| node.state == NodeState::Alive)
+        .peekable();
+    match alive.peek().is_none() || alive.any(|node| is_compatible(own, node.vsn)) {
+        true => Ok(()),
+        false => Err(Refusal::Incompatible),
     }
-    Ok(())
 }
 
 #[cfg(test)]

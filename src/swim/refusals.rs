@@ -88,10 +88,10 @@ impl Source {
 }
 
 impl RefusalSources {
-    /// Sets the source of the input that is handled from now on; `None` if the input does not come
-    /// from the network.
-    pub fn set_current(&mut self, source: Option<Source>) {
-        self.current = source;
+    /// Sets the source of the input that is handled from now on, and returns the previous one;
+    /// `None` if the input does not come from the network.
+    pub fn set_current(&mut self, source: Option<Source>) -> Option<Source> {
+        std::mem::replace(&mut self.current, source)
     }
 
     /// Counts a refusal of the input that is being handled.

@@ -4,7 +4,6 @@
 //! stays silent, the asking node gets a nack if it wanted one. With nacks, it can tell a dead
 //! target from a dead path to its helpers (Lifeguard).
 
-use super::address;
 use super::context::Context;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
@@ -49,7 +48,7 @@ impl Relaying {
         let seq = ctx.next_seq();
         let relay = Relay {
             asker_name: ask.source_node.into(),
-            asker: address::of_answer(ask.source_addr, ask.source_port, from),
+            asker: ctx.answer_addr(ask.source_addr, ask.source_port, ask.source_node, from),
             asker_seq: ask.seq,
             nack: ask.nack,
         };

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use super::refusals::{Source, Transport};
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
+use crate::limits;
 use crate::printable;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
@@ -63,7 +64,11 @@ pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) 
 pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<StreamEvent> {
     ctx.outbox.stats.stream_bytes_in += bytes.len() as u64;
     let side = ctx.streams.get(id)?.side;
-    match ctx.streams.read(&ctx.codec, id, bytes) {
+    let read = ctx.streams.read(&ctx.codec, id, bytes);
+    while let Some(largest) = ctx.streams.too_large() {
+        give_way(ctx, largest);
+    }
+    match read {
         Ok(None) => None,
         Ok(Some(plain)) => {
             ctx.awareness.heard(ctx.now);
@@ -77,6 +82,15 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
         }
         Err(refusal) => refuse(ctx, id, refusal),
     }
+}
+
+/// Refuses a stream that another node dialled, because all of these together hold too many bytes.
+fn give_way(ctx: &mut Context, id: StreamId) {
+    let sources = &mut ctx.outbox.sources;
+    let present = sources.set_current(ctx.streams.get(id).map(Stream::source));
+    ctx.outbox.refuse(Refusal::TooLarge);
+    ctx.outbox.sources.set_current(present);
+    answer_error(ctx, id, Refusal::TooLarge);
 }
 
 /// The other side closed a stream, or the stream broke or could not be opened.
@@ -188,11 +202,10 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
                 acked: true,
             })
         }
-        (_, Ok(Message::Error(answer))) => failed(
-            ctx,
-            stream,
-            JoinFailure::Refused(printable::text(answer.text).into_owned()),
-        ),
+        (_, Ok(Message::Error(answer))) => {
+            let text = printable::text_up_to(answer.text, limits::ERROR_TEXT_LEN);
+            failed(ctx, stream, JoinFailure::Refused(text))
+        }
         (_, Ok(_)) => {
             ctx.outbox.refuse(Refusal::UnknownType);
             failed(ctx, stream, unexpected)

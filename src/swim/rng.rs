@@ -1,39 +1,52 @@
 //! The one source of randomness of a node: a ChaCha generator started from a given seed.
 //!
-//! The numbers are repeatable for the simulator, and unpredictable enough for encryption nonces
-//! when the driver seeds the generator from the operating system.
+//! The numbers are repeatable for the simulator. For the nonces of encryption that is not enough: a
+//! copy of a running virtual machine has the state of the generator, too, and two machines that use
+//! one nonce with one key give their messages away. So the driver adds bits from the system to each
+//! nonce.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
 
+/// A function that returns bits that no copy of this process gets as well.
+pub type FreshBits = fn() -> [u8; 12];
+
 /// A seeded generator.
-pub(super) struct Random(ChaCha12Rng);
+pub(super) struct Random {
+    generator: ChaCha12Rng,
+    /// The bits that are added to each nonce; none in the simulator.
+    pub fresh: FreshBits,
+}
 
 impl Random {
     pub fn new(seed: [u8; 32]) -> Random {
-        Random(ChaCha12Rng::from_seed(seed))
+        Random {
+            generator: ChaCha12Rng::from_seed(seed),
+            fresh: || [0; 12],
+        }
     }
 
     /// Returns a random number below `n`, or 0 if `n` is 0. The bias of the method is below
     /// n / 2^32.
     pub fn below(&mut self, n: usize) -> usize {
-        let wide = u64::from(self.0.next_u32()) * n as u64;
+        let wide = u64::from(self.generator.next_u32()) * n as u64;
         (wide >> 32) as usize
     }
 
     /// A duration in `[0, span)`.
     pub fn within(&mut self, span: Duration) -> Duration {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let wide = u128::from(self.0.next_u64()) * u128::from(nanos);
+        let wide = u128::from(self.generator.next_u64()) * u128::from(nanos);
         Duration::from_nanos((wide >> 64) as u64)
     }
 
     /// Returns a nonce of 96 random bits, which does not repeat in practice.
     pub fn nonce(&mut self) -> [u8; 12] {
         let mut nonce = [0; 12];
-        self.0.fill_bytes(&mut nonce);
-        nonce
+        self.generator.fill_bytes(&mut nonce);
+        let fresh = (self.fresh)();
+        std::array::from_fn(|at| nonce[at] ^ fresh[at])
     }
 
     /// Shuffles the items with the Fisher-Yates algorithm.
@@ -47,6 +60,15 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_copies_of_a_generator_have_different_nonces_if_their_fresh_bits_differ() {
+        let [mut a, mut b] = [(); 2].map(|()| Random::new([7; 32]));
+        assert_eq!(a.nonce(), b.nonce());
+        b.fresh = || [1; 12];
+        let (one, other) = (a.nonce(), b.nonce());
+        assert_eq!(std::array::from_fn(|at| one[at] ^ other[at]), [1; 12]);
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_numbers() {

@@ -12,7 +12,8 @@ use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::stream::{Side, StreamReader};
 use crate::wire::{Codec, Refusal};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The number of streams that are reserved for dialling. While so many are open, this node dials
@@ -83,7 +84,7 @@ impl Exchange {
     /// is the number of members that this exchange made known.
     pub fn introduction(self, gained: u32) -> Exchange {
         Exchange {
-            join: true,
+            join: !matches!(self.cause, ExchangeCause::Stranger),
             shows: Shows::Everything,
             gained,
             ..self
@@ -159,8 +160,8 @@ pub(super) struct Streams {
     open: SortedMap<StreamId, Stream>,
     dialled: usize,
     last_id: u64,
-    /// The bytes that all readers hold together.
-    held: usize,
+    /// The bytes that the readers hold: of streams that this node dialled, and of the others.
+    held: [usize; 2],
 }
 
 impl Streams {
@@ -231,7 +232,7 @@ impl Streams {
     /// Takes bytes that arrived on an open stream; returns the message once it is complete.
     ///
     /// # Errors
-    /// The reader refuses the bytes, or all streams together hold too many bytes.
+    /// The reader refuses the bytes, or the streams that this node dialled hold too many bytes.
     pub fn read(
         &mut self,
         codec: &Codec,
@@ -244,16 +245,35 @@ impl Streams {
         stream.heard = true;
         let before = stream.reader.held();
         let read = stream.reader.push(codec, bytes);
-        self.held = self.held + stream.reader.held() - before;
-        if self.held > limits::ALL_STREAMS_LEN {
+        let held = &mut self.held[stream.side as usize];
+        *held = *held + stream.reader.held() - before;
+        if stream.side == Side::Dialled && *held > limits::ALL_STREAMS_LEN {
             return Err(Refusal::TooLarge);
         }
         read
     }
 
+    /// Returns the stream that has to give way because the streams that other nodes dialled hold
+    /// too many bytes; `None` if they do not. It is the largest stream of the host whose streams
+    /// hold most, so one host cannot keep others from being served.
+    pub fn too_large(&self) -> Option<StreamId> {
+        if self.held[Side::Accepted as usize] <= limits::ALL_STREAMS_LEN {
+            return None;
+        }
+        let accepted = || {
+            let accepted = self.open.iter().filter(|(_, it)| it.side == Side::Accepted);
+            accepted.map(|(id, it)| (host(it.peer), it.reader.held(), id))
+        };
+        let mut hosts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        accepted().for_each(|(host, held, _)| *hosts.entry(host).or_default() += held);
+        let (most, _) = hosts.into_iter().max_by_key(|(_, held)| *held)?;
+        let of_host = accepted().filter(|(host, ..)| *host == most);
+        of_host.max_by_key(|(_, held, _)| *held).map(|(.., id)| id)
+    }
+
     pub fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.open.remove(id)?;
-        self.held -= stream.reader.held();
+        self.held[stream.side as usize] -= stream.reader.held();
         self.dialled -= usize::from(stream.side == Side::Dialled);
         Some(stream)
     }
@@ -305,6 +325,15 @@ impl Streams {
     /// Returns the number of bytes that wait in all streams for the rest of their messages.
     #[cfg(test)]
     pub fn held(&self) -> usize {
-        self.held
+        self.held.iter().sum()
+    }
+}
+
+/// Returns the part of an address that stands for a host: an IPv4 address, or the network of an
+/// IPv6 address, in which one host can have any address.
+fn host(addr: SocketAddr) -> IpAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
     }
 }

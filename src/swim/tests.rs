@@ -8,6 +8,7 @@ use crate::wire::message::{
     Accusation, Ack, Alive, ErrorAnswer, IndirectPing, Nack, Ping, PushPull, PushPullNode,
 };
 use crate::wire::packet::Opened;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 const STEP: Duration = Duration::from_millis(10);
@@ -228,13 +229,18 @@ impl Net {
         self.settle();
     }
 
+    /// A host that is no member sends a message.
     fn tell(&mut self, to: usize, message: Message) {
-        let mut bytes = Vec::new();
-        message.encode(&mut bytes);
-        let stranger = SocketAddr::from(([10, 0, 0, 200], 7946));
-        self.nodes[to].handle_datagram(self.now, stranger, &bytes);
+        self.tell_from(STRANGER, to, message);
+    }
+
+    fn tell_from(&mut self, from: SocketAddr, to: usize, message: Message) {
+        self.nodes[to].handle_datagram(self.now, from, &message.encoded());
     }
 }
+
+/// The address of a host that is no member.
+const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 200)), 7946);
 
 /// An entry of a push/pull.
 fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode<'a> {
@@ -595,6 +601,178 @@ fn a_node_that_speaks_another_version_is_not_merged() {
 }
 
 #[test]
+fn forged_versions_of_one_node_do_not_stop_push_pulls() {
+    let mut net = Net::joined(2);
+    let forged = Alive {
+        incarnation: 1,
+        node: "forged",
+        addr: &[10, 0, 0, 77],
+        port: 7946,
+        meta: None,
+        vsn: &[5, 5, 5, 5, 5, 5],
+    };
+    net.tell(0, Message::Alive(forged));
+    let new = entry("new", &[10, 0, 0, 78], NodeState::Alive);
+    let odd = entry("odd", &[10, 0, 0, 79], NodeState::Alive);
+    let vsn = &[5, 5, 5, 2, 5, 5];
+    net.push(0, true, vec![PushPullNode { vsn, ..odd }, new]);
+    assert!(net.nodes[0].node("new").is_some());
+    assert!(net.nodes[0].node("odd").is_none());
+    let refused = net.nodes[0].stats().refused;
+    assert_eq!(refused.0[Refusal::Incompatible as usize], 1);
+}
+
+/// A forged name costs its sender a few bytes, so forged names must not lock out real nodes.
+#[test]
+fn in_a_full_table_nodes_that_never_answered_make_room_for_others() {
+    let mut net = Net::joined(3);
+    net.run(Duration::from_secs(10));
+    let forged = |n: usize| {
+        let [_, b, c, d] = (n as u32).to_be_bytes();
+        let alive = Alive {
+            incarnation: 1,
+            node: &format!("forged-{n}"),
+            addr: &[10, 1 + b, c, d],
+            port: 7946,
+            meta: None,
+            vsn: &[1, 5, 2, 2, 5, 5],
+        };
+        Message::Alive(alive).encoded()
+    };
+    let now = net.now;
+    let swim = &mut net.nodes[0];
+    for n in 0..limits::MEMBERS + 1000 {
+        swim.handle_datagram(now, STRANGER, &forged(n));
+        while swim.poll_notice().is_some() {}
+    }
+    assert_eq!(swim.ctx.table.len(), limits::MEMBERS);
+    net.push(
+        0,
+        true,
+        vec![entry("new", &[10, 0, 0, 8], NodeState::Alive)],
+    );
+    for known in ["n1", "n2", "new"] {
+        assert!(net.nodes[0].node(known).is_some(), "{known}");
+    }
+    let refused = net.nodes[0].stats().refused;
+    assert_eq!(refused.0[Refusal::TooManyMembers as usize], 0);
+}
+
+/// A member refutes with an incarnation above that of the accusation, so nothing outranks one at
+/// the end of the range.
+#[test]
+fn one_forged_incarnation_does_not_silence_a_member() {
+    let mut net = Net::joined(3);
+    let accusation = Accusation {
+        incarnation: u32::MAX,
+        node: "n1",
+        from: "n2",
+    };
+    let alive = Alive {
+        incarnation: u32::MAX,
+        node: "n1",
+        addr: &[10, 0, 0, 2],
+        port: 7946,
+        meta: Some(b"forged"),
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    for message in [
+        Message::Suspect(accusation),
+        Message::Dead(accusation),
+        Message::Alive(alive),
+    ] {
+        net.tell(0, message);
+        net.run(Duration::from_secs(10));
+        let known = net.nodes[0].node("n1").unwrap();
+        assert_eq!(known.state, NodeState::Alive);
+        assert_eq!(*known.meta, *b"\xff\x80");
+    }
+    let refused = net.nodes[0].stats().refused;
+    assert!(refused.0[Refusal::IncarnationLeap as usize] >= 3);
+}
+
+#[test]
+fn a_member_whose_incarnation_has_leapt_is_believed_itself() {
+    let mut net = Net::joined(3);
+    // n1 alone hears of an accusation, and refutes it with an incarnation that the others refuse.
+    let accusation = Accusation {
+        incarnation: 1 << 30,
+        node: "n1",
+        from: "n2",
+    };
+    net.tell(1, Message::Suspect(accusation));
+    net.run(Duration::from_secs(10));
+    for observer in [0, 2] {
+        let known = net.nodes[observer].node("n1").unwrap();
+        assert_eq!(known.state, NodeState::Alive);
+        assert!(known.incarnation > 1 << 30, "{}", known.incarnation);
+    }
+}
+
+/// Anyone can send a datagram that names any source. An answer to that source would make this node
+/// a weapon against others.
+#[test]
+fn answers_go_to_the_sender_or_to_the_address_of_the_member_that_it_names() {
+    let mut net = Net::joined(2);
+    let ping = |source_node, source_addr| {
+        Message::Ping(Ping {
+            seq: 1,
+            node: "n0",
+            source_addr,
+            source_port: 7946,
+            source_node,
+        })
+    };
+    let ask = |source_node, source_addr| {
+        Message::IndirectPing(IndirectPing {
+            seq: 1,
+            target: &[10, 0, 0, 2],
+            port: 7946,
+            node: "n1",
+            nack: false,
+            source_addr,
+            source_port: 7946,
+            source_node,
+        })
+    };
+    for name in ["victim", "n1", ""] {
+        net.tell(0, ping(name, &[10, 9, 9, 9]));
+        net.tell(0, ask(name, &[10, 9, 9, 9]));
+    }
+    net.tell(0, ping("n1", &[10, 0, 0, 2]));
+    net.settle();
+    let answers = net.sent.iter().filter(|(from, ..)| *from == 0);
+    let receivers: Vec<SocketAddr> = answers.map(|(_, to, _)| *to).collect();
+    let count = |to: SocketAddr| receivers.iter().filter(|it| **it == to).count();
+    assert_eq!(count(STRANGER), 6, "{receivers:?}");
+    assert_eq!(count(addr(1)), receivers.len() - 6, "{receivers:?}");
+}
+
+#[test]
+fn a_refusal_of_any_length_is_kept_short() {
+    let mut net = Net::new(1);
+    net.nodes[0].join(net.now, &[Seed::Addr(addr(7))]);
+    let connect = net.nodes[0].poll_output();
+    let Some(Output::Connect { id, .. }) = connect else {
+        panic!("{connect:?}");
+    };
+    net.nodes[0].handle_stream_connected(net.now, id);
+    let text = &vec![0xff; 1 << 20];
+    let answer = Message::Error(ErrorAnswer { text }).encoded();
+    net.nodes[0].handle_stream_data(net.now, id, &answer);
+    net.settle();
+    let reports = net.notices.iter().filter_map(|(_, notice)| match notice {
+        Notice::JoinDone { report, .. } => Some(report),
+        _ => None,
+    });
+    let failures: Vec<_> = reports.flat_map(|it| &it.failures).collect();
+    let [(_, JoinFailure::Refused(text))] = failures[..] else {
+        panic!("{failures:?}");
+    };
+    assert!(text.ends_with("[cut off]") && text.len() < 5 * limits::ERROR_TEXT_LEN);
+}
+
+#[test]
 fn a_ping_to_a_suspect_carries_the_accusation() {
     let mut net = Net::joined(2);
     net.cut.push((1, 0));
@@ -626,7 +804,7 @@ fn a_helper_relays_the_ack_and_sends_a_nack_when_none_comes() {
             port: 7946,
             node: "",
             nack: true,
-            source_addr: &[10, 0, 0, 99],
+            source_addr: &[10, 0, 0, 200],
             source_port: 7946,
             source_node: "asker",
         })
@@ -634,8 +812,7 @@ fn a_helper_relays_the_ack_and_sends_a_nack_when_none_comes() {
     net.tell(0, ask(&[10, 0, 0, 2], 500));
     net.settle();
     let to_asker = |net: &Net| -> Vec<Vec<u8>> {
-        let asker: SocketAddr = "10.0.0.99:7946".parse().unwrap();
-        let sent = net.sent.iter().filter(|(_, to, _)| *to == asker);
+        let sent = net.sent.iter().filter(|(_, to, _)| *to == STRANGER);
         sent.map(|(_, _, bytes)| bytes.clone()).collect()
     };
     let mut expected = Vec::new();
@@ -714,7 +891,8 @@ fn an_unknown_node_that_pings_this_one_is_asked_for_its_state() {
         ctx.table.sweep(gone, &mut ctx.random)
     };
     assert_eq!(lost.len(), 1);
-    net.tell(
+    net.tell_from(
+        addr(2),
         0,
         Message::Ping(Ping {
             seq: 1,
@@ -918,6 +1096,7 @@ fn an_ended_probe_waits_for_no_answer() {
 fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(5));
+    net.nodes[0].ctx.config.packet_len = 900;
     let room = net.nodes[0].ctx.packet_room();
     net.nodes[0].broadcast(net.now, 1, vec![4; room], Some(7));
     assert_eq!(net.nodes[0].stats().queue_len, 0);
@@ -937,7 +1116,7 @@ fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
         node: "n1",
         addr: &[10, 0, 0, 2],
         port: 7946,
-        meta: Some(&[0; 2000]),
+        meta: Some(&[0; 1000]),
         vsn: &[1, 5, 2, 2, 5, 5],
     };
     net.tell(0, Message::Alive(alive));
@@ -1022,6 +1201,31 @@ fn the_first_seeds_are_kept_and_later_seeds_make_room_for_one_another() {
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
 }
 
+/// A push/pull that announces more user state than ever arrives.
+const UNFINISHED: &[u8] = b"\x06\x83\xa4Join\xc2\xa5Nodes\x00\xacUserStateLen\xce\x01\x00\x00\x00";
+
+/// A host opens streams that hold as much as possible. Those of others are served nevertheless.
+#[test]
+fn a_host_that_fills_the_streams_harms_only_itself() {
+    let mut net = Net::joined(2);
+    let swim = &mut net.nodes[0];
+    let honest = StreamId(500);
+    swim.handle_stream_accepted(net.now, honest, addr(1));
+    swim.handle_stream_data(net.now, honest, UNFINISHED);
+    swim.handle_stream_data(net.now, honest, &vec![0x90; 8 << 20]);
+    for stream in 0..10 {
+        let id = StreamId(1000 + 2 * stream);
+        swim.handle_stream_accepted(net.now, id, STRANGER);
+        swim.handle_stream_data(net.now, id, UNFINISHED);
+        swim.handle_stream_data(net.now, id, &vec![0x90; 15 << 20]);
+    }
+    assert!(swim.ctx.streams.held() <= limits::ALL_STREAMS_LEN);
+    assert!(swim.ctx.streams.get(honest).is_some());
+    let refused = swim.take_refusals();
+    assert!(refused.iter().all(|it| it.source.addr == STRANGER));
+    assert!(!refused.is_empty());
+}
+
 #[test]
 fn all_streams_together_hold_no_more_than_their_bound() {
     let mut net = Net::joined(2);
@@ -1031,9 +1235,7 @@ fn all_streams_together_hold_no_more_than_their_bound() {
     for stream in 0..60 {
         let id = StreamId(1000 + 2 * stream);
         swim.handle_stream_accepted(net.now, id, addr(1));
-        // A push/pull that announces more user state than ever arrives.
-        let claim = b"\x06\x83\xa4Join\xc2\xa5Nodes\x00\xacUserStateLen\xce\x01\x00\x00\x00";
-        swim.handle_stream_data(net.now, id, claim);
+        swim.handle_stream_data(net.now, id, UNFINISHED);
         for _ in 0..12 {
             swim.handle_stream_data(net.now, id, &chunk);
             sent += chunk.len();

@@ -102,9 +102,21 @@ pub type Each<'e> = dyn FnMut(Result<&[u8], Refusal>) + 'e;
 
 /// Unpacks compound and compress layers and calls `each` with every message inside, in order. If a
 /// part is refused, calls `each` with the reason in its place.
+///
+/// After [`limits::DATAGRAM_MESSAGES`] messages and refusals, it calls `each` once more with
+/// [`Refusal::TooManyMessages`], and leaves out the rest.
 pub fn walk(opened: &[u8], each: &mut Each<'_>) {
     let mut room = limits::INFLATED_DATAGRAM_LEN;
-    unpack(opened, 0, &mut room, each);
+    let mut left = limits::DATAGRAM_MESSAGES + 2;
+    let mut counted = |part: Result<&[u8], Refusal>| {
+        left = left.saturating_sub(1);
+        match left {
+            0 => {}
+            1 => each(Err(Refusal::TooManyMessages)),
+            _ => each(part),
+        }
+    };
+    unpack(opened, 0, &mut room, &mut counted);
 }
 
 /// Unpacks one layer; `room` is the number of bytes to which the datagram may still expand.
@@ -248,6 +260,23 @@ mod tests {
             verify_outgoing: true,
             ..Codec::default()
         }
+    }
+
+    #[test]
+    fn one_datagram_holds_as_many_messages_as_a_compound_and_no_more() {
+        let ping = message(1);
+        let parts = vec![&ping[..]; limits::COMPOUND_PARTS];
+        let mut inner = Vec::new();
+        compound(&parts, &mut inner);
+        let mut nested = Vec::new();
+        compound(&[&inner[..]; 5], &mut nested);
+        let (mut messages, mut refusals) = (0, Vec::new());
+        walk(&nested, &mut |part| match part {
+            Ok(_) => messages += 1,
+            Err(refusal) => refusals.push(refusal),
+        });
+        assert_eq!(messages, limits::DATAGRAM_MESSAGES);
+        assert_eq!(refusals, [Refusal::TooManyMessages]);
     }
 
     #[test]

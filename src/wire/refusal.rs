@@ -110,6 +110,10 @@ refusals! {
     Stale "stale" "A datagram or connection that waited while this process was stopped.",
     IncarnationLimit "incarnation_limit" "An incarnation so high that it cannot be refuted."
         "Restart the node with that name; if it comes back, look for forged messages.",
+    IncarnationLeap "incarnation_leap"
+        "An incarnation far ahead of the known one; the member itself is asked."
+        "If that member does not come back, look for forged messages.",
+    TooManyMessages "too_many_messages" "More messages than a compound holds, in one datagram.",
 }
 
 #[cfg(test)]

@@ -435,6 +435,26 @@ def test_an_haproxy_that_is_gone_does_not_hide_that_a_server_serves_nobody(
     proxy.serves(good)
 
 
+def test_an_haproxy_keeps_its_last_server_although_another_one_has_more(haproxy, hap, web) -> None:
+    rich = haproxy(template=PLAIN, server=NO_SERVER)
+    poor = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([rich, poor])
+    webs = web("web-0"), web("web-1")
+    for it in webs:
+        driver.join(it.agent)
+    for proxy in (rich, poor):
+        proxy.serves(*webs)
+    poor.cli("disable server nodes/web-1")
+    poor.serves(webs[0])
+    webs[0].set_tags("role=backend", "port=3000", "state=drain")
+    rich.serves(webs[1])
+    stays = "web-0: it stays, because this HAProxy has no other server that serves"
+    eventually("the reason is logged", lambda: stays in driver.log())
+    poor.serves(webs[0])
+    poor.cli("enable server nodes/web-1")
+    poor.serves(webs[1])
+
+
 def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     one = hap([proxy])

@@ -221,7 +221,7 @@ impl Engine {
     /// Returns true if this node knows no other member, not even a lost one. Members that have left
     /// do not count.
     fn is_alone(&self) -> bool {
-        self.core.health(self.now).known <= 1
+        !self.core.knows_others()
     }
 
     /// Chooses the address of this node again, and logs a problem with it if a line is due.

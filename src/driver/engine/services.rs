@@ -68,6 +68,10 @@ struct Connection {
     heard: Time,
     /// The number of requests that the node has not finished.
     requests: usize,
+    /// True once a question of the peer was answered.
+    served: bool,
+    /// True if the session can read on without further bytes.
+    more: bool,
 }
 
 /// A request that the node has not finished.
@@ -137,17 +141,21 @@ impl Hosted {
                 input: Vec::new(),
                 heard: now,
                 requests: 0,
+                served: false,
+                more: false,
             };
             self.connections.insert(id, connection);
         }
     }
 
-    /// Drops the connection that has been silent longest, if there is no place for another one.
+    /// Drops the connection that has been silent longest, if there is no place for another one. One
+    /// that has never asked a question goes first.
     fn make_place(&mut self) {
         if self.connections.len() < self.places {
             return;
         }
-        let silent = self.connections.iter().min_by_key(|(_, it)| it.heard);
+        let silent = self.connections.iter();
+        let silent = silent.min_by_key(|(_, it)| (it.served, it.heard));
         if let Some(id) = silent.map(|(id, _)| id) {
             self.refuse(id);
         }
@@ -200,6 +208,8 @@ impl Hosted {
             let input = &mut connection.input;
             let consumed = self.service.on_bytes(id.0, input, &mut actions);
             input.drain(..consumed.min(input.len()));
+            connection.served |= actions.served > 0;
+            connection.more = actions.more;
         }
         actions
     }
@@ -261,6 +271,9 @@ impl ServiceHost {
                     Source::Stream(at, id) => self.serve(now, at, id, flags),
                 }
             }
+            for (at, id) in self.unread() {
+                self.read(now, at, id);
+            }
             for hosted in &mut self.services {
                 hosted.streams.expire(now);
                 let open = hosted.connections.len() as u64;
@@ -279,7 +292,10 @@ impl ServiceHost {
     /// connection that has just sent something must not be dropped as silent for a new one.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let now = clock::now();
-        let mut wanted = now + LONGEST_SLEEP;
+        let mut wanted = match self.unread().is_empty() {
+            true => now + LONGEST_SLEEP,
+            false => now,
+        };
         let mut sooner = |time: Time| wanted = wanted.min(time);
         let (mut sources, mut fds) = (Vec::new(), Vec::new());
         if let Some(fd) = self.events.poll_fd() {
@@ -309,10 +325,28 @@ impl ServiceHost {
     fn serve(&mut self, now: Time, at: usize, id: StreamId, ready: PollFlags) {
         let hosted = &mut self.services[at];
         if hosted.transfer(now, id, ready, &mut self.buffer) {
-            refresh(hosted, &self.handle, now);
-            let actions = hosted.read(id);
-            self.apply(now, at, id, actions);
+            self.read(now, at, id);
         }
+    }
+
+    fn read(&mut self, now: Time, at: usize, id: StreamId) {
+        let hosted = &mut self.services[at];
+        refresh(hosted, &self.handle, now);
+        let actions = hosted.read(id);
+        self.apply(now, at, id, actions);
+    }
+
+    /// The connections whose sessions can read on without further bytes. Those whose peer has not
+    /// taken its answers wait for that.
+    fn unread(&self) -> Vec<(usize, StreamId)> {
+        let services = self.services.iter().enumerate();
+        let unread = services.flat_map(|(at, hosted)| {
+            let ready =
+                |(id, it): &(StreamId, &Connection)| it.more && hosted.streams.unsent(*id) == 0;
+            let connections = hosted.connections.iter().filter(ready);
+            connections.map(move |(id, _)| (at, id))
+        });
+        unread.collect()
     }
 
     /// Carries out what a session wants, and sends its requests to the engine.

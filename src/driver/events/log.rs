@@ -24,6 +24,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of lines between two readings of the counters; further lines are dropped.
 const RATE: u32 = 50;
 
+/// The length in bytes from which a line is cut off. Names and texts of other nodes are much shorter.
+const LINE_LEN: usize = 4096;
+
 /// The last line about one counter: the value that it logged, and its time.
 struct LastLine {
     name: &'static str,
@@ -76,10 +79,17 @@ impl Log {
             return;
         }
         self.lines += 1;
+        let mut text = printable::line(&text()).into_owned();
+        if text.len() > LINE_LEN {
+            let ends = (0..=LINE_LEN).rev();
+            let end = ends.into_iter().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
+            text.push_str(" [cut off]");
+        }
         events.push(EventBody::Log {
             level,
             target,
-            text: printable::line(&text()).into_owned(),
+            text,
         });
     }
 

@@ -33,6 +33,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The maximum number of streams of a set that may be flushing or lingering. If there is one more,
 /// the stream that would end first is closed at once.
 const CLOSING: usize = 128;
+/// The maximum number of bytes that all these streams may still have to write, with the same
+/// consequence. A peer that asks for much and reads nothing must not fill the memory.
+const CLOSING_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -253,10 +256,16 @@ impl StreamSet {
             let streams = self.streams.iter();
             streams.filter_map(|(id, stream)| Some((stream.phase.closing_until()?, id)))
         };
-        if closing().count() <= CLOSING {
-            return;
+        let mut closing: Vec<(Time, StreamId)> = closing().collect();
+        closing.sort_unstable_by(|a, b| b.cmp(a));
+        let unsent = |closing: &[(Time, StreamId)]| -> usize {
+            closing.iter().map(|(_, id)| self.unsent(*id)).sum()
+        };
+        let mut dropped = Vec::new();
+        while closing.len() > CLOSING || (closing.len() > 1 && unsent(&closing) > CLOSING_BYTES) {
+            dropped.extend(closing.pop());
         }
-        if let Some((_, first)) = closing().min() {
+        for (_, first) in dropped {
             self.streams.remove(first);
         }
     }
@@ -530,6 +539,26 @@ mod tests {
         assert_eq!(set.len(), 1);
         set.expire(now + Duration::from_secs(5));
         assert_eq!(set.len(), 0);
+    }
+
+    #[test]
+    fn peers_that_read_nothing_make_a_node_hold_a_bounded_number_of_bytes() {
+        let mut set = StreamSet::for_gossip();
+        let mut others = Vec::new();
+        for second in 0..8 {
+            let (accepted, other) = pair();
+            others.push(other);
+            let now = clock::now() + second * SECOND;
+            let id = set.accept(now, accepted).unwrap();
+            set.write(id, vec![0; CLOSING_BYTES / 4]);
+            set.close(now, id, PATIENCE);
+        }
+        let held = |set: &StreamSet| -> usize {
+            let ids: Vec<StreamId> = set.streams.iter().map(|(id, _)| id).collect();
+            ids.into_iter().map(|id| set.unsent(id)).sum()
+        };
+        assert!(held(&set) <= CLOSING_BYTES, "{} bytes", held(&set));
+        assert!(set.len() >= 4, "{} streams", set.len());
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::networks;
 use crate::serf::Core;
 use crate::service::sessions::Sessions;
 use crate::service::{CounterNames, Service, ServiceCounters};
+use crate::time::Time;
 use ipnet::IpNet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -137,7 +138,23 @@ fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     })?;
     let (settings, codec) = (config.settings.core.clone(), config.codec()?);
     let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
-    core.map_err(|error| command_error("this node cannot be a member", &error))
+    let error = |error| command_error("this node cannot be a member", &error);
+    let mut core = core.map_err(error)?;
+    core.set_fresh_bits(fresh_bits);
+    Ok(core)
+}
+
+/// Returns bits from the system and its clock. A system that does not notice that it was copied may
+/// give both copies the same random bits for a while. If it gives none, the seeded generator of the
+/// core still makes a nonce unique within this process.
+fn fresh_bits() -> [u8; 12] {
+    let mut bits = [0; 12];
+    let _ = getrandom::fill(&mut bits);
+    let nanos = clock::now().since(Time::ZERO).as_nanos() as u64;
+    for (bit, more) in bits.iter_mut().zip(nanos.to_ne_bytes()) {
+        *bit ^= more;
+    }
+    bits
 }
 
 /// The services of a node.

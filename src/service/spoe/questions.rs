@@ -21,6 +21,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// The maximum length in bytes of a key for which a server is picked. The key is hashed once for
+/// each server.
+const KEY_LEN: usize = 4096;
+
 /// The members at one time, indexed for the questions.
 #[derive(Default)]
 pub struct MemberIndex {
@@ -84,6 +88,9 @@ impl MemberIndex {
 
     fn picked(&self, key: &Value) -> Vec<Variable> {
         let key = match key {
+            Value::Text(bytes) | Value::Binary(bytes) if bytes.len() > KEY_LEN => {
+                return Vec::new();
+            }
             Value::Text(bytes) | Value::Binary(bytes) => bytes.clone(),
             Value::Ip(ip) => ip.to_string().into_bytes(),
             Value::Int(number) => number.to_string().into_bytes(),

@@ -3,6 +3,11 @@
 use super::frame::{self, Incoming, Message, SIZE_MAX, Status, Variable};
 use crate::service::{Actions, End};
 
+/// The maximum number of messages in one frame. HAProxy sends those of one event, which are few.
+const MESSAGES: usize = 64;
+/// The number of questions that are answered before other connections have their turn.
+const QUESTIONS: u64 = 64;
+
 /// A source of answers.
 pub trait Answers {
     /// The variables that answer one question; empty if it cannot be answered.
@@ -17,12 +22,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the whole frames at the start of `input`, adds the answers to `actions`, and returns
-    /// how many bytes it read. HAProxy 3.2 expects the greeting in one segment, so all answers go
-    /// out in one write.
+    /// Reads the whole frames at the start of `input` until enough questions are answered, adds the
+    /// answers to `actions`, and returns how many bytes it read. HAProxy 3.2 expects the greeting
+    /// in one segment, so all answers go out in one write.
     pub fn read(&mut self, input: &[u8], answers: &impl Answers, actions: &mut Actions) -> usize {
         let mut at = 0;
         while actions.end.is_none() {
+            if actions.served >= QUESTIONS {
+                actions.more = true;
+                break;
+            }
             match self.next_frame(&input[at..]) {
                 Ok(Some(len)) => {
                     let frame = &input[at + 4..at + len];
@@ -72,6 +81,9 @@ impl Session {
                 },
                 Some(size),
             ) => {
+                if messages.len() > MESSAGES {
+                    return Err(Status::Invalid);
+                }
                 actions.served += messages.len() as u64;
                 let found = messages.iter().flat_map(|it| answers.answer(it));
                 let variables: Vec<Variable> = found.collect();
@@ -128,6 +140,37 @@ mod tests {
         put_number(&mut body, number);
         body.extend_from_slice(payload);
         [&(body.len() as u32).to_be_bytes()[..], &body].concat()
+    }
+
+    /// A frame with this number of questions.
+    fn notify(messages: usize) -> Vec<u8> {
+        let mut payload = Vec::new();
+        for _ in 0..messages {
+            put_text(&mut payload, b"size");
+            payload.push(0);
+        }
+        frame(3, 1, 1, &payload)
+    }
+
+    #[test]
+    fn a_frame_with_too_many_questions_is_refused_and_many_frames_are_read_in_portions() {
+        let mut session = Session::default();
+        let mut actions = Actions::default();
+        session.read(&hello(&greeting()), &Lengths, &mut actions);
+        let input = notify(1).repeat(QUESTIONS as usize + 1);
+        let mut actions = Actions::default();
+        let read = session.read(&input, &Lengths, &mut actions);
+        assert_eq!(read, input.len() - notify(1).len());
+        assert!(actions.more && actions.served == QUESTIONS);
+        let mut actions = Actions::default();
+        assert_eq!(
+            session.read(&input[read..], &Lengths, &mut actions),
+            notify(1).len()
+        );
+        assert!(!actions.more && actions.served == 1);
+        let mut actions = Actions::default();
+        session.read(&notify(MESSAGES + 1), &Lengths, &mut actions);
+        assert_eq!((actions.end, actions.served), (Some(End::Refuse), 0));
     }
 
     fn hello(pairs: &[(&str, Value)]) -> Vec<u8> {

@@ -42,6 +42,8 @@ pub struct Step {
     pub goal: Option<Goal>,
     /// True if the server should be ready after the step.
     pub is_ready: bool,
+    /// True if an operator has ordered the state of the server.
+    pub is_ordered: bool,
 }
 
 /// Plans the commands for one backend.
@@ -98,6 +100,7 @@ impl Planner {
             weight: server.weight,
             state: server.state,
             order: 0,
+            is_ordered: false,
         };
         let added = present
             .iter()
@@ -264,6 +267,7 @@ impl Planner {
                 addr: None,
                 goal: None,
                 is_ready: false,
+                is_ordered: false,
             }
         };
         unneeded.map(step).collect()
@@ -343,6 +347,7 @@ impl Step {
             lines,
             goal: Goal::of(assignment),
             is_ready: assignment.state == AdminState::Ready,
+            is_ordered: assignment.is_ordered,
         }
     }
 }
@@ -398,6 +403,7 @@ mod tests {
             weight: 100,
             state,
             order: 0,
+            is_ordered: false,
         }
     }
 

@@ -111,23 +111,27 @@ impl Reconciler {
         Ok((server_state::process(&answer), present))
     }
 
-    /// Carries out the steps of a round. If a server could not be made ready, the last server that
-    /// serves is not taken away.
+    /// Carries out the steps of a round. The last server that this HAProxy has to serve is not taken
+    /// away, unless an operator has ordered that: a server that is to take its place may not be
+    /// ready yet, or other HAProxys may have more servers than this one.
     fn carry_out_all(
         &mut self,
         steps: Vec<Step>,
         present: &BTreeMap<String, Server>,
     ) -> Result<BTreeSet<String>, String> {
-        let (mut problems, mut is_one_missing) = (BTreeSet::new(), false);
+        let mut problems = BTreeSet::new();
         let mut serving = self.planner.serving(present);
         for step in steps {
             let is_last = serving.len() == 1 && serving.contains(&step.server);
-            if !step.is_ready && is_last && is_one_missing {
+            if !step.is_ready && is_last && !step.is_ordered {
+                let server = &step.server;
+                problems.insert(format!(
+                    "{server}: it stays, because this HAProxy has no other server that serves"
+                ));
                 continue;
             }
             self.planner.others.begin(&step.server);
             if !self.carry_out(&step, &mut problems)? {
-                is_one_missing |= step.is_ready;
                 continue;
             }
             match step.is_ready && !self.planner.others.has_changed(&step.server) {

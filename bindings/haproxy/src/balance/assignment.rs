@@ -51,6 +51,8 @@ pub struct Assignment {
     /// The number of the operator's last order for the member, or of its withdrawal; 0 if there
     /// never was one. So an order for the present state is a change as well, and is carried out.
     pub order: u32,
+    /// True if an operator has ordered the state.
+    pub is_ordered: bool,
 }
 
 impl Assignment {
@@ -63,6 +65,7 @@ impl Assignment {
             weight: 0,
             state: AdminState::Maint,
             order: 0,
+            is_ordered: false,
         }
     }
 }

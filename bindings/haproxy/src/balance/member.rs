@@ -390,6 +390,7 @@ impl SlotMember {
             weight: self.weight,
             state: self.state,
             order: self.order.number,
+            is_ordered: self.order.state.is_some(),
         }
     }
 }
