@@ -29,15 +29,15 @@ pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
 
 /// Returns the address to which an answer goes: the source that the message names, or else the
 /// address of the sender. Anyone can name any source, so it counts only if it is at the sender's IP
-/// address, or if it is `known`, the address of the member that the message names.
+/// address, or if it is that of the member that the message names, which `known` returns.
 pub(super) fn of_answer(
     source: &[u8],
     port: u16,
     from: SocketAddr,
-    known: Option<SocketAddr>,
+    known: impl Fn() -> Option<SocketAddr>,
 ) -> SocketAddr {
     let named = decode(source, port).map(|(addr, _)| addr);
-    let is_plausible = |addr: &SocketAddr| addr.ip() == from.ip() || Some(*addr) == known;
+    let is_plausible = |addr: &SocketAddr| addr.ip() == from.ip() || Some(*addr) == known();
     named
         .filter(|addr| port != 0 && is_plausible(addr))
         .unwrap_or(from)

@@ -206,7 +206,7 @@ impl Context {
         name: &str,
         from: SocketAddr,
     ) -> SocketAddr {
-        let known = self.table.named(name).map(|it| it.node().addr);
+        let known = || self.table.named(name).map(|it| it.node().addr);
         address::of_answer(source, port, from, known)
     }
 

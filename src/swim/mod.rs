@@ -252,9 +252,9 @@ impl Swim {
             self.on_name_decided();
             return Ok(());
         }
-        self.probing.on_ping(ctx, from, ping);
         let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
         let peer = ctx.answer_addr(source, port, name, from);
+        self.probing.on_ping(ctx, from, peer, ping);
         self.join_sync.on_pinged_by(ctx, ping.source_node, peer);
         Ok(())
     }

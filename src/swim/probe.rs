@@ -227,15 +227,13 @@ impl Probing {
         Some(answered(ctx, round))
     }
 
-    /// Answers a ping by datagram.
-    pub fn on_ping(&self, ctx: &mut Context, from: SocketAddr, ping: &Ping) {
+    /// Answers a ping by datagram. `to` is the address to which the answer goes.
+    pub fn on_ping(&self, ctx: &mut Context, from: SocketAddr, to: SocketAddr, ping: &Ping) {
         let ack = Message::Ack(Ack {
             seq: ping.seq,
             payload: None,
         });
-        let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
-        let to = ctx.answer_addr(source, port, name, from);
-        ctx.answer(from, to, name, &ack.encoded());
+        ctx.answer(from, to, ping.source_node, &ack.encoded());
     }
 
     /// An ack arrived. Returns `None` if no probe waits for it.
