@@ -11,7 +11,7 @@ pub const NAME_LEN: usize = 255;
 pub const ESCAPED_NAMES: usize = 256;
 /// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
 pub const META_LEN: usize = 512;
-/// Length in bytes of the meta of other nodes: twice the limit that memberlist checks at the sender.
+/// Length in bytes of the meta of another node: twice what memberlist lets a node send.
 pub const REMOTE_META_LEN: usize = 2 * META_LEN;
 /// Length in bytes of the buffer that receives datagrams. Every UDP datagram is shorter.
 pub const DATAGRAM_LEN: usize = 65_536;
@@ -56,19 +56,23 @@ pub const EVENTS: usize = 262_144;
 /// Number of unencrypted bytes of one stream that are collected: as many as a compressed stream
 /// may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
-/// Number of unencrypted bytes that are collected for all streams together that other nodes dialled.
-/// As many again are collected for those that this node dialled.
+/// Number of unencrypted bytes that are collected for all accepted streams together. The streams
+/// that this node dialled have a bound of the same size of their own.
 pub const ALL_STREAMS_LEN: usize = 2 * STREAM_BUFFER_LEN;
 /// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
 /// thousand events a second needs 34 years to get that far, so a new node that follows the
 /// protocol catches up in one step. An attacker needs 16 million messages, instead of one, to
 /// drive the clock to its end.
 pub const LTIME_LEAP: u64 = 1 << 40;
-/// Distance by which an incarnation from the wire may be ahead of the one that is held about the
-/// same member. A member raises its incarnation by one for each refutation or change, so a greater
-/// leap is believed only if the member itself tells it on a stream. An attacker needs four million
-/// messages, instead of one, to drive an incarnation to its end.
+/// Distance by which an incarnation from the wire may be ahead of the one held about the same
+/// member. Without forged messages, an incarnation rises in steps of about one. A greater leap is
+/// believed only if the member itself reports it on a stream that this node dialled. An attacker
+/// needs four million messages, instead of one, to drive an incarnation to its end. The bound does
+/// not apply if the setting `join_sync` is off.
 pub const INCARNATION_LEAP: u32 = 1024;
+/// The highest incarnation from the wire with which a name becomes known, or known at another
+/// address, unless the node itself reports it on a stream that this node dialled.
+pub const FIRST_INCARNATION: u32 = 1 << 31;
 /// Number of intents that are kept for names that are not known yet.
 pub const BUFFERED_INTENTS: usize = 65_536;
 /// Number of slots of the rings of user events and queries (Serf's EventBuffer and QueryBuffer).

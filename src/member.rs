@@ -26,8 +26,8 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// The facts about a node of the newest versions in its first incarnation, without meta, for
-    /// tests of programs that use members.
+    /// Facts for tests of programs that use members: the node has no meta, speaks the newest
+    /// versions, and is in its first incarnation.
     pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
         NodeFacts {
             name: name.into(),
@@ -69,9 +69,9 @@ impl Member {
         }
     }
 
-    /// Returns true if this is certainly the same value as `other`, without a comparison of all
-    /// fields: both share their facts, and have the same state.
-    pub fn is_unchanged(&self, other: &Member) -> bool {
+    /// Returns true if both share their facts and have the same state. Then they are equal; if it
+    /// returns false, they may still be equal.
+    pub fn shares_facts(&self, other: &Member) -> bool {
         Arc::ptr_eq(&self.facts, &other.facts)
             && (self.state, self.has_tags) == (other.state, other.has_tags)
     }

@@ -1,12 +1,51 @@
 //! Records that are found by their names and by small numbers.
 //!
-//! The numbers let other parts refer to a record in four bytes. The index of names holds only such
-//! numbers, because the names are in the records.
+//! The numbers let other parts refer to a record in four bytes. An index holds only such numbers,
+//! because the keys are in the records.
 
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
-/// A record with a name that no other record of its slab has, and that never changes.
+/// The numbers of records by a key of each. Several records may have the same key. The index
+/// compares and hashes through functions of its owner, so all indexes share one compiled copy.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    numbers: HashTable<u32>,
+    /// Seeded at random, so that other nodes cannot choose keys that collide. The order of the index
+    /// is never visible.
+    hasher: RandomState,
+}
+
+impl Index {
+    pub fn hash(&self, key: impl Hash) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Returns a record with this hash for which `is_it` returns true.
+    pub fn find(&self, hash: u64, is_it: &dyn Fn(u32) -> bool) -> Option<u32> {
+        self.numbers.find(hash, |at| is_it(*at)).copied()
+    }
+
+    /// Adds a record with this hash. `hash_of` returns the hash of each record of the index.
+    pub fn insert(&mut self, hash: u64, at: u32, hash_of: &dyn Fn(&Index, u32) -> u64) {
+        if self.numbers.len() == self.numbers.capacity() {
+            let mut numbers = std::mem::take(&mut self.numbers);
+            numbers.reserve(1, |at| hash_of(self, *at));
+            self.numbers = numbers;
+        }
+        // There is room, so no other record is hashed.
+        self.numbers.insert_unique(hash, at, |_| 0);
+    }
+
+    /// Removes a record with this hash.
+    pub fn remove(&mut self, hash: u64, at: u32) {
+        if let Ok(entry) = self.numbers.find_entry(hash, |it| *it == at) {
+            entry.remove();
+        }
+    }
+}
+
+/// A record with a name. The name is unique in its slab and never changes.
 pub(crate) trait Named {
     fn name(&self) -> &str;
 }
@@ -16,10 +55,7 @@ pub(crate) trait Named {
 pub(crate) struct NamedSlab<T> {
     records: Vec<Option<T>>,
     free: Vec<u32>,
-    by_name: HashTable<u32>,
-    /// Keyed at random, because the names come from other nodes. The order of the index is never
-    /// visible.
-    hasher: RandomState,
+    by_name: Index,
 }
 
 impl<T> Default for NamedSlab<T> {
@@ -27,8 +63,7 @@ impl<T> Default for NamedSlab<T> {
         NamedSlab {
             records: Vec::new(),
             free: Vec::new(),
-            by_name: HashTable::new(),
-            hasher: RandomState::new(),
+            by_name: Index::default(),
         }
     }
 }
@@ -36,14 +71,13 @@ impl<T> Default for NamedSlab<T> {
 impl<T: Named> NamedSlab<T> {
     /// The number of records.
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.records.len() - self.free.len()
     }
 
     /// Returns the number of the record of this name.
     pub fn find(&self, name: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(name);
-        let has_name = |at: &u32| self.get(*at).is_some_and(|record| record.name() == name);
-        self.by_name.find(hash, has_name).copied()
+        let has_name = |at| self.get(at).is_some_and(|record| record.name() == name);
+        self.by_name.find(self.by_name.hash(name), &has_name)
     }
 
     pub fn get(&self, at: u32) -> Option<&T> {
@@ -67,7 +101,7 @@ impl<T: Named> NamedSlab<T> {
     /// Adds a record whose name is new, and returns its number. After the record has been removed,
     /// the number may be reused.
     pub fn insert(&mut self, record: T) -> u32 {
-        let hash = self.hasher.hash_one(record.name());
+        let hash = self.by_name.hash(record.name());
         let at = match self.free.pop() {
             Some(at) => {
                 self.records[at as usize] = Some(record);
@@ -79,29 +113,25 @@ impl<T: Named> NamedSlab<T> {
                 (self.records.len() - 1) as u32
             }
         };
-        let (records, hasher) = (&self.records, &self.hasher);
-        let hash_of = |at: &u32| {
-            let record = records[*at as usize].as_ref();
-            record.map_or(0, |record| hasher.hash_one(record.name()))
-        };
-        self.by_name.insert_unique(hash, at, hash_of);
+        let records = &self.records;
+        self.by_name.insert(hash, at, &|index, at| {
+            let record = records[at as usize].as_ref();
+            record.map_or(0, |record| index.hash(record.name()))
+        });
         at
     }
 
     /// Removes a record.
     pub fn remove(&mut self, at: u32) -> Option<T> {
         let record = self.records.get_mut(at as usize)?.take()?;
-        let hash = self.hasher.hash_one(record.name());
-        if let Ok(entry) = self.by_name.find_entry(hash, |it| *it == at) {
-            entry.remove();
-        }
+        let hash = self.by_name.hash(record.name());
+        self.by_name.remove(hash, at);
         self.free.push(at);
         Some(record)
     }
 }
 
-/// Makes room for more entries in a list that is full: an eighth of its length, where a `Vec` would
-/// double.
+/// Makes room in a full list for an eighth more entries, at least 8. A `Vec` would double.
 pub(crate) fn grow_a_little<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 8).max(8));

@@ -89,7 +89,7 @@ fn drain(core: &mut Core) {
     while core.poll_output().is_some() {}
 }
 
-/// A node that probes nobody and gossips so fast that its queue is soon empty.
+/// A node that probes no other node and gossips so fast that its queue is soon empty.
 fn node(mode: Mode) -> Core {
     let mut config = Config {
         mode,

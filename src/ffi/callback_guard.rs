@@ -310,8 +310,8 @@ mod tests {
         Arc::new(CallbackGuard::new(EventSink::new(Some(ignore), user), None))
     }
 
-    /// Drains the guard in a function with a place of its own, like the one that the program calls.
-    /// The place of an inlined function may be on either side of its caller's variables.
+    /// Drains the guard from a stack frame of its own, like the function that the program calls. If
+    /// it were inlined, its [`Place`] could be on either side of its caller's variables.
     #[inline(never)]
     fn drain(guard: &CallbackGuard) {
         guard.drain(Place::here());

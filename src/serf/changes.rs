@@ -92,11 +92,11 @@ impl Changes<'_> {
         self.replace(member, hidden, was_gone);
     }
 
-    /// Adds a member that was unknown. If the table is full, the new member replaces the one that
-    /// failed or left longest ago. Returns false if the table is full of members that are present.
+    /// Adds a member that was unknown. If the table is full, the new member replaces one that
+    /// failed or left long ago. Returns false if the table is full of members that are present.
     fn adopt(&mut self, member: Member, hidden: bool) -> bool {
         if self.common.members.len() >= limits::MEMBERS {
-            let Some(longest_gone) = self.common.members.longest_gone() else {
+            let Some(longest_gone) = self.common.members.take_long_gone() else {
                 self.common.out.refuse(Refusal::TooManyMembers);
                 return false;
             };
@@ -192,7 +192,7 @@ impl Changes<'_> {
 
     /// The SWIM machine has forgotten a member. In Serf mode, members that failed or left stay on
     /// the list until they are reaped; in memberlist mode they are taken off it now. A member that
-    /// is present made room for another in a full table, and is taken off in both modes.
+    /// is still present had to make room in a full table; it is taken off in both modes.
     fn forgotten(&mut self, name: &Arc<str>) {
         let row = self.common.members.get(name);
         let is_present = row.is_some_and(|row| row.status.is_present());

@@ -6,9 +6,7 @@
 use super::{Member, MemberState};
 use crate::named_slab::{Named, NamedSlab};
 use crate::time::Time;
-use hashbrown::HashTable;
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -101,21 +99,19 @@ impl MemberRow {
     }
 }
 
-/// The number of members that one search for those that have been gone longest finds.
-const GONE: usize = 1024;
+/// The maximum number of names that one search for members that are gone collects.
+const GONE_NAMES: usize = 1024;
 
 /// All members in any status, this node included.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     rows: NamedSlab<MemberRow>,
-    /// The numbers of the rows by their addresses. Several members may have one address.
-    by_addr: HashTable<u32>,
-    hasher: RandomState,
-    /// The names of some members that are gone, those that have been gone longest last.
-    longest_gone: Vec<Arc<str>>,
+    /// The names of members that are gone, and since when, sorted so that the one that was gone
+    /// longest is last.
+    longest_gone: Vec<(Time, Arc<str>)>,
     /// The names of the members that were added, removed or changed visibly since the driver last
     /// asked.
-    changed: BTreeSet<Arc<str>>,
+    changed: ByName<()>,
     version: u64,
 }
 
@@ -147,41 +143,20 @@ impl Members {
     }
 
     /// Returns the names of the visible members that were added, removed or changed since the last
-    /// call.
-    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
-        std::mem::take(&mut self.changed)
+    /// call, sorted.
+    pub fn take_changed(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.changed).into_keys().collect()
     }
 
     pub fn insert(&mut self, row: MemberRow) {
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
-        let addr = row.member.addr;
-        let at = self.rows.insert(row);
-        self.index_addr(at, addr);
-    }
-
-    fn index_addr(&mut self, at: u32, addr: SocketAddr) {
-        let (rows, hasher) = (&self.rows, &self.hasher);
-        let hash_of = |at: &u32| {
-            let addr = rows.get(*at).map(|row| row.member.addr);
-            addr.map_or(0, |addr| hasher.hash_one(addr))
-        };
-        let hash = hasher.hash_one(addr);
-        self.by_addr.insert_unique(hash, at, hash_of);
-    }
-
-    fn unindex_addr(&mut self, at: u32, addr: SocketAddr) {
-        let hash = self.hasher.hash_one(addr);
-        if let Ok(entry) = self.by_addr.find_entry(hash, |it| *it == at) {
-            entry.remove();
-        }
+        self.rows.insert(row);
     }
 
     pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
-        let at = self.rows.find(name)?;
-        let row = self.rows.remove(at)?;
-        self.unindex_addr(at, row.member.addr);
+        let row = self.rows.remove(self.rows.find(name)?)?;
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
@@ -190,7 +165,7 @@ impl Members {
 
     fn note_change(&mut self, name: Arc<str>) {
         self.version += 1;
-        self.changed.insert(name);
+        self.changed.insert(name, Box::new(()));
     }
 
     /// Changes a member. No other function changes anything that the application can see in a row.
@@ -203,17 +178,12 @@ impl Members {
         let at = self.rows.find(name)?;
         let row = self.rows.get_mut(at)?;
         let before = (!row.hidden).then(|| row.member.clone());
-        let old_addr = row.member.addr;
         change(row);
         row.show();
         let after = (!row.hidden).then_some(&row.member);
-        let (new_addr, name) = (row.member.addr, row.member.name.clone());
         if before.as_ref() != after {
+            let name = row.member.name.clone();
             self.note_change(name);
-        }
-        if new_addr != old_addr {
-            self.unindex_addr(at, old_addr);
-            self.index_addr(at, new_addr);
         }
         self.rows.get_mut(at)
     }
@@ -229,39 +199,36 @@ impl Members {
         self.iter().filter(|row| row.status == status).count()
     }
 
-    /// Returns true if a member in any status lives at this address.
+    /// Returns true if a member in any status lives at this address. Searches the whole table.
     pub fn has_address(&self, addr: SocketAddr) -> bool {
-        let has_addr = |at: &u32| {
-            self.rows
-                .get(*at)
-                .is_some_and(|row| row.member.addr == addr)
-        };
-        let hash = self.hasher.hash_one(addr);
-        self.by_addr.find(hash, has_addr).is_some()
+        self.iter().any(|row| row.member.addr == addr)
     }
 
-    /// Returns a member that has been gone for a long time; `None` if all are present. A search of
-    /// the whole table finds many, for this and later calls, and is repeated when these are used
-    /// up. So a flood of new names into a full table does not search it for each name.
-    pub fn longest_gone(&mut self) -> Option<Arc<str>> {
+    /// Returns a member that is gone, usually one that has been gone long; `None` if all are present.
+    /// One search of the whole table collects up to [`GONE_NAMES`] names, which later calls use up.
+    /// So a flood of new names into a full table does not cause one search for each name.
+    pub fn take_long_gone(&mut self) -> Option<Arc<str>> {
         loop {
             if self.longest_gone.is_empty() {
                 self.longest_gone = self.find_longest_gone();
             }
-            let name = self.longest_gone.pop()?;
-            if self.get(&name).is_some_and(|row| !row.status.is_present()) {
+            let (since, name) = self.longest_gone.pop()?;
+            let is_gone = |row: &MemberRow| !row.status.is_present() && row.gone_at == since;
+            if self.get(&name).is_some_and(is_gone) {
                 return Some(name);
             }
         }
     }
 
-    fn find_longest_gone(&self) -> Vec<Arc<str>> {
-        let gone = self.iter().filter(|row| !row.status.is_present());
-        let mut gone: Vec<&MemberRow> = gone.collect();
-        gone.sort_by_key(|row| row.gone_at);
-        gone.truncate(GONE);
-        let names = gone.iter().rev().map(|row| row.member.name.clone());
-        names.collect()
+    fn find_longest_gone(&self) -> Vec<(Time, Arc<str>)> {
+        let mut longest = BinaryHeap::new();
+        for row in self.iter().filter(|row| !row.status.is_present()) {
+            longest.push((row.gone_at, row.member.name.clone()));
+            if longest.len() > GONE_NAMES {
+                longest.pop(); // the one that has been gone for the shortest time
+            }
+        }
+        std::iter::from_fn(|| longest.pop()).collect()
     }
 }
 
@@ -317,26 +284,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn members_are_found_at_their_present_addresses() {
-        let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
-        let at = |name: &str, port| {
-            let facts = NodeFacts {
-                addr: addr(port),
-                ..NodeFacts::clone(&member(name))
-            };
-            Member::without_tags(Arc::new(facts), MemberState::Alive)
-        };
-        let mut members = Members::default();
-        for name in ["a", "b"] {
-            members.insert(MemberRow::new(at(name, 1), SerfStatus::Alive, 1, false));
-        }
-        members.change("a", |row| row.member = at("a", 2));
-        assert!(members.has_address(addr(1)) && members.has_address(addr(2)));
-        members.remove("b");
-        assert!(!members.has_address(addr(1)) && members.has_address(addr(2)));
-    }
-
-    #[test]
     fn the_members_that_have_been_gone_longest_are_found_first() {
         let mut members = Members::default();
         for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
@@ -344,13 +291,13 @@ pub(super) mod tests {
             row.gone_at = Time::from_nanos(10 - n as u64);
             members.insert(row);
         }
-        assert_eq!(members.longest_gone().as_deref(), Some("d"));
+        assert_eq!(members.take_long_gone().as_deref(), Some("d"));
         members.remove("d");
         members.change("c", |row| row.status = SerfStatus::Alive);
-        assert_eq!(members.longest_gone().as_deref(), Some("b"));
+        assert_eq!(members.take_long_gone().as_deref(), Some("b"));
         members.remove("b");
         members.remove("a");
-        assert_eq!(members.longest_gone(), None);
+        assert_eq!(members.take_long_gone(), None);
     }
 
     #[test]

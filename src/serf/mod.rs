@@ -65,7 +65,6 @@ pub use event::{CoreEvent, LeaveEnd};
 pub use filter::MemberFilter;
 use outbox::Order;
 use serf_state::SerfState;
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,8 +232,8 @@ impl Core {
     }
 
     /// Returns the names of the visible members that were added, removed or changed since the last
-    /// call; after a removal, [`Core::member`] returns `None`.
-    pub fn take_changed(&mut self) -> BTreeSet<Arc<str>> {
+    /// call, sorted; after a removal, [`Core::member`] returns `None`.
+    pub fn take_changed(&mut self) -> Vec<Arc<str>> {
         self.serf.common.members.take_changed()
     }
 
@@ -255,7 +254,7 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if this node knows another member that has not left, even a lost one.
+    /// Returns true if this node knows another member that has not left. Lost members count.
     pub fn knows_others(&self) -> bool {
         self.swim.knows_others()
     }

@@ -8,9 +8,11 @@ use super::common::Common;
 use super::outbox::{Order, Outbox};
 use super::ring::Item;
 use super::seen::Seen;
+use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{Query, Relay};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// Flag of a query that must not be passed on.
 const NO_REBROADCAST: u32 = 2;
@@ -46,21 +48,43 @@ impl Seen<SeenQuery> {
     }
 }
 
-/// Forwards a response to the address that the relay gives, if a member has that address.
-pub(super) fn forward(common: &mut Common, relay: &Relay<'_>) {
-    let Some(to) = address(relay.addr, relay.port) else {
-        return common.out.refuse(Refusal::AddressLength);
-    };
-    if relay.inner.is_empty() {
-        return common.out.refuse(Refusal::EmptyPart);
+/// The maximum number of responses that this node forwards in a second. The search for each
+/// receiver goes through all members.
+const RELAYS_PER_SECOND: u32 = 512;
+
+/// Forwards responses, and bounds their number.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    /// The beginning of the present second, and the number of responses in it.
+    since: Time,
+    count: u32,
+}
+
+impl Relays {
+    /// Forwards a response to the address that the relay gives, if a member has that address.
+    pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
+        let Some(to) = address(relay.addr, relay.port) else {
+            return common.out.refuse(Refusal::AddressLength);
+        };
+        if relay.inner.is_empty() {
+            return common.out.refuse(Refusal::EmptyPart);
+        }
+        if !self.has_room(now) || !common.members.has_address(to) {
+            common.out.counts.relays_refused += 1;
+            return;
+        }
+        common.out.counts.relays += 1;
+        let bytes = relay.inner.to_vec();
+        common.out.order(Order::SendUser { to, bytes });
     }
-    if !common.members.has_address(to) {
-        common.out.counts.relays_refused += 1;
-        return;
+
+    fn has_room(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= RELAYS_PER_SECOND
     }
-    common.out.counts.relays += 1;
-    let bytes = relay.inner.to_vec();
-    common.out.order(Order::SendUser { to, bytes });
 }
 
 /// Builds an address from 4 or 16 bytes. An IPv4-mapped IPv6 address becomes IPv4. Returns `None`

@@ -12,7 +12,7 @@ use super::intent::Intents;
 use super::leave::Leave;
 use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
-use super::query::{self, SeenQuery};
+use super::query::{Relays, SeenQuery};
 use super::reap::Reaper;
 use super::seen::Seen;
 use super::user_event::SeenEvent;
@@ -33,6 +33,7 @@ pub(super) struct SerfState {
     pub intents: Intents,
     pub events: Seen<SeenEvent>,
     pub queries: Seen<SeenQuery>,
+    pub relays: Relays,
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
@@ -45,6 +46,7 @@ impl SerfState {
             intents: Intents::new(),
             events: Seen::new(),
             queries: Seen::new(),
+            relays: Relays::default(),
             leave: Leave::default(),
             reaper: Reaper {
                 next: now + config.reap_interval,
@@ -235,7 +237,7 @@ impl SerfState {
                 return None;
             }
             SerfMessage::Relay(relay) => {
-                query::forward(common, relay);
+                self.relays.forward(now, common, relay);
                 return None;
             }
         };

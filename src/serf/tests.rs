@@ -546,6 +546,13 @@ fn a_response_is_forwarded_to_members_only() {
         ),
         (1, 1)
     );
+    for _ in 0..1000 {
+        rig.receives(&relay(7000, b"\x05abc"));
+    }
+    assert!((500..600).contains(&rig.orders().len()));
+    rig.now = rig.now + Duration::from_secs(1);
+    rig.receives(&relay(7000, b"\x05abc"));
+    assert_eq!(rig.orders().len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
 //! - [`CONNECTIONS`] connections at once; a further connection takes the place of the one that has
-//!   been silent longest, first of all of one that has never asked a question;
+//!   been silent longest; connections that have never asked a question give way first;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;
@@ -109,8 +109,8 @@ pub struct Actions {
     pub requests: Vec<(u64, Request)>,
     /// The number of the peer's questions that were answered.
     pub served: u64,
-    /// True if the session can read on without further bytes, after other connections have had
-    /// their turn.
+    /// True if the session stopped early: its input may still hold whole requests. It reads on after
+    /// other connections have had their turn.
     pub more: bool,
 }
 

@@ -28,8 +28,9 @@ pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
 }
 
 /// Returns the address to which an answer goes: the source that the message names, or else the
-/// address of the sender. Anyone can name any source, so it counts only if it is at the sender's IP
-/// address, or if it is that of the member that the message names, which `known` returns.
+/// address of the sender. Anyone can name any source. So a named source counts only if it has the
+/// sender's IP address, or if it is the address that this node knows for the named member, which
+/// `known` returns.
 pub(super) fn of_answer(
     source: &[u8],
     port: u16,

@@ -88,7 +88,8 @@ impl Swim {
             self.refuse(Refusal::AddressNotAllowed);
             return false;
         }
-        if relation == Address::Same && self.leaps(held, alive.incarnation, addr) {
+        let held_there = held.filter(|_| relation == Address::Same);
+        if self.refuse_leap(held_there, alive.incarnation, addr) {
             return false;
         }
         match merge::merge(held, Offer::Alive, alive.incarnation, relation) {
@@ -114,14 +115,18 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// Returns true, and refuses a message, if its incarnation is far ahead of the one that is held
-    /// about the member at `addr`: one forged message would otherwise outrank everything that the
-    /// member itself says. The member is asked, and its own word is believed. Beyond memberlist.
-    fn leaps(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
-        let known = held.map_or(u32::MAX, |held| held.incarnation);
-        let leaps = incarnation > known.saturating_add(limits::INCARNATION_LEAP);
+    /// Refuses a message whose incarnation is far ahead of the one held about the member at `addr`,
+    /// asks the member itself, and returns true. Otherwise one forged message would outrank
+    /// everything that the member says. `held` is `None` if the name is unknown at this address.
+    /// Returns false if the member itself told it on a stream, or if the setting `join_sync` is off,
+    /// because then no member is asked. Beyond memberlist.
+    fn refuse_leap(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
+        let highest = match held {
+            Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
+            None => limits::FIRST_INCARNATION,
+        };
         let is_own_word = self.ctx.told_by == Some(addr);
-        if !leaps || is_own_word || !self.ctx.config.join_sync {
+        if incarnation <= highest || is_own_word || !self.ctx.config.join_sync {
             return false;
         }
         self.refuse(Refusal::IncarnationLeap);
@@ -167,7 +172,7 @@ impl Swim {
             return;
         };
         let (held, addr) = (Some(held(record)), record.node().addr);
-        if self.leaps(held, accusation.incarnation, addr) {
+        if self.refuse_leap(held, accusation.incarnation, addr) {
             return;
         }
         match merge::merge(held, offer, accusation.incarnation, Address::Same) {
@@ -222,8 +227,8 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// Merges the state of another node, entry by entry. `told_by` is its address if this node
-    /// dialled it there.
+    /// Merges the state of another node, entry by entry. `told_by` is the address at which this node
+    /// dialled the other one; `None` if the other one dialled.
     pub(super) fn merge_state(
         &mut self,
         bytes: &[u8],
@@ -241,11 +246,12 @@ impl Swim {
         let mut gained = 0;
         self.ctx.told_by = told_by;
         for node in &state.nodes {
-            if push_pull::is_compatible(own_versions, node.vsn) {
-                gained += u32::from(self.merge_node(node, &own_name, pass_on));
-            } else {
+            if *node.name != *own_name && !push_pull::is_compatible(own_versions, node.vsn) {
                 self.refuse(Refusal::Incompatible);
+                continue;
             }
+            gained += u32::from(self.merge_node(node, &own_name, pass_on));
+            self.note_heard(node);
         }
         self.ctx.told_by = None;
         if !state.user_state.is_empty() {
@@ -256,6 +262,19 @@ impl Swim {
         }
         let own_name = self.own_name_in(&state);
         Ok(Merged { gained, own_name })
+    }
+
+    /// Notes that a member has answered, if this entry is its own word about itself.
+    fn note_heard(&mut self, node: &PushPullNode) {
+        let addr = self.ctx.decode_addr(node.addr, node.port);
+        let told_by = self.ctx.told_by;
+        if told_by.is_none() || addr.map(|(addr, _)| addr) != told_by {
+            return;
+        }
+        let member = self.ctx.table.find(node.name);
+        if let Some(record) = member.and_then(|it| self.ctx.table.get_mut(it)) {
+            record.heard |= Some(record.node().addr) == told_by;
+        }
     }
 
     /// Returns how another node lists this node's name in its state.

@@ -79,13 +79,13 @@ impl BroadcastQueue {
 
     /// Drops the broadcast about this subject, and returns its token.
     pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
-        let rank = self.forget(subject)?;
+        let rank = self.unindex(subject)?;
         self.ranked.remove(&rank)?.token
     }
 
-    /// Forgets the place of the broadcast about this subject, and returns it. After a wave of
-    /// broadcasts, the map gives back the memory that it needed.
-    fn forget(&mut self, subject: &str) -> Option<Rank> {
+    /// Removes this subject from the index, and returns the rank of its broadcast. Shrinks the index
+    /// after a wave of broadcasts.
+    fn unindex(&mut self, subject: &str) -> Option<Rank> {
         let rank = self.by_subject.remove(subject);
         let (len, capacity) = (self.by_subject.len(), self.by_subject.capacity());
         if capacity > 256 && len < capacity / 4 {
@@ -133,7 +133,7 @@ impl BroadcastQueue {
         if rank.0 >= limit {
             done.extend(broadcast.token);
             if let Some(subject) = &broadcast.subject {
-                self.forget(subject);
+                self.unindex(subject);
             }
             return;
         }
@@ -153,7 +153,7 @@ impl BroadcastQueue {
             };
             done.extend(broadcast.token);
             if let Some(subject) = broadcast.subject {
-                self.forget(&subject);
+                self.unindex(&subject);
             }
         }
         done

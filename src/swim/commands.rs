@@ -132,8 +132,8 @@ impl Swim {
         }
     }
 
-    /// Makes the nonces of encryption differ from those of a copy of this process, by bits that
-    /// `fresh` returns for each nonce.
+    /// Sets the function whose bits are mixed into each nonce. With it, this process and a copy of
+    /// it use different nonces.
     pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
         self.ctx.random.fresh = fresh;
     }

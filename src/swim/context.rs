@@ -37,8 +37,8 @@ pub(super) struct Context {
     pub config: Config,
     pub codec: Codec,
     pub random: Random,
-    /// The address of the node whose answer on a stream is being merged, if this node dialled it
-    /// there. Its word about itself is believed.
+    /// The address at which this node dialled the node whose answer is being merged. What that node
+    /// says about itself is believed.
     pub told_by: Option<SocketAddr>,
     pub table: MemberTable,
     pub local: LocalNode,
@@ -197,8 +197,8 @@ impl Context {
         messages
     }
 
-    /// Returns the address to which the answer to a message from `from` goes, in which the node
-    /// `name` names this source.
+    /// Returns the address at which to answer a message. The message came from `from`, and names the
+    /// node `name` at `source` and `port` as its sender.
     pub fn answer_addr(
         &self,
         source: &[u8],
@@ -211,8 +211,8 @@ impl Context {
     }
 
     /// Answers a message that came from `from` and names `to` as the address of the node `name`.
-    /// The packet is filled with broadcasts only if the message came from that address, so that no
-    /// third party can make this node send them.
+    /// Adds broadcasts only if the two addresses are the same, so that a third party that merely
+    /// names a member cannot make this node send them.
     pub fn answer(&mut self, from: SocketAddr, to: SocketAddr, name: &str, message: &[u8]) {
         if to == from {
             self.send_to_claimed(to, name, message);

@@ -34,8 +34,8 @@ const AGAIN_ROUNDS: u32 = 2;
 const WORTH: usize = 16;
 /// While a burst goes on, the pauses between pulls grow, up to this factor.
 const MAX_SLOWDOWN: u32 = 32;
-/// The shortest time between two pulls from strangers.
-const STRANGER_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest time between two exchanges with nodes that are in doubt for the same reason.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The joins that this node learned of recently, and the node through which it joined.
 #[derive(Default)]
@@ -50,6 +50,7 @@ pub(super) struct JoinSync {
     slowdown: u32,
     last: Option<Time>,
     last_stranger: Option<Time>,
+    last_leap: Option<Time>,
 }
 
 impl JoinSync {
@@ -149,22 +150,32 @@ impl JoinSync {
         }
     }
 
-    /// A message gives the member at `addr` an incarnation that is hardly possible. The member
-    /// itself is asked.
-    pub fn on_leap(&mut self, ctx: &mut Context, addr: SocketAddr) {
-        self.ask_stranger(ctx, addr);
+    fn ask_stranger(&mut self, ctx: &mut Context, peer: SocketAddr) {
+        if ask_in_doubt(ctx, peer, self.last_stranger) {
+            self.last_stranger = Some(ctx.now);
+        }
     }
 
-    fn ask_stranger(&mut self, ctx: &mut Context, peer: SocketAddr) {
-        let recent = |last| ctx.now.since(last) < STRANGER_PAUSE;
-        let wanted = ctx.config.join_sync && !ctx.local.left && ctx.streams.may_dial();
-        if !wanted || self.last_stranger.is_some_and(recent) || !ctx.is_allowed(peer.ip()) {
-            return;
+    /// Asks the member at `addr` itself, because a message gave it an incarnation far ahead of the
+    /// known one. Does nothing if a member was asked for this reason within the last second.
+    pub fn on_leap(&mut self, ctx: &mut Context, addr: SocketAddr) {
+        if ask_in_doubt(ctx, addr, self.last_leap) {
+            self.last_leap = Some(ctx.now);
         }
-        self.last_stranger = Some(ctx.now);
-        ctx.outbox.stats.join_syncs += 1;
-        ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Stranger, peer));
     }
+}
+
+/// Begins an exchange with the node at `peer`, unless the last one for the same reason, at `last`,
+/// was a moment ago. Returns true if the exchange has begun.
+fn ask_in_doubt(ctx: &mut Context, peer: SocketAddr, last: Option<Time>) -> bool {
+    let recent = |last| ctx.now.since(last) < DOUBT_PAUSE;
+    let wanted = ctx.config.join_sync && !ctx.local.left && ctx.streams.may_dial();
+    if !wanted || last.is_some_and(recent) || !ctx.is_allowed(peer.ip()) {
+        return false;
+    }
+    ctx.outbox.stats.join_syncs += 1;
+    ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Doubt, peer));
+    true
 }
 
 fn is_stranger(ctx: &Context, name: &str) -> bool {

@@ -4,7 +4,8 @@
 use super::retry::Retry;
 use crate::limits;
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ struct LostMember {
 /// All lost members.
 #[derive(Default)]
 pub(super) struct LostMembers {
-    by_name: BTreeMap<Arc<str>, LostMember>,
-    /// The times of the next attempts.
-    attempts: BTreeSet<(Time, Arc<str>)>,
+    by_name: BTreeMap<Arc<str>, Box<LostMember>>,
+    /// The times of the next attempts, the first one on top. A time that is no longer that of its
+    /// member is out of date; the one on top never is.
+    attempts: BinaryHeap<Reverse<(Time, Arc<str>)>>,
 }
 
 impl LostMembers {
@@ -39,41 +41,41 @@ impl LostMembers {
     /// Adds a member, or replaces the entry that it has already. If too many members are lost, the
     /// new one is left out; the layer above does not remember more either.
     pub fn add(&mut self, name: Arc<str>, addr: SocketAddr, retry: Retry) {
-        self.remove(&name);
         if self.len() < limits::MEMBERS {
-            self.attempts.insert((retry.next, name.clone()));
-            self.by_name.insert(name, LostMember { addr, retry });
+            let member = Box::new(LostMember { addr, retry });
+            self.by_name.insert(name.clone(), member);
+            self.attempts.push(Reverse((retry.next, name)));
+            self.tidy();
         }
     }
 
     /// Removes a member that is back, or for which the layer above no longer waits.
     pub fn remove(&mut self, name: &str) {
-        if let Some((name, member)) = self.by_name.remove_entry(name) {
-            self.attempts.remove(&(member.retry.next, name));
+        if self.by_name.remove(name).is_some() {
+            self.tidy();
         }
     }
 
     /// Returns the time of the next attempt at any of the members.
     pub fn next_attempt(&self) -> Option<Time> {
-        self.attempts.first().map(|(at, _)| *at)
+        self.attempts.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Returns the member whose next attempt comes first.
     pub fn first(&self) -> Option<(Arc<str>, SocketAddr)> {
-        let (_, name) = self.attempts.first()?;
+        let Reverse((_, name)) = self.attempts.peek()?;
         let member = self.by_name.get(name)?;
         Some((name.clone(), member.addr))
     }
 
     /// Changes the attempts at the member of this name.
-    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut Retry)) {
-        let Some((name, mut member)) = self.by_name.remove_entry(name) else {
-            return;
-        };
-        self.attempts.remove(&(member.retry.next, name.clone()));
-        change(&mut member.retry);
-        self.attempts.insert((member.retry.next, name.clone()));
-        self.by_name.insert(name, member);
+    pub fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Retry)) {
+        if let Some(member) = self.by_name.get_mut(name) {
+            change(&mut member.retry);
+            self.attempts
+                .push(Reverse((member.retry.next, name.clone())));
+            self.tidy();
+        }
     }
 
     /// Changes the attempts at all members for whose addresses `wanted` returns true.
@@ -82,10 +84,26 @@ impl LostMembers {
         wanted: impl Fn(SocketAddr) -> bool,
         mut change: impl FnMut(&mut Retry),
     ) {
-        let chosen = self.by_name.iter().filter(|(_, it)| wanted(it.addr));
-        let chosen: Vec<Arc<str>> = chosen.map(|(name, _)| name.clone()).collect();
-        for name in chosen {
-            self.change(&name, &mut change);
+        let chosen = self.by_name.iter_mut().filter(|(_, it)| wanted(it.addr));
+        for (name, member) in chosen {
+            change(&mut member.retry);
+            self.attempts
+                .push(Reverse((member.retry.next, name.clone())));
+        }
+        self.tidy();
+    }
+
+    /// Removes the times that are out of date from the top, and all of them if there are many.
+    fn tidy(&mut self) {
+        let (members, attempts) = (&self.by_name, &mut self.attempts);
+        let is_valid = |Reverse((at, name)): &Reverse<(Time, Arc<str>)>| {
+            members.get(name).is_some_and(|it| it.retry.next == *at)
+        };
+        while attempts.peek().is_some_and(|it| !is_valid(it)) {
+            attempts.pop();
+        }
+        if attempts.len() > 2 * members.len() + 16 {
+            attempts.retain(is_valid);
         }
     }
 }

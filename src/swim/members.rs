@@ -48,7 +48,8 @@ pub(super) struct MemberRecord {
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
     pub acked: Option<Announced>,
-    /// True if the member itself has answered this node. Others only say that it exists.
+    /// True if the member has answered a probe, by itself or through a helper, or a push/pull. Until
+    /// then, it is known only from messages that anyone could have sent.
     pub heard: bool,
 }
 
@@ -79,7 +80,7 @@ impl MemberRecord {
         self.node.vsn[1]
     }
 
-    /// The facts about the member, for a change. The layer above may still hold them as they were.
+    /// Returns the facts for a change. If the layer above still holds them, they are copied first.
     fn facts_mut(&mut self) -> &mut NodeFacts {
         Arc::make_mut(&mut self.node.facts)
     }
@@ -206,8 +207,8 @@ impl MemberTable {
         self.records.get(member)
     }
 
-    /// Returns a record for changes of anything but the state. Only [`MemberTable::set_state`]
-    /// changes the state.
+    /// Returns a record for changes of anything but the state and the address. Those have to go
+    /// through [`MemberTable::set_state`] and [`MemberTable::refresh`], which keep the counts right.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member)
     }
@@ -273,7 +274,7 @@ impl MemberTable {
 
     /// Adds a node at a random place in the probe order.
     pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> MemberIndex {
-        self.watched.add(&node); // does nothing for this node, since it comes first
+        self.watched.add(&node); // this node is added first, when no address is watched
         let record = MemberRecord::new(node, mapped);
         self.live += usize::from(record.is_live());
         let member = self.records.insert(record);
@@ -284,9 +285,9 @@ impl MemberTable {
         member
     }
 
-    /// Removes a member that is not needed, and returns its name: one that is dead or has left, or
-    /// one that has never answered this node. A suspect stays. Returns `None` if a few random
-    /// choices find no such member.
+    /// Removes a member that is not needed, and returns its name. Members that are dead, have left,
+    /// or are alive but never answered this node are not needed; a suspect is. Returns `None` if a
+    /// few random choices find no such member.
     pub fn evict(&mut self, random: &mut Random) -> Option<Arc<str>> {
         let is_needed = |record: &MemberRecord| match record.node.state {
             NodeState::Alive => record.heard,
@@ -299,8 +300,14 @@ impl MemberTable {
             if member == self.local || self.get(member).is_none_or(is_needed) {
                 continue;
             }
+            // The members before the cursor have been probed in this round, and the others have not.
+            let mut place = place;
+            if place < self.cursor {
+                self.cursor -= 1;
+                self.probe_order.swap(place, self.cursor);
+                place = self.cursor;
+            }
             self.probe_order.swap_remove(place);
-            self.cursor = self.cursor.min(self.len());
             let record = self.records.remove(member)?;
             self.live -= usize::from(record.is_live());
             self.watched.subtract(&record.node);
@@ -378,12 +385,14 @@ impl MemberTable {
     ) -> Vec<Arc<str>> {
         self.cursor = 0;
         let mut removed = Vec::new();
-        let (records, watched, local) = (&mut self.records, &mut self.watched, self.local);
+        let (records, watched, live) = (&mut self.records, &mut self.watched, &mut self.live);
+        let local = self.local;
         self.probe_order.retain(|&member| {
             if member == local || records.get(member).is_some_and(|it| !gone(it)) {
                 return true;
             }
             if let Some(record) = records.remove(member) {
+                *live -= usize::from(record.is_live());
                 watched.subtract(&record.node);
                 removed.push(record.node.name.clone());
             }
@@ -495,10 +504,31 @@ mod tests {
     fn this_node_is_never_swept() {
         let (mut table, mut random) = table(3);
         assert_eq!(table.sweep(|_| true, &mut random).len(), 2);
+        assert_eq!(table.live(), 1);
         assert_eq!(
             (table.len(), table.find("n0")),
             (1, Some(table.local_index()))
         );
+    }
+
+    #[test]
+    fn only_members_that_are_not_needed_are_evicted_and_the_round_of_probes_goes_on() {
+        let (mut table, mut random) = table(12);
+        let probed: Vec<_> = (0..5).filter_map(|_| table.next_to_probe()).collect();
+        for member in 1..12 {
+            table.get_mut(member).unwrap().heard = member % 2 == 0;
+        }
+        table.set_state(2, NodeState::Dead, Time::ZERO);
+        table.set_state(3, NodeState::Suspect, Time::ZERO);
+        let mut evicted: Vec<_> = std::iter::from_fn(|| table.evict(&mut random)).collect();
+        evicted.sort();
+        let expected = ["n1", "n11", "n2", "n5", "n7", "n9"].map(Arc::from);
+        assert_eq!(evicted, expected);
+        assert_eq!((table.len(), table.live()), (6, 6));
+        let mut rest: Vec<_> = std::iter::from_fn(|| table.next_to_probe()).collect();
+        rest.extend(probed.into_iter().filter(|it| table.get(*it).is_some()));
+        rest.sort_unstable();
+        assert_eq!(rest, [3, 4, 6, 8, 10]);
     }
 
     #[test]

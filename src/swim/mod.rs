@@ -35,7 +35,7 @@
 //! | --- | --- |
 //! | `context` | the state that all parts share, and the functions that send |
 //! | `members` | the member table; the state of a member changes in one function there |
-//! | `watched` | the members that are alive at the addresses of seeds |
+//! | `watched` | how many members are alive at the address of each seed |
 //! | `merge` | the rules by which a message about a member changes its record |
 //! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
@@ -466,7 +466,7 @@ impl Swim {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
 
-    /// Returns true if this node knows another member that has not left, even a lost one.
+    /// Returns true if this node knows another member that has not left. Lost members count.
     pub fn knows_others(&self) -> bool {
         explain::others_known(&self.ctx, self.reconnect.lost()) > 0
     }

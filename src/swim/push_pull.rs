@@ -145,10 +145,10 @@ pub(super) fn is_compatible(own: [u8; 6], other: &[u8]) -> bool {
     other == [0; 6] || (understand(0) && understand(3))
 }
 
-/// Checks protocol versions before a merge. memberlist refuses a push/pull if any node of either
-/// side is incompatible with any other, so a single forged entry ends all push/pulls. Here the
-/// caller leaves out entries that are incompatible with this node, and refuses the push/pull only
-/// if these are all that are alive.
+/// Checks protocol versions before a merge. memberlist refuses a push/pull if any two nodes of the
+/// two sides are incompatible, so one forged entry ends all push/pulls. Here the push/pull is
+/// refused only if it has alive entries and this node is compatible with none of them. The caller
+/// leaves out single incompatible entries.
 ///
 /// # Errors
 /// [`Refusal::Incompatible`].

@@ -125,17 +125,17 @@ impl Reconnect {
                     Seed::Host(host, port) => Target::Host(host.clone(), *port),
                 };
                 seed.looked_up = matches!(target, Target::Host(..));
-                let is_free = has_turn(ctx, &target);
-                take_turn_of(ctx, &mut seed.retry, is_free);
-                is_free.then_some(target)
+                let may_ask_now = may_ask(ctx, &target);
+                take_turn_of(ctx, &mut seed.retry, may_ask_now);
+                may_ask_now.then_some(target)
             }
             _ => {
                 lost_at?;
                 let (name, addr) = self.lost.first()?;
                 let target = Target::Node(addr);
-                let is_free = has_turn(ctx, &target);
-                (self.lost).change(&name, |retry| take_turn_of(ctx, retry, is_free));
-                is_free.then_some(target)
+                let may_ask_now = may_ask(ctx, &target);
+                (self.lost).change(&name, |retry| take_turn_of(ctx, retry, may_ask_now));
+                may_ask_now.then_some(target)
             }
         }
     }
@@ -178,17 +178,17 @@ impl Reconnect {
     }
 }
 
-/// Puts off the next attempt at a target whose turn it is. If it is not asked now, its pause does
-/// not grow.
-fn take_turn_of(ctx: &mut Context, retry: &mut Retry, is_asked: bool) {
+/// Puts off the next attempt at a target whose turn it is. If it may not be asked now, its pause
+/// does not grow.
+fn take_turn_of(ctx: &mut Context, retry: &mut Retry, may_ask_now: bool) {
     retry.put_off(ctx.now, &mut ctx.random);
-    if is_asked {
+    if may_ask_now {
         retry.slow_down(&ctx.config);
     }
 }
 
-/// Returns true unless enough attempts at this target are under way.
-fn has_turn(ctx: &Context, target: &Target) -> bool {
+/// Returns true if fewer than two exchanges with this target are open, or if it is a host name.
+fn may_ask(ctx: &Context, target: &Target) -> bool {
     match target {
         Target::Node(addr) => !has_enough_exchanges(ctx, *addr),
         Target::Host(..) => true,

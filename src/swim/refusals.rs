@@ -88,8 +88,8 @@ impl Source {
 }
 
 impl RefusalSources {
-    /// Sets the source of the input that is handled from now on, and returns the previous one;
-    /// `None` if the input does not come from the network.
+    /// Sets the source of the input that is handled from now on: `None` if the input does not come
+    /// from the network. Returns the previous source.
     pub fn set_current(&mut self, source: Option<Source>) -> Option<Source> {
         std::mem::replace(&mut self.current, source)
     }

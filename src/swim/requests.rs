@@ -65,7 +65,7 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
     ctx.outbox.stats.stream_bytes_in += bytes.len() as u64;
     let side = ctx.streams.get(id)?.side;
     let read = ctx.streams.read(&ctx.codec, id, bytes);
-    while let Some(largest) = ctx.streams.too_large() {
+    while let Some(largest) = ctx.streams.to_give_way() {
         give_way(ctx, largest);
     }
     match read {
@@ -84,12 +84,12 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
     }
 }
 
-/// Refuses a stream that another node dialled, because all of these together hold too many bytes.
+/// Refuses an accepted stream, because all accepted streams together hold too many bytes.
 fn give_way(ctx: &mut Context, id: StreamId) {
     let sources = &mut ctx.outbox.sources;
-    let present = sources.set_current(ctx.streams.get(id).map(Stream::source));
+    let previous = sources.set_current(ctx.streams.get(id).map(Stream::source));
     ctx.outbox.refuse(Refusal::TooLarge);
-    ctx.outbox.sources.set_current(present);
+    ctx.outbox.sources.set_current(previous);
     answer_error(ctx, id, Refusal::TooLarge);
 }
 

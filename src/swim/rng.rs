@@ -1,21 +1,20 @@
 //! The one source of randomness of a node: a ChaCha generator started from a given seed.
 //!
-//! The numbers are repeatable for the simulator. For the nonces of encryption that is not enough: a
-//! copy of a running virtual machine has the state of the generator, too, and two machines that use
-//! one nonce with one key give their messages away. So the driver adds bits from the system to each
-//! nonce.
+//! The numbers are repeatable for the simulator. That is not enough for the nonces of encryption: a
+//! copy of a running virtual machine has the same generator, and two messages with one nonce and one
+//! key reveal their contents. So the driver mixes bits from the system into each nonce.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
 
-/// A function that returns bits that no copy of this process gets as well.
+/// A function that returns bits which differ between this process and a copy of it.
 pub type FreshBits = fn() -> [u8; 12];
 
 /// A seeded generator.
 pub(super) struct Random {
     generator: ChaCha12Rng,
-    /// The bits that are added to each nonce; none in the simulator.
+    /// The source of the bits that are mixed into each nonce; zeros in the simulator.
     pub fresh: FreshBits,
 }
 

@@ -165,7 +165,7 @@ impl Swim {
             ExchangeCause::Look { .. }
             | ExchangeCause::Periodic
             | ExchangeCause::Suspect
-            | ExchangeCause::Stranger
+            | ExchangeCause::Doubt
             | ExchangeCause::NameConflict => {}
         }
     }

@@ -12,7 +12,6 @@ use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::stream::{Side, StreamReader};
 use crate::wire::{Codec, Refusal};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -84,7 +83,7 @@ impl Exchange {
     /// is the number of members that this exchange made known.
     pub fn introduction(self, gained: u32) -> Exchange {
         Exchange {
-            join: !matches!(self.cause, ExchangeCause::Stranger),
+            join: !matches!(self.cause, ExchangeCause::Doubt),
             shows: Shows::Everything,
             gained,
             ..self
@@ -107,8 +106,9 @@ pub(super) enum ExchangeCause {
     Reconnect,
     /// A suspect answers pings, but its refutation has not arrived.
     Suspect,
-    /// A node that is unknown or gone here pinged this one or announced itself.
-    Stranger,
+    /// A node that is unknown or gone here pinged this one or announced itself, or a message gave a
+    /// member an incarnation far ahead of the known one.
+    Doubt,
     /// A member lists this node's name at another address.
     NameConflict,
 }
@@ -160,7 +160,7 @@ pub(super) struct Streams {
     open: SortedMap<StreamId, Stream>,
     dialled: usize,
     last_id: u64,
-    /// The bytes that the readers hold: of streams that this node dialled, and of the others.
+    /// The bytes that the readers hold, indexed by [`Side`].
     held: [usize; 2],
 }
 
@@ -253,10 +253,10 @@ impl Streams {
         read
     }
 
-    /// Returns the stream that has to give way because the streams that other nodes dialled hold
-    /// too many bytes; `None` if they do not. It is the largest stream of the host whose streams
-    /// hold most, so one host cannot keep others from being served.
-    pub fn too_large(&self) -> Option<StreamId> {
+    /// Returns the accepted stream that has to give way, or `None` if the accepted streams hold no
+    /// more than their bound. It is the largest stream of the host whose streams hold most together,
+    /// so one host cannot keep others from being served.
+    pub fn to_give_way(&self) -> Option<StreamId> {
         if self.held[Side::Accepted as usize] <= limits::ALL_STREAMS_LEN {
             return None;
         }
@@ -264,11 +264,12 @@ impl Streams {
             let accepted = self.open.iter().filter(|(_, it)| it.side == Side::Accepted);
             accepted.map(|(id, it)| (host(it.peer), it.reader.held(), id))
         };
-        let mut hosts: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        accepted().for_each(|(host, held, _)| *hosts.entry(host).or_default() += held);
-        let (most, _) = hosts.into_iter().max_by_key(|(_, held)| *held)?;
-        let of_host = accepted().filter(|(host, ..)| *host == most);
-        of_host.max_by_key(|(_, held, _)| *held).map(|(.., id)| id)
+        let of_host = |host: IpAddr| accepted().filter(move |(it, ..)| *it == host);
+        let held_by = |host| of_host(host).map(|(_, held, _)| held).sum::<usize>();
+        let (most, ..) = accepted().max_by_key(|(host, ..)| held_by(*host))?;
+        of_host(most)
+            .max_by_key(|(_, held, _)| *held)
+            .map(|(.., id)| id)
     }
 
     pub fn remove(&mut self, id: StreamId) -> Option<Stream> {
@@ -329,8 +330,8 @@ impl Streams {
     }
 }
 
-/// Returns the part of an address that stands for a host: an IPv4 address, or the network of an
-/// IPv6 address, in which one host can have any address.
+/// Returns the part of an address that stands for a host: an IPv4 address, or the /64 network of an
+/// IPv6 address, since one host may use any address in it.
 fn host(addr: SocketAddr) -> IpAddr {
     match addr.ip() {
         IpAddr::V4(ip) => ip.into(),

@@ -229,7 +229,7 @@ impl Net {
         self.settle();
     }
 
-    /// A host that is no member sends a message.
+    /// Sends a message from a host that is not a member.
     fn tell(&mut self, to: usize, message: Message) {
         self.tell_from(STRANGER, to, message);
     }
@@ -658,8 +658,8 @@ fn in_a_full_table_nodes_that_never_answered_make_room_for_others() {
     assert_eq!(refused.0[Refusal::TooManyMembers as usize], 0);
 }
 
-/// A member refutes with an incarnation above that of the accusation, so nothing outranks one at
-/// the end of the range.
+/// A member refutes with an incarnation above that of the accusation. So it cannot refute an
+/// accusation with the highest incarnation.
 #[test]
 fn one_forged_incarnation_does_not_silence_a_member() {
     let mut net = Net::joined(3);
@@ -687,12 +687,14 @@ fn one_forged_incarnation_does_not_silence_a_member() {
         assert_eq!(known.state, NodeState::Alive);
         assert_eq!(*known.meta, *b"\xff\x80");
     }
+    net.tell(0, Message::Alive(Alive { node: "n9", ..alive }));
+    assert!(net.nodes[0].node("n9").is_none());
     let refused = net.nodes[0].stats().refused;
-    assert!(refused.0[Refusal::IncarnationLeap as usize] >= 3);
+    assert!(refused.0[Refusal::IncarnationLeap as usize] >= 4);
 }
 
 #[test]
-fn a_member_whose_incarnation_has_leapt_is_believed_itself() {
+fn a_member_whose_incarnation_has_leapt_is_believed_when_it_is_asked() {
     let mut net = Net::joined(3);
     // n1 alone hears of an accusation, and refutes it with an incarnation that the others refuse.
     let accusation = Accusation {
@@ -749,7 +751,7 @@ fn answers_go_to_the_sender_or_to_the_address_of_the_member_that_it_names() {
 }
 
 #[test]
-fn a_refusal_of_any_length_is_kept_short() {
+fn a_long_text_of_a_refusal_is_cut_off() {
     let mut net = Net::new(1);
     net.nodes[0].join(net.now, &[Seed::Addr(addr(7))]);
     let connect = net.nodes[0].poll_output();
@@ -1204,7 +1206,7 @@ fn the_first_seeds_are_kept_and_later_seeds_make_room_for_one_another() {
 /// A push/pull that announces more user state than ever arrives.
 const UNFINISHED: &[u8] = b"\x06\x83\xa4Join\xc2\xa5Nodes\x00\xacUserStateLen\xce\x01\x00\x00\x00";
 
-/// A host opens streams that hold as much as possible. Those of others are served nevertheless.
+/// One host opens streams that hold as much as possible; a stream of another host is still served.
 #[test]
 fn a_host_that_fills_the_streams_harms_only_itself() {
     let mut net = Net::joined(2);

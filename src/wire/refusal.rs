@@ -111,9 +111,9 @@ refusals! {
     IncarnationLimit "incarnation_limit" "An incarnation so high that it cannot be refuted."
         "Restart the node with that name; if it comes back, look for forged messages.",
     IncarnationLeap "incarnation_leap"
-        "An incarnation far ahead of the known one; the member itself is asked."
-        "If that member does not come back, look for forged messages.",
-    TooManyMessages "too_many_messages" "More messages than a compound holds, in one datagram.",
+        "An incarnation far ahead of the known one. The member is asked for its own."
+        "If such refusals go on, look for forged messages.",
+    TooManyMessages "too_many_messages" "A datagram with more messages than one compound can hold.",
 }
 
 #[cfg(test)]

@@ -40,14 +40,15 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
 /// escaped; a value of another kind is shown as its encoded bytes, escaped. If the meta is cut off,
 /// or is not msgpack from some place on, the tags before that place are returned. In each of these
 /// cases, `refused` is called with the reason.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))] // the library reads tags one by one
 pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
     TagReader::new(meta, refused)
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
         .collect()
 }
 
-/// Reads tags one by one, in the order of the meta and by the rules of [`decode_tags`], without a
-/// copy of those that are text. If a key comes twice, its last value counts.
+/// Reads tags one by one, in the order of the meta and by the rules of [`decode_tags`], without
+/// copying tags that are valid text. A key may come twice; then the caller takes the last value.
 pub(crate) struct TagReader<'a, F> {
     rest: Rest<'a>,
     refused: F,
@@ -57,7 +58,7 @@ pub(crate) struct TagReader<'a, F> {
 enum Rest<'a> {
     /// The role of an old node.
     Role(&'a [u8]),
-    /// This number of pairs.
+    /// A reader at the next pair, and the number of pairs that are left.
     Pairs(Reader<'a>, u32),
 }
 

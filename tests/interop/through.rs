@@ -78,7 +78,8 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_sprat_node_can_reach() 
     let names = ["ours2", "web1", "web3"];
     all_see_alive(&[&first, &third], &names);
     let mut sent = Vec::new();
-    // An event whose gossip is lost arrives by push/pull, so one event may not be enough.
+    // Gossip may be lost; then push/pull brings the event, which is not counted as relayed. So
+    // events are sent until one is relayed.
     until("an event is relayed", || {
         sent.push(format!("größe {} {}", sent.len(), "x".repeat(400)));
         first.event("deploy", &sent[sent.len() - 1]);

@@ -173,7 +173,7 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
 
 #[cfg(feature = "spoe")]
 #[test]
-fn a_service_in_a_process_without_descriptors_says_that_it_accepts_nobody() {
+fn a_service_in_a_process_without_descriptors_logs_that_it_cannot_accept() {
     in_a_process(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();

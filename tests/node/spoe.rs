@@ -76,7 +76,7 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
     let descriptors = count("/proc/self/fd");
     for _ in 0..2 {
         let node = Node::start(&settings).unwrap();
-        let all = settings.threads() - 1; // none resolves names yet
+        let all = settings.threads() - 1; // no thread resolves names yet
         eventually("each thread has its name", || threads() == all);
         let mut caller = Caller::new(addr);
         assert_eq!(caller.size(), 1);

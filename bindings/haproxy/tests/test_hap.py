@@ -435,7 +435,9 @@ def test_an_haproxy_that_is_gone_does_not_hide_that_a_server_serves_nobody(
     proxy.serves(good)
 
 
-def test_an_haproxy_keeps_its_last_server_although_another_one_has_more(haproxy, hap, web) -> None:
+def test_an_haproxy_keeps_its_last_server_although_another_haproxy_has_more(
+    haproxy, hap, web
+) -> None:
     rich = haproxy(template=PLAIN, server=NO_SERVER)
     poor = haproxy(template=PLAIN, server=NO_SERVER)
     driver = hap([rich, poor])
@@ -448,7 +450,7 @@ def test_an_haproxy_keeps_its_last_server_although_another_one_has_more(haproxy,
     poor.serves(webs[0])
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
     rich.serves(webs[1])
-    stays = "web-0: it stays, because this HAProxy has no other server that serves"
+    stays = "web-0: it keeps serving, because this HAProxy has no other server that serves"
     eventually("the reason is logged", lambda: stays in driver.log())
     poor.serves(webs[0])
     poor.cli("enable server nodes/web-1")

@@ -5,7 +5,7 @@
 //!        |
 //!   _native               calls, values, descriptors, and the wait for a descriptor
 //!        |
-//!   sprat::Node           engine and helper threads
+//!   sprat::Node           the engine's thread and the other threads
 //! ```
 //!
 //! Two rules keep the module simple. First, nothing that the library keeps calls into Python or

@@ -36,9 +36,9 @@ static TAGS_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// Nodes return members, and tests may construct them:
 /// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. A member is immutable, hashable,
 /// picklable and safe to share between threads. Two members are equal if all their fields are
-/// equal. `dict()` of a member is the same as `to_dict()`. A member has tags or, in memberlist
+/// equal. `dict()` of a member is the same as `to_dict()`. A member has either tags or, in memberlist
 /// mode, other metadata. Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, if the
-/// state is unknown, or if `meta` is not that of `tags`.
+/// state is unknown, if a tag holds a NUL, or if `meta` does not encode `tags`.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: sprat::Member,
@@ -100,13 +100,21 @@ impl Member {
             })
         };
         let tags = tags.unwrap_or_default();
+        if let Some(text) = tags
+            .iter()
+            .flat_map(|(k, v)| [k, v])
+            .find(|it| it.contains('\0'))
+        {
+            let message = format!("tags cannot hold a NUL character, got {text:?}");
+            return Err(PyValueError::new_err(message));
+        }
         let member = match meta {
             Some(meta) if tags.is_empty() => sprat::Member::without_tags(facts(meta), state),
             Some(meta) => sprat::Member::with_tags(facts(meta), state),
             None => sprat::Member::with_tags(facts(encode_tags(&tags)), state),
         };
         if member.tags().to_map() != tags {
-            let text = "tags and meta must agree; give only one of them";
+            let text = "meta does not encode tags; give only one of them";
             return Err(PyValueError::new_err(text));
         }
         Ok(Member { inner: member })

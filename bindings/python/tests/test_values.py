@@ -129,6 +129,8 @@ def test_members_and_events_survive_pickling_and_copying(protocol):
             ValueError,
             'state must be one of alive, suspect, failed, leaving, left, got "well"',
         ),
+        (("a", "10.0.0.1:1", "alive", {"k": "v"}, b"x"), ValueError, "give only one of them"),
+        (("a", "10.0.0.1:1", "alive", {"k": "\0"}), ValueError, 'NUL character, got "\\0"'),
         (("a", "10.0.0.1:1", 5), TypeError, "while processing 'state'"),
         ((5, "10.0.0.1:1"), TypeError, "while processing 'name'"),
         (("a", "10.0.0.1:1", "alive", {"a": 1}), TypeError, "while processing 'tags'"),

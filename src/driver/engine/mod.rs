@@ -313,8 +313,9 @@ impl Engine {
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
                 self.shortage.begin_lookup(self.now);
+                let what = format!("cannot create a thread to resolve {host}");
                 if let Err(error) = self.resolvers.submit(&self.handle, Lookup { id, host }) {
-                    let text = format!("the system refuses a thread that resolves names: {error}");
+                    let text = format!("{what}: {error}");
                     self.warn("net", text);
                     self.shortage.end_lookup();
                     self.core.handle_resolved(self.now, id, &[]);

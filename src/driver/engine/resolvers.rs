@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// The maximum number of threads of one node that resolve names.
 const THREADS: usize = 4;
-/// See [`Resolvers::patience`].
+/// The time without a name after which a thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// A host name to resolve.
@@ -36,7 +36,7 @@ pub(in crate::driver) struct Resolvers {
     /// Returns the addresses of a host name. The call may block.
     resolve: fn(&str) -> Vec<IpAddr>,
     /// The time without a name after which a thread ends.
-    patience: Duration,
+    idle_time: Duration,
     waiting: Receiver<Lookup>,
     state: Mutex<State>,
 }
@@ -67,7 +67,7 @@ impl Default for Resolvers {
         };
         Resolvers {
             resolve,
-            patience: IDLE,
+            idle_time: IDLE,
             waiting,
             state: Mutex::new(state),
         }
@@ -103,8 +103,11 @@ impl Resolvers {
         lookup: Lookup,
     ) -> io::Result<()> {
         let mut state = lock(&self.state);
+        if state.queue.is_none() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         if state.names >= state.threads && state.threads < state.most_threads() {
-            // If this thread is refused, one of the others will resolve the name.
+            // If the thread is refused, an existing one resolves the name later.
             let added = self.add_thread(&mut state, handle, None);
             if state.threads == 0 {
                 return added;
@@ -124,7 +127,7 @@ impl Resolvers {
         handle: &Arc<EngineHandle>,
         spawn: Option<&dyn Spawn>,
     ) -> io::Result<()> {
-        state.workers.retain(|it| !it.finish(Some(Duration::ZERO)));
+        state.workers.retain(|it| !it.has_finished());
         let (resolvers, fixed) = (self.clone(), state.fixed);
         let work = move |handle: &EngineHandle| resolvers.run(handle, fixed);
         let worker = handle.start_worker("sprat-resolver", STACK, spawn, work)?;
@@ -172,11 +175,11 @@ impl Resolvers {
         if fixed {
             return self.waiting.recv().ok();
         }
-        if let Ok(lookup) = self.waiting.recv_timeout(self.patience) {
+        if let Ok(lookup) = self.waiting.recv_timeout(self.idle_time) {
             return Some(lookup);
         }
         let mut state = lock(&self.state);
-        // A name that has come since then counts on this thread.
+        // A name that was queued since then may have been left for this thread.
         let late = self.waiting.try_recv().ok();
         if late.is_none() {
             state.threads -= 1;
@@ -208,7 +211,7 @@ mod tests {
         resolvers: Arc<Resolvers>,
     }
 
-    fn rig(resolve: fn(&str) -> Vec<IpAddr>, patience: Duration) -> Rig {
+    fn rig(resolve: fn(&str) -> Vec<IpAddr>, idle_time: Duration) -> Rig {
         let events = EventQueue::new(16, Vec::new(), false).unwrap();
         let handle = EngineHandle::new(
             "a".to_owned(),
@@ -219,7 +222,7 @@ mod tests {
         );
         let resolvers = Resolvers {
             resolve,
-            patience,
+            idle_time,
             ..Resolvers::default()
         };
         Rig {

@@ -70,7 +70,7 @@ struct Connection {
     requests: usize,
     /// True once a question of the peer was answered.
     served: bool,
-    /// True if the session can read on without further bytes.
+    /// See [`Actions::more`].
     more: bool,
 }
 
@@ -148,8 +148,8 @@ impl Hosted {
         }
     }
 
-    /// Drops the connection that has been silent longest, if there is no place for another one. One
-    /// that has never asked a question goes first.
+    /// Makes room for a connection if there is none: drops the one that has been silent longest,
+    /// among those that have never asked a question if there are any.
     fn make_place(&mut self) {
         if self.connections.len() < self.places {
             return;
@@ -170,6 +170,12 @@ impl Hosted {
     fn drop_connection(&mut self, id: StreamId) {
         self.forget(id);
         self.streams.give_up(id);
+    }
+
+    /// Returns true if the session of a connection stopped early and may read on.
+    fn is_unread(&self, id: StreamId) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_some_and(|it| it.more) && self.streams.unsent(id) == 0
     }
 
     fn forget(&mut self, id: StreamId) {
@@ -305,6 +311,10 @@ impl ServiceHost {
         for (at, hosted) in self.services.iter().enumerate() {
             hosted.streams.deadline().into_iter().for_each(&mut sooner);
             for (id, fd) in hosted.streams.poll_entries() {
+                // What has arrived is read first. Meanwhile, further bytes wait at the peer.
+                if hosted.is_unread(id) {
+                    continue;
+                }
                 sources.push(Source::Stream(at, id));
                 fds.push(fd);
             }
@@ -336,15 +346,14 @@ impl ServiceHost {
         self.apply(now, at, id, actions);
     }
 
-    /// The connections whose sessions can read on without further bytes. Those whose peer has not
-    /// taken its answers wait for that.
+    /// The connections whose sessions stopped early. A connection is left out until its peer has
+    /// taken all earlier answers.
     fn unread(&self) -> Vec<(usize, StreamId)> {
         let services = self.services.iter().enumerate();
         let unread = services.flat_map(|(at, hosted)| {
-            let ready =
-                |(id, it): &(StreamId, &Connection)| it.more && hosted.streams.unsent(*id) == 0;
-            let connections = hosted.connections.iter().filter(ready);
-            connections.map(move |(id, _)| (at, id))
+            let ids = hosted.connections.iter().map(|(id, _)| id);
+            let ids = ids.filter(|id| hosted.is_unread(*id));
+            ids.map(move |id| (at, id))
         });
         unread.collect()
     }

@@ -24,7 +24,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of lines between two readings of the counters; further lines are dropped.
 const RATE: u32 = 50;
 
-/// The length in bytes from which a line is cut off. Names and texts of other nodes are much shorter.
+/// The maximum length of a line in bytes, without the note that it was cut off. One name or text of
+/// another node fits, even escaped.
 const LINE_LEN: usize = 4096;
 
 /// The last line about one counter: the value that it logged, and its time.

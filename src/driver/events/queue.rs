@@ -148,7 +148,7 @@ impl EventQueue {
         );
         self.update_signal(&mut state);
         drop(state);
-        drop(left); // thousands of events, so without the lock
+        drop(left); // after the lock is released, since there may be thousands of events
         self.changed.notify_all();
     }
 

@@ -6,7 +6,6 @@
 
 use crate::driver::os::lock::lock;
 use crate::serf::Member;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -35,11 +34,11 @@ impl View {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Brings the members of these names to the state that they have at this version. `find`
-    /// returns a member; `None` if it is no longer listed.
+    /// Brings the members of these names, which are sorted, to the state that they have at this
+    /// version. `find` returns a member; `None` if it is no longer listed.
     pub fn update<'a>(
         &self,
-        changed: &BTreeSet<Arc<str>>,
+        changed: &[Arc<str>],
         find: impl Fn(&str) -> Option<&'a Member>,
         version: u64,
     ) {
@@ -50,7 +49,7 @@ impl View {
                 change(members, name, find(name));
             }
         } else {
-            // Only this function changes the list, and only the engine calls it.
+            // Nothing changes the list meanwhile: only this function does, and only the engine calls it.
             let new = Arc::new(merged(&self.all(), changed, find));
             let previous = std::mem::replace(&mut *lock(&self.members), new);
             drop(previous); // without the lock, since freeing thousands of members takes time
@@ -59,8 +58,8 @@ impl View {
     }
 }
 
-/// The largest number of changes that are made one by one. A single change can move the whole list,
-/// so more changes are merged with it in one pass.
+/// The largest number of changes that are made one by one. A single change can shift the whole list,
+/// so a larger number of changes is merged in one pass.
 const FEW: usize = 16;
 
 /// Adds or replaces one member; removes it if `member` is `None`.
@@ -77,7 +76,7 @@ fn change(members: &mut Vec<Member>, name: &str, member: Option<&Member>) {
 /// Returns the list with the changed members as `find` returns them.
 fn merged<'a>(
     members: &[Member],
-    changed: &BTreeSet<Arc<str>>,
+    changed: &[Arc<str>],
     find: impl Fn(&str) -> Option<&'a Member>,
 ) -> Vec<Member> {
     let mut all = Vec::with_capacity(members.len() + changed.len());
@@ -112,7 +111,8 @@ mod tests {
             .iter()
             .map(|(name, incarnation)| (*name, incarnation.map(|it| member(name, it))))
             .collect();
-        let names = changes.iter().map(|(name, _)| Arc::from(*name)).collect();
+        let mut names: Vec<Arc<str>> = changes.iter().map(|(name, _)| Arc::from(*name)).collect();
+        names.sort();
         let find = |name: &str| {
             let mut all = found.iter().filter(|(it, _)| *it == name);
             all.next_back().and_then(|(_, member)| member.as_ref())

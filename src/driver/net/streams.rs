@@ -33,8 +33,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The maximum number of streams of a set that may be flushing or lingering. If there is one more,
 /// the stream that would end first is closed at once.
 const CLOSING: usize = 128;
-/// The maximum number of bytes that all these streams may still have to write, with the same
-/// consequence. A peer that asks for much and reads nothing must not fill the memory.
+/// The maximum number of bytes that the closing streams of a set may still have to write. If there
+/// are more, the streams that would end first are closed at once, except for the last one.
+/// Otherwise peers that ask for much and read nothing could fill the memory.
 const CLOSING_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,17 +257,18 @@ impl StreamSet {
             let streams = self.streams.iter();
             streams.filter_map(|(id, stream)| Some((stream.phase.closing_until()?, id)))
         };
-        let mut closing: Vec<(Time, StreamId)> = closing().collect();
-        closing.sort_unstable_by(|a, b| b.cmp(a));
-        let unsent = |closing: &[(Time, StreamId)]| -> usize {
-            closing.iter().map(|(_, id)| self.unsent(*id)).sum()
+        let writing = || closing().filter(|(_, id)| self.unsent(*id) > 0);
+        let unsent: usize = writing().map(|(_, id)| self.unsent(id)).sum();
+        let first = if closing().count() > CLOSING {
+            closing().min()
+        } else if unsent > CLOSING_BYTES && writing().count() > 1 {
+            writing().min()
+        } else {
+            None
         };
-        let mut dropped = Vec::new();
-        while closing.len() > CLOSING || (closing.len() > 1 && unsent(&closing) > CLOSING_BYTES) {
-            dropped.extend(closing.pop());
-        }
-        for (_, first) in dropped {
-            self.streams.remove(first);
+        if let Some((_, id)) = first {
+            self.streams.remove(id);
+            self.bound_closing();
         }
     }
 

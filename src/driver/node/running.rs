@@ -29,7 +29,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// The threads of a node of which only the resolvers may run.
+    /// The threads of a node that has not started any yet.
     pub fn new(resolvers: Arc<Resolvers>) -> Threads {
         Threads {
             resolvers,
@@ -49,8 +49,8 @@ impl Threads {
         }
     }
 
-    /// Waits for all threads except the event thread; for those that resolve names, at most
-    /// `RESOLVER_PATIENCE`. Returns at once on one of these threads.
+    /// Waits for all threads except the event thread. Waits for the resolvers at most
+    /// `RESOLVER_PATIENCE`. Returns at once if the caller is the engine's thread or a resolver.
     pub fn finish_inner(&self) {
         if is_current(&self.engine) || self.resolvers.is_current() {
             return;

@@ -144,17 +144,17 @@ fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     Ok(core)
 }
 
-/// Returns bits from the system and its clock. A system that does not notice that it was copied may
-/// give both copies the same random bits for a while. If it gives none, the seeded generator of the
-/// core still makes a nonce unique within this process.
+/// Returns random bytes of the system, mixed with the time. Two copies of a virtual machine may get
+/// the same random bytes for a while, but hardly ever at the same nanosecond. If the system returns
+/// no bytes, the core's own generator still makes each nonce unique within this process.
 fn fresh_bits() -> [u8; 12] {
-    let mut bits = [0; 12];
-    let _ = getrandom::fill(&mut bits);
+    let mut bytes = [0; 12];
+    let _ = getrandom::fill(&mut bytes);
     let nanos = clock::now().since(Time::ZERO).as_nanos() as u64;
-    for (bit, more) in bits.iter_mut().zip(nanos.to_ne_bytes()) {
-        *bit ^= more;
+    for (byte, of_clock) in bytes.iter_mut().zip(nanos.to_ne_bytes()) {
+        *byte ^= of_clock;
     }
-    bits
+    bytes
 }
 
 /// The services of a node.

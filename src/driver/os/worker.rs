@@ -107,6 +107,11 @@ impl Worker {
         self.identity.is_current()
     }
 
+    /// Returns true if the work has ended, and joins the thread in that case.
+    pub fn has_finished(&self) -> bool {
+        self.latch.wait(Some(Duration::ZERO)) && self.finish(None)
+    }
+
     /// Waits until the work has ended or the timeout has passed, and returns whether the work has
     /// ended. `None` waits without limit. This method must not be called on the thread itself.
     pub fn finish(&self, timeout: Option<Duration>) -> bool {

@@ -43,7 +43,7 @@ pub const COUNTERS: CounterNames = [
     ),
     (
         "spoe_accept_failures",
-        "Times that no connection of SPOE could be accepted because descriptors or memory ran out.",
+        "Failures to accept a connection of SPOE, because descriptors or memory ran out.",
     ),
 ];
 

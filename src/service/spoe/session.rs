@@ -5,7 +5,8 @@ use crate::service::{Actions, End};
 
 /// The maximum number of messages in one frame. HAProxy sends those of one event, which are few.
 const MESSAGES: usize = 64;
-/// The number of questions that are answered before other connections have their turn.
+/// The number of answered questions after which no further frame is read until other connections
+/// have had their turn.
 const QUESTIONS: u64 = 64;
 
 /// A source of answers.

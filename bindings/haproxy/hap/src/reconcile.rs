@@ -111,9 +111,9 @@ impl Reconciler {
         Ok((server_state::process(&answer), present))
     }
 
-    /// Carries out the steps of a round. The last server that this HAProxy has to serve is not taken
-    /// away, unless an operator has ordered that: a server that is to take its place may not be
-    /// ready yet, or other HAProxys may have more servers than this one.
+    /// Carries out the steps of a round. The last server of this HAProxy that serves keeps serving,
+    /// unless an operator has ordered its state: the server that replaces it may not be ready yet,
+    /// and another HAProxy may have more servers than this one.
     fn carry_out_all(
         &mut self,
         steps: Vec<Step>,
@@ -126,7 +126,7 @@ impl Reconciler {
             if !step.is_ready && is_last && !step.is_ordered {
                 let server = &step.server;
                 problems.insert(format!(
-                    "{server}: it stays, because this HAProxy has no other server that serves"
+                    "{server}: it keeps serving, because this HAProxy has no other server that serves"
                 ));
                 continue;
             }

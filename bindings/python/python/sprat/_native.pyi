@@ -54,9 +54,9 @@ class Member:
     Nodes return members, and tests may construct them: `sprat.Member("web-1", "10.0.0.1:7946",
     tags={"role": "web"})`. A member is immutable, hashable, picklable and safe to share between
     threads. Two members are equal if all their fields are equal. `dict()` of a member is the
-    same as `to_dict()`. A member has tags or, in memberlist mode, other metadata. Raises
-    `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, if the state is unknown, or if
-    `meta` is not that of `tags`.
+    same as `to_dict()`. A member has either tags or, in memberlist mode, other metadata. Raises
+    `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, if the state is unknown, if a
+    tag holds a NUL, or if `meta` does not encode `tags`.
     """
 
     __match_args__: ClassVar[tuple[Literal["name"], Literal["address"]]]
