@@ -11,8 +11,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     numbers: HashTable<u32>,
-    /// Seeded at random, so that other nodes cannot choose keys that collide. The order of the index
-    /// is never visible.
+    /// Seeded at random, so that other nodes cannot choose keys that collide. The order of the
+    /// index is never visible.
     hasher: RandomState,
 }
 

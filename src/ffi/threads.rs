@@ -14,8 +14,10 @@ const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that the program starts later, when it can no longer create threads.
 /// A node takes prepared threads before it creates new ones, unless its settings have a spawn
-/// callback (sprat_config_set_spawn_cb()). A node needs two threads, one more with an event
-/// callback, and one more with the setting spoe_bind.
+/// callback (sprat_config_set_spawn_cb()). Such a node needs two threads, one more with an event
+/// callback, and one more with the setting spoe_bind. All start with the node. Without prepared
+/// threads, the thread that resolves host names is created when the first name waits, so a program
+/// that cannot create threads after sprat_node_start() has to prepare them, too.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
 /// number of prepared threads. Threads that are already prepared count, even if a node uses them,

@@ -47,7 +47,7 @@ counts! {
         "User events and queries too far behind the clock, or too many with one Lamport time.",
     ltimes_refused: "Lamport times too far ahead to be believed.",
     relays: "Responses of others forwarded to the member that had sent the query.",
-    relays_refused: "Responses not forwarded, because there were too many or no member has the address.",
+    relays_refused: "Responses not forwarded: too many, or no member has the address.",
     stray_answers: "Responses to queries that this node never sent.",
     app_messages_ignored: "Messages and states of memberlist applications that were ignored.",
     reaped: "Members taken off the list.",

@@ -204,9 +204,10 @@ impl Members {
         self.iter().any(|row| row.member.addr == addr)
     }
 
-    /// Returns a member that is gone, usually one that has been gone long; `None` if all are present.
-    /// One search of the whole table collects up to [`GONE_NAMES`] names, which later calls use up.
-    /// So a flood of new names into a full table does not cause one search for each name.
+    /// Returns a member that is gone, usually one that has been gone long; `None` if all are
+    /// present. One search of the whole table collects up to [`GONE_NAMES`] names, which later
+    /// calls use up. So a flood of new names into a full table does not cause one search for each
+    /// name.
     pub fn take_long_gone(&mut self) -> Option<Arc<str>> {
         loop {
             if self.longest_gone.is_empty() {

@@ -109,8 +109,8 @@ pub struct Actions {
     pub requests: Vec<(u64, Request)>,
     /// The number of the peer's questions that were answered.
     pub served: u64,
-    /// True if the session stopped early: its input may still hold whole requests. It reads on after
-    /// other connections have had their turn.
+    /// True if the session stopped early: its input may still hold whole requests. It reads on
+    /// after other connections have had their turn.
     pub more: bool,
 }
 

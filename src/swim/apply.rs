@@ -10,32 +10,13 @@ use super::members::{MemberIndex, MemberRecord, versions};
 use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
-use super::{NodeState, Swim, local_node, push_pull};
+use super::{NodeState, Swim, local_node};
 use crate::limits;
 use crate::member::NodeFacts;
-use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
-use crate::wire::{Names, Refusal};
+use crate::wire::Refusal;
+use crate::wire::message::{Accusation, Alive, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The result of merging the state of another node.
-pub(super) struct Merged {
-    /// The number of members that became known or alive again.
-    pub gained: u32,
-    /// The state of this node's name at the other node.
-    pub own_name: OwnName,
-}
-
-/// The state of this node's name at another node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OwnName {
-    /// The name is not listed as alive.
-    Free,
-    /// The name is listed as alive at an address of this node.
-    Ours,
-    /// The name is listed as alive at another address.
-    Taken,
-}
 
 impl Swim {
     /// Changes the state of a member other than this node, and reports the change. Returns the
@@ -118,8 +99,8 @@ impl Swim {
     /// Refuses a message whose incarnation is far ahead of the one held about the member at `addr`,
     /// asks the member itself, and returns true. Otherwise one forged message would outrank
     /// everything that the member says. `held` is `None` if the name is unknown at this address.
-    /// Returns false if the member itself told it on a stream, or if the setting `join_sync` is off,
-    /// because then no member is asked. Beyond memberlist.
+    /// Returns false if the member itself told it on a stream, or if the setting `join_sync` is
+    /// off, because then no member is asked. Beyond memberlist.
     fn refuse_leap(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
         let highest = match held {
             Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
@@ -227,118 +208,8 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// Merges the state of another node, entry by entry. `told_by` is the address at which this node
-    /// dialled the other one; `None` if the other one dialled.
-    pub(super) fn merge_state(
-        &mut self,
-        bytes: &[u8],
-        told_by: Option<SocketAddr>,
-    ) -> Result<Merged, Refusal> {
-        let names = Names::default();
-        let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
-        let own_versions = self.ctx.table.local().node().vsn;
-        push_pull::check_versions(own_versions, &state.nodes)?;
-        // A node that knows no other live node does not pass on that nodes are alive: the nodes
-        // that it now learns of know this state already, because they are the origin of the state.
-        let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
-        let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
-        let own_name = self.ctx.local.name.clone();
-        let mut gained = 0;
-        self.ctx.told_by = told_by;
-        for node in &state.nodes {
-            if *node.name != *own_name && !push_pull::is_compatible(own_versions, node.vsn) {
-                self.refuse(Refusal::Incompatible);
-                continue;
-            }
-            gained += u32::from(self.merge_node(node, &own_name, pass_on));
-            self.note_heard(node);
-        }
-        self.ctx.told_by = None;
-        if !state.user_state.is_empty() {
-            self.ctx.outbox.tell(Notice::UserState {
-                join: state.join,
-                bytes: state.user_state.to_vec(),
-            });
-        }
-        let own_name = self.own_name_in(&state);
-        Ok(Merged { gained, own_name })
-    }
-
-    /// Notes that a member has answered, if this entry is its own word about itself.
-    fn note_heard(&mut self, node: &PushPullNode) {
-        let addr = self.ctx.decode_addr(node.addr, node.port);
-        let told_by = self.ctx.told_by;
-        if told_by.is_none() || addr.map(|(addr, _)| addr) != told_by {
-            return;
-        }
-        let member = self.ctx.table.find(node.name);
-        if let Some(record) = member.and_then(|it| self.ctx.table.get_mut(it)) {
-            record.heard |= Some(record.node().addr) == told_by;
-        }
-    }
-
-    /// Returns how another node lists this node's name in its state.
-    fn own_name_in(&self, state: &PushPull) -> OwnName {
-        let own = self.ctx.table.local().node();
-        let is_own = |node: &&PushPullNode| node.name == &*own.name;
-        let alive = state.nodes.iter().filter(is_own);
-        let alive = alive.filter(|node| node.state == NodeState::Alive);
-        let addrs = alive.filter_map(|node| self.ctx.decode_addr(node.addr, node.port));
-        let mut ours = addrs.map(|(it, _)| it == own.addr || self.name_conflicts.is_alias(it));
-        match ours.next() {
-            None => OwnName::Free,
-            Some(true) => OwnName::Ours,
-            Some(false) => OwnName::Taken,
-        }
-    }
-
-    /// Merges one entry. About other nodes, a remote *dead* or *suspect* counts as a suspicion by
-    /// this node. Returns true if the entry made a member known or alive again.
-    fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
-        let accusation = |from| Accusation {
-            incarnation: node.incarnation,
-            node: node.name,
-            from,
-        };
-        match node.state {
-            NodeState::Suspect | NodeState::Dead if node.name == own_name => {
-                self.on_death_of_self(node);
-            }
-            NodeState::Alive => {
-                let alive = Alive {
-                    incarnation: node.incarnation,
-                    node: node.name,
-                    addr: node.addr,
-                    port: node.port,
-                    meta: node.meta,
-                    vsn: node.vsn,
-                };
-                return self.on_alive(&alive, pass_on);
-            }
-            NodeState::Left => self.on_dead(&accusation(node.name), PassOn::Encoded),
-            NodeState::Dead | NodeState::Suspect => {
-                self.on_suspect(&accusation(own_name), PassOn::Encoded);
-            }
-        }
-        false
-    }
-
-    /// Another node lists this node as suspect or dead. If it lists this node at another address,
-    /// it may not accept a refutation from this node's own address.
-    fn on_death_of_self(&mut self, node: &PushPullNode) {
-        let own = self.ctx.table.local().node().addr;
-        let listed = self
-            .ctx
-            .decode_addr(node.addr, node.port)
-            .map(|(addr, _)| addr);
-        if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
-            self.on_claim(addr, false);
-        }
-        self.on_accusation_of_self(Offer::Suspect, node.incarnation);
-    }
-
     /// A member lists this node's name at another address, as alive or as suspect or dead.
-    fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
+    pub(super) fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
         self.refuse(Refusal::Conflict);
         if self.name_conflicts.on_claim(&mut self.ctx, addr) {
             let own = self.ctx.table.local().node();
@@ -367,7 +238,7 @@ impl Swim {
     }
 
     /// Handles a suspect or dead message about this node.
-    fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
+    pub(super) fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
         let own = self.ctx.table.local().node().incarnation;
         let left = self.ctx.local.left;
         match merge::merge_own(left, own, offer, incarnation, Address::Same, false) {

@@ -83,8 +83,8 @@ impl BroadcastQueue {
         self.ranked.remove(&rank)?.token
     }
 
-    /// Removes this subject from the index, and returns the rank of its broadcast. Shrinks the index
-    /// after a wave of broadcasts.
+    /// Removes this subject from the index, and returns the rank of its broadcast. Shrinks the
+    /// index after a wave of broadcasts.
     fn unindex(&mut self, subject: &str) -> Option<Rank> {
         let rank = self.by_subject.remove(subject);
         let (len, capacity) = (self.by_subject.len(), self.by_subject.capacity());

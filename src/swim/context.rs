@@ -37,8 +37,8 @@ pub(super) struct Context {
     pub config: Config,
     pub codec: Codec,
     pub random: Random,
-    /// The address at which this node dialled the node whose answer is being merged. What that node
-    /// says about itself is believed.
+    /// The address at which this node dialled the node whose answer is being merged. The word of
+    /// that node about itself is believed.
     pub told_by: Option<SocketAddr>,
     pub table: MemberTable,
     pub local: LocalNode,
@@ -197,8 +197,8 @@ impl Context {
         messages
     }
 
-    /// Returns the address at which to answer a message. The message came from `from`, and names the
-    /// node `name` at `source` and `port` as its sender.
+    /// Returns the address at which to answer a message. The message came from `from`, and names
+    /// the node `name` at `source` and `port` as its sender.
     pub fn answer_addr(
         &self,
         source: &[u8],

@@ -48,8 +48,8 @@ pub(super) struct MemberRecord {
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
     pub acked: Option<Announced>,
-    /// True if the member has answered a probe, by itself or through a helper, or a push/pull. Until
-    /// then, it is known only from messages that anyone could have sent.
+    /// True if the member has answered a probe, by itself or through a helper, or a push/pull.
+    /// Until then, it is known only from messages that anyone could have sent.
     pub heard: bool,
 }
 
@@ -207,8 +207,9 @@ impl MemberTable {
         self.records.get(member)
     }
 
-    /// Returns a record for changes of anything but the state and the address. Those have to go
-    /// through [`MemberTable::set_state`] and [`MemberTable::refresh`], which keep the counts right.
+    /// Returns a record for changes of anything but the state and the address. Only
+    /// [`MemberTable::set_state`] and [`MemberTable::refresh`] change these, and keep the counts
+    /// right.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member)
     }
@@ -300,7 +301,8 @@ impl MemberTable {
             if member == self.local || self.get(member).is_none_or(is_needed) {
                 continue;
             }
-            // The members before the cursor have been probed in this round, and the others have not.
+            // The members before the cursor have been probed in this round, and the others have
+            // not.
             let mut place = place;
             if place < self.cursor {
                 self.cursor -= 1;

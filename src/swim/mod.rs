@@ -10,9 +10,9 @@
 //! The protocol consists of parts: types that own their state, or functions if there is no state.
 //! The parts share the `Context`, an argument of their functions: the time, the settings, the
 //! member table, the outbox, the timers, the streams and the random source. No part calls another:
-//! a part returns to `Swim` whatever another part must act on. `Swim` connects the parts in four
+//! a part returns to `Swim` whatever another part must act on. `Swim` connects the parts in five
 //! files: this one for datagrams and timers, `commands` for commands, `stream_events` for streams,
-//! and `apply` for changes of members.
+//! `apply` for changes of members, and `remote_state` for the states that push/pulls bring.
 //!
 //! | part | what it does |
 //! | --- | --- |
@@ -80,6 +80,7 @@ mod push_pull;
 mod reconnect;
 mod refusals;
 mod relay;
+mod remote_state;
 mod requests;
 mod retry;
 mod rng;

@@ -1,8 +1,8 @@
 //! The one source of randomness of a node: a ChaCha generator started from a given seed.
 //!
 //! The numbers are repeatable for the simulator. That is not enough for the nonces of encryption: a
-//! copy of a running virtual machine has the same generator, and two messages with one nonce and one
-//! key reveal their contents. So the driver mixes bits from the system into each nonce.
+//! copy of a running virtual machine has the same generator, and two messages with one nonce and
+//! one key reveal their contents. So the driver mixes bits from the system into each nonce.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

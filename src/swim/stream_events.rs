@@ -1,9 +1,9 @@
 //! Wiring of streams and look-ups: handles their inputs, and reports their ends to the parts that
 //! began them.
 
-use super::apply::OwnName;
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, OpId, StreamEnd, StreamId};
+use super::remote_state::OwnName;
 use super::requests::StreamEvent;
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::{Swim, looking, push_pull, requests};

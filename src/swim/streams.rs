@@ -254,8 +254,8 @@ impl Streams {
     }
 
     /// Returns the accepted stream that has to give way, or `None` if the accepted streams hold no
-    /// more than their bound. It is the largest stream of the host whose streams hold most together,
-    /// so one host cannot keep others from being served.
+    /// more than their bound. It is the largest stream of the host whose streams hold most
+    /// together, so one host cannot keep others from being served.
     pub fn to_give_way(&self) -> Option<StreamId> {
         if self.held[Side::Accepted as usize] <= limits::ALL_STREAMS_LEN {
             return None;

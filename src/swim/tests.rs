@@ -687,7 +687,13 @@ fn one_forged_incarnation_does_not_silence_a_member() {
         assert_eq!(known.state, NodeState::Alive);
         assert_eq!(*known.meta, *b"\xff\x80");
     }
-    net.tell(0, Message::Alive(Alive { node: "n9", ..alive }));
+    net.tell(
+        0,
+        Message::Alive(Alive {
+            node: "n9",
+            ..alive
+        }),
+    );
     assert!(net.nodes[0].node("n9").is_none());
     let refused = net.nodes[0].stats().refused;
     assert!(refused.0[Refusal::IncarnationLeap as usize] >= 4);

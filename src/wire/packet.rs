@@ -103,8 +103,8 @@ pub type Each<'e> = dyn FnMut(Result<&[u8], Refusal>) + 'e;
 /// Unpacks compound and compress layers and calls `each` with every message inside, in order. If a
 /// part is refused, calls `each` with the reason in its place.
 ///
-/// If there are more than [`limits::DATAGRAM_MESSAGES`] messages and refusals, the rest is left out,
-/// and the last call has [`Refusal::TooManyMessages`].
+/// If there are more than [`limits::DATAGRAM_MESSAGES`] messages and refusals, the rest is left
+/// out, and the last call has [`Refusal::TooManyMessages`].
 pub fn walk(opened: &[u8], each: &mut Each<'_>) {
     let mut room = limits::INFLATED_DATAGRAM_LEN;
     let mut left = limits::DATAGRAM_MESSAGES + 2;

@@ -12,10 +12,11 @@ use std::collections::BTreeSet;
 /// The file whose head names the parts.
 const HEAD: &str = "src/swim/mod.rs";
 /// The files that wire parts together.
-const WIRING: [&str; 4] = [
+const WIRING: [&str; 5] = [
     HEAD,
     "src/swim/apply.rs",
     "src/swim/commands.rs",
+    "src/swim/remote_state.rs",
     "src/swim/stream_events.rs",
 ];
 /// The names of methods of the standard library. A call by such a name is not reported, because it

@@ -36,9 +36,9 @@ static TAGS_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// Nodes return members, and tests may construct them:
 /// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. A member is immutable, hashable,
 /// picklable and safe to share between threads. Two members are equal if all their fields are
-/// equal. `dict()` of a member is the same as `to_dict()`. A member has either tags or, in memberlist
-/// mode, other metadata. Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, if the
-/// state is unknown, if a tag holds a NUL, or if `meta` does not encode `tags`.
+/// equal. `dict()` of a member is the same as `to_dict()`. A member has either tags or, in
+/// memberlist mode, other metadata. Raises `ValueError` if the address is not IPv4:PORT or
+/// [IPv6]:PORT, if the state is unknown, if a tag holds a NUL, or if `meta` does not encode `tags`.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: sprat::Member,

@@ -231,8 +231,10 @@ impl Engine {
         let new = chosen.choose(self.now, host.as_ref(), own.ip(), alone);
         if let Some(ip) = new {
             let new = SocketAddr::new(ip, own.port());
-            self.handle.set_addr(new);
             self.core.set_addr(self.now, new);
+            // A reader that sees the new address finds it in the list of members as well.
+            self.update_members();
+            self.handle.set_addr(new);
             let text = format!("this node now advertises {new} instead of {own}");
             self.warn("net", text);
         }

@@ -311,7 +311,7 @@ impl ServiceHost {
         for (at, hosted) in self.services.iter().enumerate() {
             hosted.streams.deadline().into_iter().for_each(&mut sooner);
             for (id, fd) in hosted.streams.poll_entries() {
-                // What has arrived is read first. Meanwhile, further bytes wait at the peer.
+                // The bytes that have arrived are read first; further ones wait at the peer.
                 if hosted.is_unread(id) {
                     continue;
                 }

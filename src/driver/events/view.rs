@@ -49,7 +49,8 @@ impl View {
                 change(members, name, find(name));
             }
         } else {
-            // Nothing changes the list meanwhile: only this function does, and only the engine calls it.
+            // Nothing changes the list meanwhile: only this function does, and only the engine
+            // calls it.
             let new = Arc::new(merged(&self.all(), changed, find));
             let previous = std::mem::replace(&mut *lock(&self.members), new);
             drop(previous); // without the lock, since freeing thousands of members takes time
@@ -58,8 +59,8 @@ impl View {
     }
 }
 
-/// The largest number of changes that are made one by one. A single change can shift the whole list,
-/// so a larger number of changes is merged in one pass.
+/// The largest number of changes that are made one by one. A single change can shift the whole
+/// list, so a larger number of changes is merged in one pass.
 const FEW: usize = 16;
 
 /// Adds or replaces one member; removes it if `member` is `None`.

@@ -126,7 +126,8 @@ impl Reconciler {
             if !step.is_ready && is_last && !step.is_ordered {
                 let server = &step.server;
                 problems.insert(format!(
-                    "{server}: it keeps serving, because this HAProxy has no other server that serves"
+                    "{server}: it keeps serving, because this HAProxy has no other server that \
+                     serves"
                 ));
                 continue;
             }

@@ -1,0 +1,141 @@
+//! The state of another node, which a push/pull brought: each entry is merged as a message about a
+//! member.
+
+use super::broadcast_queue::PassOn;
+use super::merge::Offer;
+use super::output::Notice;
+use super::{NodeState, Swim, push_pull};
+use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};
+use crate::wire::{Names, Refusal};
+use std::net::SocketAddr;
+
+/// The result of merging the state of another node.
+pub(super) struct Merged {
+    /// The number of members that became known or alive again.
+    pub gained: u32,
+    /// The state of this node's name at the other node.
+    pub own_name: OwnName,
+}
+
+/// The state of this node's name at another node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnName {
+    /// The name is not listed as alive.
+    Free,
+    /// The name is listed as alive at an address of this node.
+    Ours,
+    /// The name is listed as alive at another address.
+    Taken,
+}
+
+impl Swim {
+    /// Merges the state of another node, entry by entry. `told_by` is the address at which this
+    /// node dialled the other one; `None` if the other one dialled.
+    pub(super) fn merge_state(
+        &mut self,
+        bytes: &[u8],
+        told_by: Option<SocketAddr>,
+    ) -> Result<Merged, Refusal> {
+        let names = Names::default();
+        let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
+        let own_versions = self.ctx.table.local().node().vsn;
+        push_pull::check_versions(own_versions, &state.nodes)?;
+        // A node that knows no other live node does not pass on that nodes are alive: the nodes
+        // that it now learns of know this state already, because they are the origin of the state.
+        let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
+        let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
+        let own_name = self.ctx.local.name.clone();
+        let mut gained = 0;
+        self.ctx.told_by = told_by;
+        for node in &state.nodes {
+            if *node.name != *own_name && !push_pull::is_compatible(own_versions, node.vsn) {
+                self.refuse(Refusal::Incompatible);
+                continue;
+            }
+            gained += u32::from(self.merge_node(node, &own_name, pass_on));
+            self.note_heard(node);
+        }
+        self.ctx.told_by = None;
+        if !state.user_state.is_empty() {
+            self.ctx.outbox.tell(Notice::UserState {
+                join: state.join,
+                bytes: state.user_state.to_vec(),
+            });
+        }
+        let own_name = self.own_name_in(&state);
+        Ok(Merged { gained, own_name })
+    }
+
+    /// Notes that a member has answered, if this entry is its own word about itself.
+    fn note_heard(&mut self, node: &PushPullNode) {
+        let addr = self.ctx.decode_addr(node.addr, node.port);
+        let told_by = self.ctx.told_by;
+        if told_by.is_none() || addr.map(|(addr, _)| addr) != told_by {
+            return;
+        }
+        let member = self.ctx.table.find(node.name);
+        if let Some(record) = member.and_then(|it| self.ctx.table.get_mut(it)) {
+            record.heard |= Some(record.node().addr) == told_by;
+        }
+    }
+
+    /// Returns how another node lists this node's name in its state.
+    fn own_name_in(&self, state: &PushPull) -> OwnName {
+        let own = self.ctx.table.local().node();
+        let is_own = |node: &&PushPullNode| node.name == &*own.name;
+        let alive = state.nodes.iter().filter(is_own);
+        let alive = alive.filter(|node| node.state == NodeState::Alive);
+        let addrs = alive.filter_map(|node| self.ctx.decode_addr(node.addr, node.port));
+        let mut ours = addrs.map(|(it, _)| it == own.addr || self.name_conflicts.is_alias(it));
+        match ours.next() {
+            None => OwnName::Free,
+            Some(true) => OwnName::Ours,
+            Some(false) => OwnName::Taken,
+        }
+    }
+
+    /// Merges one entry. About other nodes, a remote *dead* or *suspect* counts as a suspicion by
+    /// this node. Returns true if the entry made a member known or alive again.
+    fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
+        let accusation = |from| Accusation {
+            incarnation: node.incarnation,
+            node: node.name,
+            from,
+        };
+        match node.state {
+            NodeState::Suspect | NodeState::Dead if node.name == own_name => {
+                self.on_death_of_self(node);
+            }
+            NodeState::Alive => {
+                let alive = Alive {
+                    incarnation: node.incarnation,
+                    node: node.name,
+                    addr: node.addr,
+                    port: node.port,
+                    meta: node.meta,
+                    vsn: node.vsn,
+                };
+                return self.on_alive(&alive, pass_on);
+            }
+            NodeState::Left => self.on_dead(&accusation(node.name), PassOn::Encoded),
+            NodeState::Dead | NodeState::Suspect => {
+                self.on_suspect(&accusation(own_name), PassOn::Encoded);
+            }
+        }
+        false
+    }
+
+    /// Another node lists this node as suspect or dead. If it lists this node at another address,
+    /// it may not accept a refutation from this node's own address.
+    fn on_death_of_self(&mut self, node: &PushPullNode) {
+        let own = self.ctx.table.local().node().addr;
+        let listed = self
+            .ctx
+            .decode_addr(node.addr, node.port)
+            .map(|(addr, _)| addr);
+        if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
+            self.on_claim(addr, false);
+        }
+        self.on_accusation_of_self(Offer::Suspect, node.incarnation);
+    }
+}
