@@ -227,6 +227,7 @@ impl Core {
 
     /// Returns the members in any state, this node included, sorted by name; those that the filter
     /// hides are left out.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.serf.common.members.visible()
     }

@@ -11,7 +11,9 @@ use super::{Reader, Refusal, msgpack};
 
 pub use super::serf_push_pull::{PastEvent, PastEvents, SerfPushPull};
 pub(crate) use super::tags::TagReader;
-pub use super::tags::{Tags, decode_tags, encode_tags};
+#[cfg(any(test, feature = "internals"))]
+pub use super::tags::decode_tags;
+pub use super::tags::{Tags, encode_tags};
 
 /// The type bytes.
 #[allow(missing_docs)]

@@ -40,7 +40,7 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
 /// escaped; a value of another kind is shown as its encoded bytes, escaped. If the meta is cut off,
 /// or is not msgpack from some place on, the tags before that place are returned. In each of these
 /// cases, `refused` is called with the reason.
-#[cfg_attr(not(feature = "internals"), expect(dead_code))] // the library reads tags one by one
+#[cfg(any(test, feature = "internals"))] // the library reads tags one by one
 pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
     TagReader::new(meta, refused)
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
