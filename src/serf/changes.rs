@@ -204,7 +204,7 @@ impl Changes<'_> {
 
     /// Brings this node's own row up to date after a change that the SWIM machine does not report.
     pub fn refresh_self(&mut self, node: &Node) {
-        let stale = self.common.members.get(&node.name).is_some_and(|row| {
+        let stale = self.common.members.own().is_some_and(|row| {
             row.member.incarnation != node.incarnation || row.member.addr != node.addr
         });
         if stale {

@@ -129,6 +129,11 @@ impl Members {
         self.rows.get(self.rows.find(name)?)
     }
 
+    /// The row of this node itself, which is added first and never removed.
+    pub fn own(&self) -> Option<&MemberRow> {
+        self.rows.get(0)
+    }
+
     /// All rows, in the same order in two runs from one seed.
     pub fn iter(&self) -> impl Iterator<Item = &MemberRow> {
         self.rows.iter()
@@ -145,7 +150,10 @@ impl Members {
     /// Returns the names of the visible members that were added, removed or changed since the last
     /// call, sorted.
     pub fn take_changed(&mut self) -> Vec<Arc<str>> {
-        std::mem::take(&mut self.changed).into_keys().collect()
+        match self.changed.is_empty() {
+            true => Vec::new(), // in nearly every turn of the engine
+            false => std::mem::take(&mut self.changed).into_keys().collect(),
+        }
     }
 
     pub fn insert(&mut self, row: MemberRow) {
