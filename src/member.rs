@@ -26,8 +26,8 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// Facts for tests of programs that use members: the node has no meta, speaks the newest
-    /// versions, and is in its first incarnation.
+    /// Facts for tests of programs that use members: the node has no meta, announces the versions
+    /// that a sprat node announces in Serf mode, and is in its first incarnation.
     pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
         NodeFacts {
             name: name.into(),

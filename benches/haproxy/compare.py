@@ -1,11 +1,12 @@
 """Compares HAProxy as a member with the usual chain: lost requests, and the time of changes.
 
 Both variants balance three hosts, which a fourth joins and leaves. Each host is a network
-namespace, in which S6 runs Node.js and a stock serf agent. In front of the hosts is first HAProxy
-with the module, and then the chain that it replaces: a serf agent whose handler rewrites
-haproxy.cfg from a template and reloads HAProxy. Two clients send 150 requests per second each: the
-first opens a new connection for each request, and the second keeps its connections. A kept
-connection that is closed while a request is under way counts as a lost request.
+namespace, in which S6 runs Node.js and a stock serf agent. The first variant is HAProxy with the
+module. The second variant, measured afterwards, is the chain that the module replaces: a serf agent
+whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two clients send 150
+requests per second each: the first opens a new connection for each request, and the second keeps
+its connections. A kept connection that is closed while a request is under way counts as a lost
+request.
 
 This command prints the tables of the comparison in docs/haproxy/measured.md, and draws the plot:
 

@@ -95,7 +95,7 @@ impl SerfState {
         }
     }
 
-    /// Announces this node's leave to the member `name`, which became known only during the leave.
+    /// Announces this node's leave to the member `name`, which joined or returned during the leave.
     fn tell_of_leave(&mut self, name: &Arc<str>) {
         if self.common.is_serf() {
             self.intents.tell_of_leave(&mut self.common, name);
@@ -105,7 +105,8 @@ impl SerfState {
         }
     }
 
-    /// Returns the leave intent of a member that has left, encoded; `None` in memberlist mode.
+    /// Returns the leave intent of a member that has left, encoded; `None` in memberlist mode, or
+    /// if the member is not listed.
     pub fn leave_intent(&self, node: &str) -> Option<Vec<u8>> {
         let ltime = self.common.members.get(node)?.ltime;
         let prune = false;

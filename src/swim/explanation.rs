@@ -22,8 +22,7 @@ pub struct Explanation {
     pub since: Duration,
     /// Its incarnation.
     pub incarnation: u32,
-    /// The member that suspected it or declared it dead; the member itself if it announced its
-    /// leave; `None` while it is alive.
+    /// The member that suspected it or declared it dead; `None` if it is alive or has left.
     pub accuser: Option<Arc<str>>,
     /// The other members that confirmed the suspicion; empty if the member is not a suspect.
     pub confirmations: Vec<Arc<str>>,

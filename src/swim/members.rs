@@ -1,8 +1,9 @@
 //! The member table: look-up by name, member states, the probe order, random choice.
 //!
 //! Every known node has a record with an index, so that timers and probes can refer to a member
-//! without owning it. This node has a record, too. A record is only removed when the probe order
-//! starts again, as in memberlist: until then a dead member is still known.
+//! without owning it. This node has a record, too. A dead member stays known until the probe order
+//! starts again, as in memberlist. Only a full table removes a record earlier, to make room for a
+//! new member.
 //!
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
@@ -42,8 +43,8 @@ pub(super) struct MemberRecord {
     /// True if the member's IPv4 address was learned in its 16-byte form, and is passed on in that
     /// form.
     pub mapped: bool,
-    /// The accuser in the suspect or dead message that put the member into its state; the member
-    /// itself if it has left.
+    /// The accuser in the suspect or dead message that put the member into its state; `None` if the
+    /// member is alive or has left.
     pub accuser: Option<Arc<str>>,
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
@@ -207,9 +208,9 @@ impl MemberTable {
         self.records.get(member)
     }
 
-    /// Returns a record for changes of anything but the state and the address. Only
-    /// [`MemberTable::set_state`] and [`MemberTable::refresh`] change these, and keep the counts
-    /// right.
+    /// Returns a record for changes of anything but the state and the address. These are changed by
+    /// [`MemberTable::set_state`] and [`MemberTable::refresh`], which keep the counts right. Only
+    /// the address of this node, which is not counted, is changed by [`MemberRecord::set_addr`].
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member)
     }

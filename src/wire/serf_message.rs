@@ -276,8 +276,7 @@ mod tests {
 
     #[test]
     fn a_filter_without_content_refuses_the_query() {
-        // The encoder cannot write such a query, so it is made from a valid one with a filter of
-        // one byte.
+        // The bytes are made from a valid query with a filter of one byte.
         let good = query(Some(vec![b"\x07"]), 1).encoded();
         let place = good
             .windows(3)

@@ -70,7 +70,8 @@ impl Event {
         Ok(dict)
     }
 
-    /// Yields the pairs that `to_dict` of the object's own class returns, for `dict()`.
+    /// Yields the key-value pairs of `to_dict()`, so that `dict(event)` works. A subclass's own
+    /// `to_dict` is used if it has one.
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
         pairs(&slf.call_method0("to_dict")?)
     }

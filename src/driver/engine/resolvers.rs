@@ -4,8 +4,9 @@
 //! does not hold up other names. The thread ends when no name has come for a while. There are at
 //! most [`THREADS`].
 //!
-//! A host that may be unable to create threads later gets its only resolver when the node starts.
-//! Such a host has prepared threads, or creates the threads of a node itself.
+//! If the host program may be unable to create threads later, the node gets its only resolver
+//! thread when it starts. Such a program has prepared threads, or creates the threads of a node
+//! itself.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -75,10 +76,10 @@ impl Default for Resolvers {
 }
 
 impl Resolvers {
-    /// Starts the only thread now if the host may be unable to create one later.
+    /// Starts the only thread now if the host program may be unable to create one later.
     ///
     /// # Errors
-    /// The host or the system refuses the thread.
+    /// The host program or the system refuses the thread.
     pub fn start(
         self: &Arc<Resolvers>,
         handle: &Arc<EngineHandle>,

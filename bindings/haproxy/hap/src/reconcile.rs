@@ -111,9 +111,10 @@ impl Reconciler {
         Ok((server_state::process(&answer), present))
     }
 
-    /// Carries out the steps of a round. The last server of this HAProxy that serves keeps serving,
-    /// unless an operator has ordered its state: the server that replaces it may not be ready yet,
-    /// and another HAProxy may have more servers than this one.
+    /// Carries out the steps of a round. The last serving server of this HAProxy is not taken away
+    /// unless an operator has ordered its state. The desired servers are the same for every
+    /// HAProxy, but this one may reach fewer of them than others, and the server that replaces the
+    /// last one may not be ready in it yet.
     fn carry_out_all(
         &mut self,
         steps: Vec<Step>,

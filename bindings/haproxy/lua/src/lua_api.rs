@@ -1,5 +1,5 @@
-//! The functions of Lua that are used, declared by hand. They have the same name, arguments and
-//! meaning in Lua 5.3 and 5.4, and raise no error except when memory runs out, if
+//! The functions of Lua that this module uses, declared by hand. They have the same name, arguments
+//! and meaning in Lua 5.3 and 5.4. They raise an error only when memory runs out, provided that
 //! `lua_setfield` gets a table without metamethods.
 
 use std::ffi::{c_char, c_int, c_longlong, c_void};

@@ -16,7 +16,8 @@ pub struct Limits {
     /// servers from being removed.
     pub memory: Duration,
     /// The time for which members of the snapshot keep their servers without being heard from. It
-    /// begins when any member of the backend is first heard from.
+    /// begins when any member of the backend is first heard from, or when the server is restored if
+    /// that is later.
     pub grace: Duration,
 }
 

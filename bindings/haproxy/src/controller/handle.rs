@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-/// The time without a heartbeat after which the report says that the node does not answer.
+/// The time after which the report says that the controller's thread has not been active.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// A running controller.
