@@ -6,16 +6,18 @@
 //! minimum is the cost of the code; the distance to the median shows how busy the machine was. The
 //! number of allocations varies between batches only because hash maps have random keys.
 
+#[path = "../tests/counting/mod.rs"]
+mod counting;
+
+use counting::{Counting, allocations};
 use sprat::serf::{Config, Core};
 use sprat::swim::{Output, StreamId};
 use sprat::time::Time;
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message, Ping};
 use sprat::wire::packet;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The number of batches per row.
@@ -30,31 +32,6 @@ const ROUNDS: usize = 100;
 /// The number of stale messages, or of pings, in one batch.
 const DATAGRAMS: usize = 2_000;
 
-/// The system's allocator, which counts in [`ALLOCATIONS`] how often it is asked for memory.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`, which both allocators share.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
@@ -67,21 +44,21 @@ fn measure<S>(
     mut work: impl FnMut(&mut S),
 ) {
     let mut times = Vec::new();
-    let mut allocations = u64::MAX;
+    let mut fewest = usize::MAX;
     for _ in 0..BATCHES {
         let mut state = prepare();
-        let before = ALLOCATIONS.load(Relaxed);
+        let before = allocations();
         let began = Instant::now();
         work(&mut state);
         times.push(began.elapsed().as_nanos() as f64 / count as f64);
-        allocations = allocations.min(ALLOCATIONS.load(Relaxed) - before);
+        fewest = fewest.min(allocations() - before);
     }
     times.sort_by(f64::total_cmp);
     println!(
         "{what:<44} {:>12.1} {:>12.1} {:>9.1}",
         times[0],
         times[BATCHES / 2],
-        allocations as f64 / count as f64
+        fewest as f64 / count as f64
     );
 }
 

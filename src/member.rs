@@ -69,13 +69,6 @@ impl Member {
         }
     }
 
-    /// Returns true if both share their facts and have the same state. Then they are equal; if it
-    /// returns false, they may still be equal.
-    pub fn shares_facts(&self, other: &Member) -> bool {
-        Arc::ptr_eq(&self.facts, &other.facts)
-            && (self.state, self.has_tags) == (other.state, other.has_tags)
-    }
-
     /// The same member in another state.
     pub(crate) fn in_state(self, state: MemberState) -> Member {
         Member { state, ..self }
@@ -100,6 +93,7 @@ impl Member {
     }
 }
 
+/// Members that share their facts are compared without a look at the facts.
 impl PartialEq for Member {
     fn eq(&self, other: &Member) -> bool {
         let has_same_tags = self.has_tags == other.has_tags || self.tags() == other.tags();

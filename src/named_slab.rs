@@ -1,33 +1,33 @@
 //! Records that are found by their names and by small numbers.
 //!
-//! The numbers let other parts refer to a record in four bytes. An index holds only such numbers,
-//! because the keys are in the records.
+//! The numbers let other parts refer to a record in four bytes. The index of names holds only such
+//! numbers, because the names are in the records.
 
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
-/// The numbers of records by a key of each. Several records may have the same key. The index
-/// compares and hashes through functions of its owner, so all indexes share one compiled copy.
+/// The numbers of records by their names. The index compares and hashes through functions of its
+/// slab, so the slabs of all types of records share one compiled copy.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+struct Index {
     numbers: HashTable<u32>,
-    /// Seeded at random, so that other nodes cannot choose keys that collide. The order of the
+    /// Seeded at random, so that other nodes cannot choose names that collide. The order of the
     /// index is never visible.
     hasher: RandomState,
 }
 
 impl Index {
-    pub fn hash(&self, key: impl Hash) -> u64 {
-        self.hasher.hash_one(key)
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
     }
 
     /// Returns a record with this hash for which `is_it` returns true.
-    pub fn find(&self, hash: u64, is_it: &dyn Fn(u32) -> bool) -> Option<u32> {
+    fn find(&self, hash: u64, is_it: &dyn Fn(u32) -> bool) -> Option<u32> {
         self.numbers.find(hash, |at| is_it(*at)).copied()
     }
 
     /// Adds a record with this hash. `hash_of` returns the hash of each record of the index.
-    pub fn insert(&mut self, hash: u64, at: u32, hash_of: &dyn Fn(&Index, u32) -> u64) {
+    fn insert(&mut self, hash: u64, at: u32, hash_of: &dyn Fn(&Index, u32) -> u64) {
         if self.numbers.len() == self.numbers.capacity() {
             let mut numbers = std::mem::take(&mut self.numbers);
             numbers.reserve(1, |at| hash_of(self, *at));
@@ -38,7 +38,7 @@ impl Index {
     }
 
     /// Removes a record with this hash.
-    pub fn remove(&mut self, hash: u64, at: u32) {
+    fn remove(&mut self, hash: u64, at: u32) {
         if let Ok(entry) = self.numbers.find_entry(hash, |it| *it == at) {
             entry.remove();
         }

@@ -7,6 +7,9 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// The note that a text was cut off.
+const CUT_OFF: &str = " [cut off]";
+
 /// Returns bytes as text. Text in UTF-8 without NUL stays as it is. Otherwise, each byte that is
 /// not UTF-8 and each NUL is escaped.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
@@ -19,7 +22,7 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// Returns the first `most` bytes as text, as [`text`] does, with a note if others follow.
 pub(crate) fn text_up_to(bytes: &[u8], most: usize) -> String {
     match bytes.get(..most) {
-        Some(first) if bytes.len() > most => format!("{} [cut off]", text(first)),
+        Some(first) if bytes.len() > most => text(first).into_owned() + CUT_OFF,
         _ => text(bytes).into_owned(),
     }
 }
@@ -65,6 +68,18 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Returns the first `most` bytes of a text as one line, as [`line`] does, with a note if others
+/// follow.
+pub(crate) fn line_up_to(text: &str, most: usize) -> String {
+    let mut line = line(text).into_owned();
+    if line.len() > most {
+        let end = (0..=most).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(end.unwrap_or(0));
+        line.push_str(CUT_OFF);
+    }
+    line
 }
 
 /// Returns true for control characters, for the separators of lines and paragraphs, and for the

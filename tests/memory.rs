@@ -1,57 +1,21 @@
 //! The memory that the core takes: bytes for each member that it knows, and heap allocations for
 //! each message.
 //!
-//! The allocator counts for each thread, so tests that run at the same time do not disturb each
-//! other. Nothing here depends on time. The numbers vary a little because hash tables grow in
-//! steps.
+//! Nothing here depends on time. The numbers vary a little because hash tables grow in steps.
 
+mod counting;
+
+use counting::{Counting, allocations, in_use};
 use sprat::serf::{Config, Core, Mode};
 use sprat::time::Time;
 use sprat::wire::codec::Codec;
 use sprat::wire::message::{Alive, Message};
 use sprat::wire::packet;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The number of members of a large cluster.
 const MEMBERS: usize = 10_000;
-
-/// The system's allocator, which counts bytes in use and allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static IN_USE: Cell<isize> = const { Cell::new(0) };
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize, allocations: usize) {
-    // A thread that ends may free memory after its counters are gone.
-    let _ = IN_USE.try_with(|it| it.set(it.get() + bytes));
-    let _ = ALLOCATIONS.try_with(|it| it.set(it.get() + allocations));
-}
-
-// SAFETY: every call is passed on to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize, 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which both allocators share.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize), 0);
-        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize, 1);
-        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -127,12 +91,11 @@ fn cluster(mode: Mode, members: usize) -> Core {
 
 /// The bytes for each member in a large cluster, its name and meta included.
 fn bytes_per_member(mode: Mode) -> isize {
-    let alone = node(mode);
-    let before = IN_USE.get();
+    let before = in_use();
     let core = cluster(mode, MEMBERS);
-    let bytes = (IN_USE.get() - before) / MEMBERS as isize;
-    drop((alone, core));
-    bytes
+    let bytes = in_use() - before;
+    drop(core);
+    bytes / MEMBERS as isize
 }
 
 #[test]
@@ -152,11 +115,11 @@ fn a_stale_message_allocates_nothing() {
         let now = Time::ZERO + Duration::from_secs(2);
         core.handle_datagram(now, addr(50), &stale);
         drain(&mut core);
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         for _ in 0..100 {
             core.handle_datagram(now, addr(50), &stale);
             drain(&mut core);
         }
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{mode:?}");
+        assert_eq!(allocations() - before, 0, "{mode:?}");
     }
 }

@@ -45,7 +45,7 @@ fn renew(old: &[Arc<MemberRecord>], members: &[Member]) -> List {
             .next_if(|record| record.source.name < member.name)
             .is_some()
         {}
-        match old.next_if(|record| record.source.shares_facts(member)) {
+        match old.next_if(|record| record.source == *member) {
             Some(record) => record.clone(),
             None => Arc::new(MemberRecord::new(member)),
         }

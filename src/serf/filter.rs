@@ -82,11 +82,8 @@ mod tests {
 
     fn admits(filter: &MemberFilter, name: &str, pairs: &[(&str, &str)]) -> bool {
         let facts = NodeFacts {
-            name: name.into(),
-            addr: SocketAddr::from(([10, 0, 0, 1], 7946)),
             meta: encode_tags(&tags(pairs)).into(),
-            vsn: [0; 6],
-            incarnation: 1,
+            ..NodeFacts::new(name, SocketAddr::from(([10, 0, 0, 1], 7946)))
         };
         let member = Member::with_tags(Arc::new(facts), MemberState::Alive);
         filter.admits(name, member.tags())

@@ -247,13 +247,7 @@ pub(super) mod tests {
     use super::*;
 
     pub fn member(name: &str) -> Member {
-        let facts = NodeFacts {
-            name: name.into(),
-            addr: "127.0.0.1:7946".parse().unwrap(),
-            meta: Box::default(),
-            vsn: [1, 5, 2, 2, 5, 5],
-            incarnation: 1,
-        };
+        let facts = NodeFacts::new(name, "127.0.0.1:7946".parse().unwrap());
         Member::without_tags(Arc::new(facts), MemberState::Alive)
     }
 

@@ -36,11 +36,8 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
 
 fn node(name: &str, port: u16, tags: &Tags) -> Node {
     let facts = NodeFacts {
-        name: name.into(),
-        addr: SocketAddr::from(([10, 0, 0, 1], port)),
         meta: encode_tags(tags).into(),
-        vsn: [1, 5, 2, 2, 5, 5],
-        incarnation: 1,
+        ..NodeFacts::new(name, SocketAddr::from(([10, 0, 0, 1], port)))
     };
     Node {
         facts: Arc::new(facts),

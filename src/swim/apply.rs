@@ -106,7 +106,7 @@ impl Swim {
             Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
             None => limits::FIRST_INCARNATION,
         };
-        let is_own_word = self.ctx.told_by == Some(addr);
+        let is_own_word = self.ctx.outbox.sources.answering() == Some(addr);
         if incarnation <= highest || is_own_word || !self.ctx.config.join_sync {
             return false;
         }

@@ -37,9 +37,6 @@ pub(super) struct Context {
     pub config: Config,
     pub codec: Codec,
     pub random: Random,
-    /// The address at which this node dialled the node whose answer is being merged. The word of
-    /// that node about itself is believed.
-    pub told_by: Option<SocketAddr>,
     pub table: MemberTable,
     pub local: LocalNode,
     pub awareness: Awareness,
@@ -80,7 +77,6 @@ impl Context {
             config,
             codec,
             random,
-            told_by: None,
             local,
             broadcasts: Broadcasts::default(),
             population: 1,

@@ -455,13 +455,7 @@ mod tests {
     use super::*;
 
     fn node(name: &str) -> Node {
-        let facts = NodeFacts {
-            name: name.into(),
-            addr: "10.0.0.1:7946".parse().unwrap(),
-            meta: Box::default(),
-            vsn: [1, 5, 2, 2, 5, 5],
-            incarnation: 1,
-        };
+        let facts = NodeFacts::new(name, "10.0.0.1:7946".parse().unwrap());
         Node {
             facts: Arc::new(facts),
             state: NodeState::Alive,

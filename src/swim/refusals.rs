@@ -94,6 +94,13 @@ impl RefusalSources {
         std::mem::replace(&mut self.current, source)
     }
 
+    /// The address at which this node dialled the node whose answer is being handled; `None` if the
+    /// input is not an answer on a stream.
+    pub fn answering(&self) -> Option<SocketAddr> {
+        let current = self.current?;
+        (current.transport == Transport::Dialled).then_some(current.addr)
+    }
+
     /// Counts a refusal of the input that is being handled.
     pub fn count(&mut self, why: Refusal) {
         let Some(source) = self.current else {

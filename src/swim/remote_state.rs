@@ -7,7 +7,6 @@ use super::output::Notice;
 use super::{NodeState, Swim, push_pull};
 use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
-use std::net::SocketAddr;
 
 /// The result of merging the state of another node.
 pub(super) struct Merged {
@@ -29,13 +28,8 @@ pub(super) enum OwnName {
 }
 
 impl Swim {
-    /// Merges the state of another node, entry by entry. `told_by` is the address at which this
-    /// node dialled the other one; `None` if the other one dialled.
-    pub(super) fn merge_state(
-        &mut self,
-        bytes: &[u8],
-        told_by: Option<SocketAddr>,
-    ) -> Result<Merged, Refusal> {
+    /// Merges the state of another node, entry by entry.
+    pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<Merged, Refusal> {
         let names = Names::default();
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         let own_versions = self.ctx.table.local().node().vsn;
@@ -46,7 +40,6 @@ impl Swim {
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
         let mut gained = 0;
-        self.ctx.told_by = told_by;
         for node in &state.nodes {
             if *node.name != *own_name && !push_pull::is_compatible(own_versions, node.vsn) {
                 self.refuse(Refusal::Incompatible);
@@ -55,7 +48,6 @@ impl Swim {
             gained += u32::from(self.merge_node(node, &own_name, pass_on));
             self.note_heard(node);
         }
-        self.ctx.told_by = None;
         if !state.user_state.is_empty() {
             self.ctx.outbox.tell(Notice::UserState {
                 join: state.join,
@@ -69,7 +61,7 @@ impl Swim {
     /// Notes that a member has answered, if this entry is its own word about itself.
     fn note_heard(&mut self, node: &PushPullNode) {
         let addr = self.ctx.decode_addr(node.addr, node.port);
-        let told_by = self.ctx.told_by;
+        let told_by = self.ctx.outbox.sources.answering();
         if told_by.is_none() || addr.map(|(addr, _)| addr) != told_by {
             return;
         }

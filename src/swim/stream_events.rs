@@ -81,7 +81,7 @@ impl Swim {
             let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
                 return;
             };
-            if let Err(refusal) = swim.merge_state(&remote, None) {
+            if let Err(refusal) = swim.merge_state(&remote) {
                 swim.refuse(refusal);
             }
         });
@@ -118,11 +118,10 @@ impl Swim {
     /// follows.
     fn on_answer(&mut self, exchange: Exchange, state: Result<Vec<u8>, JoinFailure>) {
         let merged = state.and_then(|state| {
-            self.merge_state(&state, Some(exchange.peer))
-                .map_err(|refusal| {
-                    self.refuse(refusal);
-                    JoinFailure::Protocol(refusal)
-                })
+            self.merge_state(&state).map_err(|refusal| {
+                self.refuse(refusal);
+                JoinFailure::Protocol(refusal)
+            })
         });
         match merged {
             Ok(merged) if exchange.shows_nothing() && merged.own_name != OwnName::Taken => {

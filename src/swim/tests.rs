@@ -242,6 +242,35 @@ impl Net {
 /// The address of a host that is no member.
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 200)), 7946);
 
+/// A ping to node 0 that names this source.
+fn ping_from<'a>(source_node: &'a str, source_addr: &'a [u8]) -> Message<'a> {
+    Message::Ping(Ping {
+        seq: 1,
+        node: "n0",
+        source_addr,
+        source_port: 7946,
+        source_node,
+    })
+}
+
+/// A request to ping `node` at `target`, in which `source_node` at `source_addr` asks.
+fn ask_from<'a>(
+    (source_node, source_addr): (&'a str, &'a [u8]),
+    (node, target): (&'a str, &'a [u8]),
+    nack: bool,
+) -> Message<'a> {
+    Message::IndirectPing(IndirectPing {
+        seq: 1,
+        target,
+        port: 7946,
+        node,
+        nack,
+        source_addr,
+        source_port: 7946,
+        source_node,
+    })
+}
+
 /// An entry of a push/pull.
 fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode<'a> {
     PushPullNode {
@@ -722,32 +751,12 @@ fn a_member_whose_incarnation_has_leapt_is_believed_when_it_is_asked() {
 #[test]
 fn answers_go_to_the_sender_or_to_the_address_of_the_member_that_it_names() {
     let mut net = Net::joined(2);
-    let ping = |source_node, source_addr| {
-        Message::Ping(Ping {
-            seq: 1,
-            node: "n0",
-            source_addr,
-            source_port: 7946,
-            source_node,
-        })
-    };
-    let ask = |source_node, source_addr| {
-        Message::IndirectPing(IndirectPing {
-            seq: 1,
-            target: &[10, 0, 0, 2],
-            port: 7946,
-            node: "n1",
-            nack: false,
-            source_addr,
-            source_port: 7946,
-            source_node,
-        })
-    };
     for name in ["victim", "n1", ""] {
-        net.tell(0, ping(name, &[10, 9, 9, 9]));
-        net.tell(0, ask(name, &[10, 9, 9, 9]));
+        let victim: (_, &[u8]) = (name, &[10, 9, 9, 9]);
+        net.tell(0, ping_from(victim.0, victim.1));
+        net.tell(0, ask_from(victim, ("n1", &[10, 0, 0, 2]), false));
     }
-    net.tell(0, ping("n1", &[10, 0, 0, 2]));
+    net.tell(0, ping_from("n1", &[10, 0, 0, 2]));
     net.settle();
     let answers = net.sent.iter().filter(|(from, ..)| *from == 0);
     let receivers: Vec<SocketAddr> = answers.map(|(_, to, _)| *to).collect();
@@ -899,17 +908,7 @@ fn an_unknown_node_that_pings_this_one_is_asked_for_its_state() {
         ctx.table.sweep(gone, &mut ctx.random)
     };
     assert_eq!(lost.len(), 1);
-    net.tell_from(
-        addr(2),
-        0,
-        Message::Ping(Ping {
-            seq: 1,
-            node: "n0",
-            source_addr: &[10, 0, 0, 3],
-            source_port: 7946,
-            source_node: "n2",
-        }),
-    );
+    net.tell_from(addr(2), 0, ping_from("n2", &[10, 0, 0, 3]));
     net.settle();
     assert_eq!(net.state(0, 2), Some(NodeState::Alive));
 }
@@ -1522,33 +1521,16 @@ fn after_its_leave_intent_a_node_is_shown_as_alive_until_its_leave_is_over() {
 fn messages_from_a_stranger_use_up_no_broadcasts() {
     let mut net = Net::joined(2);
     net.nodes[0].broadcast(net.now, 0, b"news".to_vec(), Some(7));
-    let ping = |source_node, source_addr| {
-        Message::Ping(Ping {
-            seq: 1,
-            node: "n0",
-            source_addr,
-            source_port: 7946,
-            source_node,
-        })
-    };
     let ask = |node| {
-        Message::IndirectPing(IndirectPing {
-            seq: 1,
-            target: &[10, 0, 0, 98],
-            port: 7946,
-            node,
-            nack: true,
-            source_addr: &[10, 0, 0, 99],
-            source_port: 7946,
-            source_node: "n1",
-        })
+        let asker: (_, &[u8]) = ("n1", &[10, 0, 0, 99]);
+        ask_from(asker, (node, &[10, 0, 0, 98]), true)
     };
     let queued = net.nodes[0].stats().queue_len;
     for _ in 0..20 {
         // A stranger, a member's name at another address, and a member's address without its name.
-        net.tell(0, ping("stranger", &[10, 0, 0, 99]));
-        net.tell(0, ping("n1", &[10, 0, 0, 99]));
-        net.tell(0, ping("", &[10, 0, 0, 2]));
+        net.tell(0, ping_from("stranger", &[10, 0, 0, 99]));
+        net.tell(0, ping_from("n1", &[10, 0, 0, 99]));
+        net.tell(0, ping_from("", &[10, 0, 0, 2]));
         net.tell(0, ask("n1"));
         net.tell(0, ask("stranger"));
     }

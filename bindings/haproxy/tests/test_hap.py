@@ -413,17 +413,22 @@ def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
     proxy.serves(webs[1])
 
 
+def two_haproxys(haproxy, hap, web):
+    """Two HAProxys with one sprat-hap, all of which serve the same two members."""
+    proxies = [haproxy(template=PLAIN, server=NO_SERVER) for _ in range(2)]
+    driver = hap(proxies)
+    webs = web("web-0"), web("web-1")
+    for it in webs:
+        driver.join(it.agent)
+    for proxy in proxies:
+        proxy.serves(*webs)
+    return driver, proxies, webs
+
+
 def test_an_haproxy_that_is_gone_does_not_hide_that_a_server_serves_nobody(
     haproxy, hap, web
 ) -> None:
-    gone = haproxy(template=PLAIN, server=NO_SERVER)
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
-    driver = hap([gone, proxy])
-    good, dead = web("web-0"), web("web-1")
-    for it in (good, dead):
-        driver.join(it.agent)
-    for it in (gone, proxy):
-        it.serves(good, dead)
+    driver, (gone, proxy), (good, dead) = two_haproxys(haproxy, hap, web)
     gone.end()
     dead.process.kill()  # the server; its member stays alive
     eventually(
@@ -438,14 +443,7 @@ def test_an_haproxy_that_is_gone_does_not_hide_that_a_server_serves_nobody(
 def test_an_haproxy_keeps_its_last_server_although_another_haproxy_has_more(
     haproxy, hap, web
 ) -> None:
-    rich = haproxy(template=PLAIN, server=NO_SERVER)
-    poor = haproxy(template=PLAIN, server=NO_SERVER)
-    driver = hap([rich, poor])
-    webs = web("web-0"), web("web-1")
-    for it in webs:
-        driver.join(it.agent)
-    for proxy in (rich, poor):
-        proxy.serves(*webs)
+    driver, (rich, poor), webs = two_haproxys(haproxy, hap, web)
     poor.cli("disable server nodes/web-1")
     poor.serves(webs[0])
     webs[0].set_tags("role=backend", "port=3000", "state=drain")

@@ -315,9 +315,12 @@ impl Engine {
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
                 self.shortage.begin_lookup(self.now);
-                let what = format!("cannot create a thread to resolve {host}");
-                if let Err(error) = self.resolvers.submit(&self.handle, Lookup { id, host }) {
-                    let text = format!("{what}: {error}");
+                let lookup = Lookup {
+                    id,
+                    host: host.clone(),
+                };
+                if let Err(error) = self.resolvers.submit(&self.handle, lookup) {
+                    let text = format!("cannot create a thread to resolve {host}: {error}");
                     self.warn("net", text);
                     self.shortage.end_lookup();
                     self.core.handle_resolved(self.now, id, &[]);

@@ -104,9 +104,9 @@ impl Resolvers {
         lookup: Lookup,
     ) -> io::Result<()> {
         let mut state = lock(&self.state);
-        if state.queue.is_none() {
+        let Some(queue) = state.queue.clone() else {
             return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        };
         if state.names >= state.threads && state.threads < state.most_threads() {
             // If the thread is refused, an existing one resolves the name later.
             let added = self.add_thread(&mut state, handle, None);
@@ -114,10 +114,7 @@ impl Resolvers {
                 return added;
             }
         }
-        let sent = state.queue.as_ref().map(|it| it.send(lookup));
-        if sent.is_none_or(|it| it.is_err()) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        let _ = queue.send(lookup); // it cannot fail, because `self` holds a receiver
         state.names += 1;
         Ok(())
     }

@@ -298,10 +298,7 @@ impl ServiceHost {
     /// connection that has just sent something must not be dropped as silent for a new one.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let now = clock::now();
-        let mut wanted = match self.unread().is_empty() {
-            true => now + LONGEST_SLEEP,
-            false => now,
-        };
+        let mut wanted = now + LONGEST_SLEEP;
         let mut sooner = |time: Time| wanted = wanted.min(time);
         let (mut sources, mut fds) = (Vec::new(), Vec::new());
         if let Some(fd) = self.events.poll_fd() {
@@ -313,6 +310,7 @@ impl ServiceHost {
             for (id, fd) in hosted.streams.poll_entries() {
                 // The bytes that have arrived are read first; further ones wait at the peer.
                 if hosted.is_unread(id) {
+                    sooner(now);
                     continue;
                 }
                 sources.push(Source::Stream(at, id));

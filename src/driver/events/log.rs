@@ -80,17 +80,10 @@ impl Log {
             return;
         }
         self.lines += 1;
-        let mut text = printable::line(&text()).into_owned();
-        if text.len() > LINE_LEN {
-            let ends = (0..=LINE_LEN).rev();
-            let end = ends.into_iter().find(|at| text.is_char_boundary(*at));
-            text.truncate(end.unwrap_or(0));
-            text.push_str(" [cut off]");
-        }
         events.push(EventBody::Log {
             level,
             target,
-            text,
+            text: printable::line_up_to(&text(), LINE_LEN),
         });
     }
 
