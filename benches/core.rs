@@ -4,7 +4,8 @@
 //! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
 //! operation: the minimum and the median time of many batches, and the fewest allocations. The
 //! minimum is the cost of the code; the distance to the median shows how busy the machine was. The
-//! number of allocations varies between batches only because hash maps have random keys.
+//! number of allocations varies between batches only because hash maps have random keys. The rows can be
+//! restricted: `cargo bench --bench core -- push/pull`.
 
 #[path = "../tests/counting/mod.rs"]
 mod counting;
@@ -22,9 +23,10 @@ use std::time::{Duration, Instant};
 
 /// The number of batches per row.
 const BATCHES: usize = 31;
-/// The number of members in a push/pull, and in the clusters of the rows for stale
-/// messages and gossip.
+/// The number of members in the clusters of the rows for stale messages and gossip.
 const MEMBERS: usize = 1_000;
+/// The number of members in a push/pull.
+const EXCHANGED: usize = 10_000;
 /// The number of new members in one batch.
 const NEWCOMERS: usize = 1_000;
 /// The number of gossip rounds in one batch: too few to send everything that is queued.
@@ -43,6 +45,10 @@ fn measure<S>(
     mut prepare: impl FnMut() -> S,
     mut work: impl FnMut(&mut S),
 ) {
+    let wanted = std::env::args().skip(1).find(|it| !it.starts_with('-'));
+    if wanted.is_some_and(|it| !what.contains(&it)) {
+        return;
+    }
     let mut times = Vec::new();
     let mut fewest = usize::MAX;
     for _ in 0..BATCHES {
@@ -151,7 +157,7 @@ fn cluster(index: usize, members: usize, codec: &Codec) -> Core {
 
 /// The bytes with which node 1, which knows every member, asks node 0 for a push/pull.
 fn push_pull_request(codec: &Codec) -> Vec<u8> {
-    let mut dialler = cluster(1, MEMBERS, codec);
+    let mut dialler = cluster(1, EXCHANGED, codec);
     dialler.join(Time::ZERO, &[sprat::swim::Seed::Addr(addr(0))]);
     let connect = drain(&mut dialler).into_iter().find_map(|it| match it {
         Output::Connect { id, .. } => Some(id),
@@ -229,19 +235,31 @@ fn members(label: &str, codec: &Codec) {
     );
 }
 
-/// Measures a push/pull between two nodes that know all members already.
+/// Measures a push/pull between two nodes that know all members already: the first one, and another
+/// one after it, when nothing has changed.
 fn push_pull(label: &str, codec: &Codec) {
     let now = Time::ZERO;
     let request = push_pull_request(codec);
+    let answer = |core: &mut Core, id: u64| {
+        core.handle_stream_accepted(now, StreamId(id), addr(1));
+        core.handle_stream_data(now, StreamId(id), black_box(&request));
+        discard(core);
+    };
     measure(
-        &format!("a push/pull of {MEMBERS} members, {label}"),
+        &format!("a push/pull of {EXCHANGED} members, {label}"),
         1,
-        || cluster(0, MEMBERS, codec),
-        |core| {
-            core.handle_stream_accepted(now, StreamId(2), addr(1));
-            core.handle_stream_data(now, StreamId(2), black_box(&request));
-            discard(core);
+        || cluster(0, EXCHANGED, codec),
+        |core| answer(core, 2),
+    );
+    measure(
+        &format!("the same again, {label}"),
+        1,
+        || {
+            let mut core = cluster(0, EXCHANGED, codec);
+            answer(&mut core, 2);
+            core
         },
+        |core| answer(core, 4),
     );
 }
 

@@ -80,15 +80,17 @@ pub(super) fn encode_nothing() -> Vec<u8> {
 /// exchange. Otherwise a member that returned could stay leaving without end. A peer that missed
 /// the return may list the leave with a later time than that of the return, because an agent adds
 /// one to the time of a leave whenever it reads the time in a push/pull.
-pub(super) fn messages<'a>(
-    state: &SerfPushPull<'a>,
+pub(super) fn messages<'s, 'a>(
+    state: &'s SerfPushPull<'a>,
     members: &Members,
     own: &str,
-) -> Vec<SerfMessage<'a>> {
-    let ltimes = by_name(&mut state.status_ltimes.iter().copied());
-    let left = state.left_members.iter();
-    let mut left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
-    let left = by_name(&mut left);
+) -> impl Iterator<Item = SerfMessage<'a>> + use<'s, 'a> {
+    let mut left = by_name(&mut state.left_members.iter().map(|&node| (node, 0)));
+    for (node, ltime) in &state.status_ltimes {
+        if let Some(time_of_leave) = left.get_mut(node) {
+            *time_of_leave = *ltime;
+        }
+    }
     let is_gone = |node: &str| {
         members
             .get(node)
@@ -97,21 +99,24 @@ pub(super) fn messages<'a>(
     let believed = left
         .iter()
         .filter(|(node, _)| **node == own || is_gone(node));
-    let leaves = believed.map(|(&node, ltime)| {
-        // The leave gets a time one later than listed, so that it outweighs the intent by which the
-        // member had joined. For a member that is known to have left, the time stays as listed:
-        // otherwise each push/pull would move the leave to a later time.
-        let known = members
-            .get(node)
-            .is_some_and(|row| row.status == SerfStatus::Left);
-        SerfMessage::Leave(LeaveIntent {
-            ltime: ltime.saturating_add(u64::from(!known)),
-            node,
-            prune: false,
+    let leaves: Vec<_> = believed
+        .map(|(&node, ltime)| {
+            // The leave gets a time one later than listed, so that it outweighs the intent by which the
+            // member had joined. For a member that is known to have left, the time stays as listed:
+            // otherwise each push/pull would move the leave to a later time.
+            let known = members
+                .get(node)
+                .is_some_and(|row| row.status == SerfStatus::Left);
+            SerfMessage::Leave(LeaveIntent {
+                ltime: ltime.saturating_add(u64::from(!known)),
+                node,
+                prune: false,
+            })
         })
-    });
-    let joins = ltimes.iter().filter(|(node, _)| !left.contains_key(*node));
-    let joins = joins.map(|(&node, &ltime)| SerfMessage::Join(JoinIntent { ltime, node }));
+        .collect();
+    let joins = state.status_ltimes.iter();
+    let joins = joins.filter(move |(node, _)| !left.contains_key(node));
+    let joins = joins.map(|&(node, ltime)| SerfMessage::Join(JoinIntent { ltime, node }));
     let events = state.events.iter().flat_map(|slot| {
         let event = |event: &PastEvent<'a>| UserEvent {
             ltime: slot.ltime,
@@ -121,7 +126,7 @@ pub(super) fn messages<'a>(
         };
         slot.events.iter().map(event).map(SerfMessage::UserEvent)
     });
-    leaves.chain(joins).chain(events).collect()
+    leaves.into_iter().chain(joins).chain(events)
 }
 
 /// Collects Lamport times by name. Takes a `dyn` iterator, because a generic function would compile

@@ -3,6 +3,7 @@
 use super::Config;
 use crate::networks;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::Deref;
 
 /// Decodes the address of a wire message. An IPv4-mapped IPv6 address becomes IPv4, so that both
 /// forms compare as equal; the flag is true for such an address. Returns `None` if the length is
@@ -18,12 +19,29 @@ pub(super) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
     }
 }
 
+/// The bytes of an address, as they are sent.
+pub(super) enum Encoded {
+    Short([u8; 4]),
+    Long([u8; 16]),
+}
+
+impl Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Encoded::Short(bytes) => bytes,
+            Encoded::Long(bytes) => bytes,
+        }
+    }
+}
+
 /// Encodes an address: IPv6 as 16 bytes, IPv4 as 4 bytes, or as 16 bytes if `mapped` is true.
-pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
+pub(super) fn encode(ip: IpAddr, mapped: bool) -> Encoded {
     match ip {
-        IpAddr::V4(v4) if mapped => v4.to_ipv6_mapped().octets().to_vec(),
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
+        IpAddr::V4(v4) if mapped => Encoded::Long(v4.to_ipv6_mapped().octets()),
+        IpAddr::V4(v4) => Encoded::Short(v4.octets()),
+        IpAddr::V6(v6) => Encoded::Long(v6.octets()),
     }
 }
 
@@ -64,8 +82,8 @@ mod tests {
         let (short, long) = (decode(&[10, 0, 0, 1], 1), decode(&mapped, 1));
         assert_eq!(short.unwrap().0, long.unwrap().0);
         assert_eq!((short.unwrap().1, long.unwrap().1), (false, true));
-        assert_eq!(encode(long.unwrap().0.ip(), true), mapped);
-        assert_eq!(encode(short.unwrap().0.ip(), false), [10, 0, 0, 1]);
+        assert_eq!(*encode(long.unwrap().0.ip(), true), mapped);
+        assert_eq!(*encode(short.unwrap().0.ip(), false), [10, 0, 0, 1]);
         assert_eq!(decode(&[1, 2, 3, 4, 5], 1), None);
     }
 }

@@ -19,6 +19,7 @@ use super::timer::Timers;
 use super::{Config, address};
 use crate::limits;
 use crate::time::Time;
+use crate::wire::lzw::CompressCache;
 use crate::wire::stream::{self, Side};
 use crate::wire::{Codec, Refusal, packet};
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +48,7 @@ pub(super) struct Context {
     pub streams: Streams,
     pub lookups: Lookups,
     pub outbox: Outbox,
+    compressed: CompressCache,
     last_seq: u32,
     last_op: u64,
 }
@@ -84,12 +86,13 @@ impl Context {
             streams: Streams::default(),
             lookups: Lookups::default(),
             outbox: Outbox::default(),
+            compressed: CompressCache::default(),
             last_seq: 0,
             last_op: 0,
         }
     }
 
-    /// A new sequence number for a ping.
+    /// Returns a new sequence number for a ping.
     pub fn next_seq(&mut self) -> u32 {
         self.last_seq = self.last_seq.wrapping_add(1);
         self.last_seq
@@ -105,14 +108,14 @@ impl Context {
         }
     }
 
-    /// A new number for a command whose end is reported.
+    /// Returns a new number for an operation whose end is reported.
     pub fn next_op(&mut self) -> OpId {
         self.last_op += 1;
         OpId(self.last_op)
     }
 
-    /// Counts the refusal of input that could not be read at all, and remembers its source if
-    /// keys or labels differ.
+    /// Counts the refusal of the current input, which could not be read at all. If its key or label
+    /// differs from this node's, remembers the source, unless that is an accepted stream.
     pub fn refuse_unreadable(&mut self, why: Refusal) {
         self.outbox.refuse(why);
         self.outbox.sources.note_unreadable(self.now, why);
@@ -123,8 +126,9 @@ impl Context {
         address::is_allowed(&self.config, ip)
     }
 
-    /// Decodes the address of a member. The first protocol versions send no port, because they
-    /// assume that all nodes have the same port.
+    /// Decodes the address of a member as [`address::decode`] does; the flag is true for an
+    /// IPv4-mapped address. If the port is 0, the port of this node is used: the first protocol
+    /// versions send none, because they assume that all nodes have the same port.
     pub fn decode_addr(&self, bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
         let port = match port {
             0 => self.local.addr.port(),
@@ -133,9 +137,9 @@ impl Context {
         address::decode(bytes, port)
     }
 
-    /// Starts a new round of the probe order. Removes from the table the members that died or left,
-    /// if `long_enough` returns true for the time since then.
-    pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {
+    /// Starts a new round of probes, in a new order. Before that, removes the members that died or
+    /// left, if `long_enough` returns true for the time since they did.
+    pub fn start_probe_round(&mut self, long_enough: impl Fn(Duration) -> bool) {
         let now = self.now;
         let gone = self.table.sweep(
             |it| !it.is_live() && long_enough(now.since(it.node().since)),
@@ -146,8 +150,8 @@ impl Context {
         }
     }
 
-    /// Returns the number of bytes for the parts of a compound: a packet without label, encryption
-    /// and the header of the compound.
+    /// Returns the number of bytes that the parts of a compound may have: the length of a packet
+    /// without the label, the encryption and the header of the compound.
     pub fn packet_room(&self) -> usize {
         self.config
             .packet_len
@@ -184,11 +188,14 @@ impl Context {
         }
         let mut done = Vec::new();
         let mult = self.config.retransmit_mult;
-        let limits = [
+        // For the states of members, and for the messages of the layer above.
+        let retransmit_limits = [
             self.member_retransmits(),
             retransmit_limit(mult, self.population),
         ];
-        let messages = self.broadcasts.take(room, parts, limits, &mut done);
+        let messages = self
+            .broadcasts
+            .take(room, parts, retransmit_limits, &mut done);
         self.outbox.tell_done(done);
         messages
     }
@@ -218,28 +225,28 @@ impl Context {
     }
 
     /// Sends one message to an address that a received message names. If the live member `name` has
-    /// that address, the packet is filled with broadcasts. Any other receiver would not pass them
-    /// on, although each broadcast that is sent counts towards its retransmit limit.
+    /// that address, the packet is filled with broadcasts. Any other receiver would not pass the
+    /// broadcasts on, and sending them would still use up their retransmit limits.
     pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
         let member = self.table.named(name);
         if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
-            self.send_ping(to, message, None, None);
+            self.send_with_broadcasts(to, message, None, None);
         } else {
             self.send_parts(to, &[message], false, None);
         }
     }
 
-    /// Sends a ping to a member, an announcement of this node if there is one, and as many
-    /// broadcasts as fit into the same packet. `probe` is the sequence number of the probe that is
+    /// Sends one packet to a member: the message, then the announcement of this node if one is
+    /// given, then as many broadcasts as fit. `probe` is the sequence number of the probe that is
     /// informed if the datagram cannot be sent.
-    pub fn send_ping(
+    pub fn send_with_broadcasts(
         &mut self,
         to: SocketAddr,
-        ping: &[u8],
+        message: &[u8],
         announcement: Option<&[u8]>,
         probe: Option<u32>,
     ) {
-        let mut parts = vec![ping];
+        let mut parts = vec![message];
         parts.extend(announcement);
         let taken: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
         let room = self.packet_room().saturating_sub(taken);
@@ -248,7 +255,7 @@ impl Context {
         self.send_parts(to, &parts, false, probe);
     }
 
-    /// Sends these messages in one datagram, without any broadcasts.
+    /// Sends these messages in one datagram, and adds nothing to them.
     pub fn send_parts(
         &mut self,
         to: SocketAddr,
@@ -293,7 +300,8 @@ impl Context {
     /// Seals a message and writes it to a stream.
     pub fn write(&mut self, id: StreamId, side: Side, plain: &[u8]) {
         let nonce = self.nonce();
-        let bytes = stream::seal(&self.codec, side, plain, nonce);
+        let compress = |out: &mut Vec<u8>, plain: &[u8]| self.compressed.put_compressed(out, plain);
+        let bytes = stream::seal(&self.codec, side, plain, nonce, compress);
         self.outbox.write(id, bytes);
     }
 

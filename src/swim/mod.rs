@@ -389,7 +389,7 @@ impl Swim {
             }
         }
         let ctx = &mut self.ctx;
-        ctx.forget_the_dead(|_| true);
+        ctx.start_probe_round(|_| true);
         self.probing.restart(ctx);
         let unsaid = ctx.broadcasts.members.prune(0);
         ctx.outbox.tell_done(unsaid);

@@ -65,7 +65,7 @@ impl Probing {
             .set(Timer::Probe, ctx.now + ctx.config.probe_interval);
         let remembered = ctx.config.gossip_to_the_dead;
         if ctx.local.left {
-            return ctx.forget_the_dead(|dead_for| dead_for > remembered);
+            return ctx.start_probe_round(|dead_for| dead_for > remembered);
         }
         if self.running(|cause| cause == ProbeCause::Turn) > 0 {
             return;
@@ -73,7 +73,7 @@ impl Probing {
         for _ in 0..2 {
             match ctx.table.next_to_probe() {
                 Some(member) => return self.begin(ctx, member, ProbeCause::Turn),
-                None => ctx.forget_the_dead(|dead_for| dead_for > remembered),
+                None => ctx.start_probe_round(|dead_for| dead_for > remembered),
             }
         }
     }
@@ -147,7 +147,7 @@ impl Probing {
             let suspect = Message::Suspect(accusation).encoded();
             ctx.send_parts(addr, &[&suspect, &ping], checksum, Some(seq));
         } else {
-            ctx.send_ping(addr, &ping, announcement.as_deref(), Some(seq));
+            ctx.send_with_broadcasts(addr, &ping, announcement.as_deref(), Some(seq));
         }
         match cause {
             ProbeCause::Hint(_) => self.widen(ctx, this),
@@ -356,7 +356,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
     });
     let bytes = request.encoded();
     ctx.outbox.stats.indirect_probes += 1;
-    ctx.send_ping(to, &bytes, None, Some(round.seq));
+    ctx.send_with_broadcasts(to, &bytes, None, Some(round.seq));
 }
 
 /// A round has timed out.

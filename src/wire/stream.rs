@@ -316,8 +316,14 @@ pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
 
 /// Wraps a message for a stream: compression and an encrypted frame, as `codec` says, and the label
 /// header if `side` is the side that dialled. `nonce` is used only when there is a key, and must
-/// not be used twice with one key.
-pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8> {
+/// not be used twice with one key. `compress` appends the compress message around what it is given.
+pub fn seal(
+    codec: &Codec,
+    side: Side,
+    plain: &[u8],
+    nonce: [u8; 12],
+    compress: impl FnOnce(&mut Vec<u8>, &[u8]),
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(codec.overhead() + 5 + plain.len());
     match side {
         Side::Dialled => codec.put_label(&mut out),
@@ -325,7 +331,7 @@ pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8>
     }
     if !codec.encrypts() {
         if codec.compress {
-            lzw::put_compressed(&mut out, plain);
+            compress(&mut out, plain);
         } else {
             out.extend_from_slice(plain);
         }
@@ -333,7 +339,7 @@ pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8>
     }
     let mut compressed = Vec::new();
     let content = if codec.compress {
-        lzw::put_compressed(&mut compressed, plain);
+        compress(&mut compressed, plain);
         &compressed
     } else {
         plain
@@ -420,7 +426,7 @@ mod tests {
                 (Side::Dialled, Side::Accepted),
                 (Side::Accepted, Side::Dialled),
             ] {
-                let sealed = seal(&codec, writer, &plain, [3; 12]);
+                let sealed = seal(&codec, writer, &plain, [3; 12], lzw::put_compressed);
                 assert_eq!(read(&codec, side, &sealed), Ok(Some(plain.clone())));
                 for cut in 0..sealed.len() {
                     let mut reader = StreamReader::new(side);
@@ -499,7 +505,13 @@ mod tests {
             .filter(|codec| codec.compress || codec.encrypts())
         {
             for end in 1..whole.len() {
-                let sealed = seal(&codec, Side::Accepted, &whole[..end], [3; 12]);
+                let sealed = seal(
+                    &codec,
+                    Side::Accepted,
+                    &whole[..end],
+                    [3; 12],
+                    lzw::put_compressed,
+                );
                 assert_eq!(
                     read(&codec, Side::Dialled, &sealed),
                     Err(Refusal::Truncated)
