@@ -2,6 +2,8 @@
 //!
 //! The bench prints the nanoseconds of one operation: the minimum and the median of many batches.
 //! The minimum is the cost of the code; its distance to the median shows how busy the machine was.
+//! The column `bytes` is the length of the encoded message or datagram; for LZW compression, of the
+//! text that is compressed.
 
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message};
@@ -16,17 +18,18 @@ const BATCH: Duration = Duration::from_millis(10);
 
 /// Measures `work` and prints a row for it.
 fn time(what: &str, bytes: usize, mut work: impl FnMut()) {
+    // The first batch warms up, and shows how many calls fill a batch.
     let began = Instant::now();
-    let mut warm = 0_u32;
+    let mut calls_per_batch = 0_u32;
     while began.elapsed() < BATCH {
         work();
-        warm += 1;
+        calls_per_batch += 1;
     }
     let mut batches: Vec<f64> = (0..BATCHES)
         .map(|_| {
             let began = Instant::now();
-            (0..warm).for_each(|_| work());
-            began.elapsed().as_nanos() as f64 / f64::from(warm)
+            (0..calls_per_batch).for_each(|_| work());
+            began.elapsed().as_nanos() as f64 / f64::from(calls_per_batch)
         })
         .collect();
     batches.sort_by(f64::total_cmp);
@@ -37,7 +40,8 @@ fn time(what: &str, bytes: usize, mut work: impl FnMut()) {
     );
 }
 
-fn alive(name: &str, meta: &[u8], work: impl FnOnce(&Message<'_>)) {
+/// Calls `work` with an alive message.
+fn with_alive(name: &str, meta: &[u8], work: impl FnOnce(&Message<'_>)) {
     let vsn = [1, 5, 2, 2, 5, 5];
     let addr = [127, 0, 0, 1];
     let alive = Alive {
@@ -53,7 +57,7 @@ fn alive(name: &str, meta: &[u8], work: impl FnOnce(&Message<'_>)) {
 
 fn encoded(name: &str, meta: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    alive(name, meta, |message| message.encode(&mut bytes));
+    with_alive(name, meta, |message| message.encode(&mut bytes));
     bytes
 }
 
@@ -92,7 +96,7 @@ fn main() {
     let meta = b"\xff\x82\xa4role\xa3web\xa2dc\xa6europe";
     let one = encoded("web-0001", meta);
     let mut buffer = Vec::with_capacity(256);
-    alive("web-0001", meta, |message| {
+    with_alive("web-0001", meta, |message| {
         time("encode alive", one.len(), || {
             buffer.clear();
             black_box(message).encode(&mut buffer);
@@ -108,14 +112,13 @@ fn main() {
     let parts: Vec<&[u8]> = thirteen.iter().map(Vec::as_slice).collect();
     let mut plain = Vec::new();
     packet::compound(&parts, &mut plain);
-    let squeezed = lzw::deflate(&plain);
-    let mut message = Vec::new();
-    lzw::put_compressed(&mut message, &plain);
+    let mut compressed = Vec::new();
+    lzw::put_compressed(&mut compressed, &plain);
     time("LZW compress 13 alive", plain.len(), || {
         black_box(lzw::deflate(black_box(&plain)));
     });
-    time("LZW expand 13 alive", squeezed.len(), || {
-        black_box(lzw::expand(black_box(&message), plain.len()).expect("it was just made"));
+    time("LZW expand 13 alive", compressed.len(), || {
+        black_box(lzw::expand(black_box(&compressed), plain.len()).expect("it was just made"));
     });
 
     for (what, key, compress) in [

@@ -104,7 +104,7 @@ pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
-    EventCallback, FailedJoin, Node, Operation, Outcome, Pending, PreparedThreads, Spawn,
+    EventCallback, FailedAddr, Node, Operation, Outcome, Pending, PreparedThreads, Spawn,
     Subscription,
 };
 pub use error::{Error, Result, Status};

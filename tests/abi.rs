@@ -365,9 +365,9 @@ fn a_call_that_waits_returns_when_its_node_ends() {
 
 #[test]
 fn errors_can_be_read_even_at_the_end_of_a_thread() {
-    passes("last_words.c", &[]);
-    passes_asan("last_words.c", &[]);
-    passes_valgrind("last_words.c", &[]);
+    passes("last_error.c", &[]);
+    passes_asan("last_error.c", &[]);
+    passes_valgrind("last_error.c", &[]);
 }
 
 #[test]

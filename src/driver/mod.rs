@@ -28,7 +28,7 @@ pub(crate) mod node;
 pub(crate) mod os;
 
 pub use events::completion::Operation;
-pub use events::pending::{FailedJoin, Outcome, Pending};
+pub use events::pending::{FailedAddr, Outcome, Pending};
 pub use events::subscriptions::Subscription;
 #[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swim {
-    /// Remembers seeds: unless the setting `reconnect` is false, each is asked again whenever it is
-    /// not an alive member.
+    /// Remembers seeds. While no alive member has the address of a seed, this node tries again and
+    /// again to join through it, unless the setting `reconnect` is false.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.at(now, |swim| {
             swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
@@ -23,6 +23,7 @@ impl Swim {
     /// these seeds are remembered. A seed that is this node itself counts as one that answers.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         self.at(now, |swim| {
+            // No join ends before it is known whether another node has this node's name.
             let undecided = swim.name_conflicts.is_asking();
             let op = swim.joining.begin(&mut swim.ctx, seeds, undecided);
             swim.remember_reached_seeds();
@@ -77,9 +78,9 @@ impl Swim {
         });
     }
 
-    /// Tells a node of the leave of another member. `intent` is the leave intent, which goes in
-    /// front in the same datagram, because an agent that has no intent reports a failure; `None` if
-    /// intents are not used.
+    /// Tells a node of the leave of another member. `intent` is the leave intent, which comes first
+    /// in the datagram, because a Serf agent that learns of a leave without an intent reports the
+    /// member as failed; `None` if intents are not used.
     pub fn tell_of_past_leave(
         &mut self,
         now: Time,
@@ -133,7 +134,7 @@ impl Swim {
     }
 
     /// Sets the function whose bits are mixed into each nonce. With it, this process and a copy of
-    /// it use different nonces.
+    /// it, such as the clone of its virtual machine, use different nonces.
     pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
         self.ctx.random.fresh = fresh;
     }
@@ -144,7 +145,7 @@ impl Swim {
     }
 
     /// Replaces the address of this node and announces it. The network may have just come back, so
-    /// seeds and lost members are asked again soon.
+    /// this node soon tries its seeds and lost members again.
     pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
         self.at(now, |swim| {
             local_node::set_addr(&mut swim.ctx, addr);
@@ -152,7 +153,8 @@ impl Swim {
         });
     }
 
-    /// Probes a member that the application could not reach, in all ways at the same time.
+    /// Probes a member that the application could not reach: directly, through other members and by
+    /// stream at the same time.
     /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, is
     /// dead, has left or is this node itself, or if this node has left. Also returns `None`, and
     /// counts this hint in `hints_limited`, if a hint already probes this member, or if too many
@@ -176,8 +178,8 @@ impl Swim {
         self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
     }
 
-    /// Remembers a member that failed. Unless the setting `reconnect` is false, it is asked again
-    /// and again until [`Swim::forget_lost`].
+    /// Remembers a member that failed. This node tries to reach it again and again until
+    /// [`Swim::forget_lost`], unless the setting `reconnect` is false.
     pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
         self.at(now, |swim| {
             swim.reconnect.remember_lost(&mut swim.ctx, name, addr);

@@ -1,12 +1,17 @@
-/* Checks an installed sprat: the library and the header have one version, and a node starts. */
+/* Checks an installed sprat: the library has the version that the only argument names, the header has
+ * the same version, and a node starts. */
 #include <sprat.h>
 #include <stdio.h>
 #include <string.h>
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 || strcmp(argv[1], sprat_version()) != 0) {
-        fprintf(stderr, "library %s, expected %s\n", sprat_version(), argc > 1 ? argv[1] : "?");
+    if (argc != 2) {
+        fprintf(stderr, "usage: version EXPECTED_VERSION\n");
+        return 1;
+    }
+    if (strcmp(argv[1], sprat_version()) != 0) {
+        fprintf(stderr, "library %s, expected %s\n", sprat_version(), argv[1]);
         return 1;
     }
     if (sprat_version_number() != SPRAT_VERSION_NUMBER) {

@@ -43,7 +43,7 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
 /// Writes the file with these servers of the configured backends. The lines of other backends stay.
 ///
 /// # Errors
-/// The error of the system; the file is longer than 16 MiB, or is not a regular file.
+/// The file cannot be read, is longer than 16 MiB, or is not a regular file.
 pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     text += &lines_of_others(path, configured)?;
@@ -101,7 +101,7 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
 /// choose which file is overwritten.
 ///
 /// # Errors
-/// The error of the system.
+/// The file cannot be written.
 pub fn replace(path: &str, text: &str, mode: u32) -> io::Result<()> {
     let temporary = format!("{path}.{}", std::process::id());
     match std::fs::remove_file(&temporary) {

@@ -187,7 +187,7 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("no state differs", lambda: "HAProxy has" not in driver.report())
 
 
-LISTS = "`show` (on HAProxy's socket `show sprat`) lists all"
+LISTS = "`show` lists the members, or `show sprat` on HAProxy's socket"
 
 
 def told(path, command: str, is_open: bool = False) -> str:
@@ -257,7 +257,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
         assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
     assert "auto NAME" in told(control, "help\n")
     # A command without a newline is not carried out while more of it may come.
-    wrong = "error: a command must end with a newline\n"
+    wrong = "error: the command did not end with a newline within 5 s\n"
     assert told(control, "drain web-1", is_open=True) == wrong
     assert "ordered drain" not in told(control, "show")
     told(control, "freeze")
@@ -271,7 +271,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
     arguments += ["--control", str(control)]
     again = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert again.returncode == 1
-    assert f"the control socket {control}: Address already in use" in again.stderr
+    assert f"cannot create the control socket {control}: Address already in use" in again.stderr
 
 
 def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -> None:

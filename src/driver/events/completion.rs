@@ -45,7 +45,7 @@ impl Waiter {
                 let (token, result) = (0, outcome.result);
                 queue.push(clock::now(), EventBody::Done { id, token, result });
             }
-            Waiter::Pending(promise) => promise.keep(outcome),
+            Waiter::Pending(promise) => promise.fulfil(outcome),
             Waiter::Nobody => {}
         }
     }

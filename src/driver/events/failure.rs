@@ -1,6 +1,6 @@
 //! The errors of operations and commands: a status for programs and a sentence for people.
 
-use crate::driver::events::pending::{FailedJoin, Outcome};
+use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
 use crate::serf::{self, LeaveEnd};
 use crate::swim::{JoinFailure, JoinReport};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Returns the outcome of a join or look, with the error of every target that was not reached.
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
-    let failed = |(addr, why): &(String, JoinFailure)| FailedJoin {
+    let failed = |(addr, why): &(String, JoinFailure)| FailedAddr {
         addr: addr.clone(),
         error: Error::new(failure_status(why), failure_text(why)),
     };

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub result: Result<usize>,
     /// The addresses that a join or look did not reach, with the reasons; empty for other
     /// operations.
-    pub failures: Vec<FailedJoin>,
+    pub failures: Vec<FailedAddr>,
     /// The live members that have not acknowledged a leave; empty for other operations.
     pub unacked: Vec<Arc<str>>,
     /// The members that a look has found, sorted by name; empty for other operations.
@@ -26,7 +26,7 @@ pub struct Outcome {
 
 /// An address that a join or look did not reach.
 #[derive(Clone, Debug)]
-pub struct FailedJoin {
+pub struct FailedAddr {
     /// The address, as it was given.
     pub addr: String,
     /// The reason.
@@ -44,31 +44,31 @@ impl From<Result<usize>> for Outcome {
     }
 }
 
-/// The state that the engine and the waiting program share.
-struct Completion {
+/// What the engine and the waiting program share.
+struct SharedOutcome {
     signal: Wakeup,
     outcome: Mutex<Option<Outcome>>,
 }
 
 /// An operation that is under way. Dropping this value does not stop the operation.
 pub struct Pending {
-    completion: Arc<Completion>,
+    shared: Arc<SharedOutcome>,
     origin: Origin,
 }
 
 /// The engine's side of an operation: the promise that an outcome will come.
-pub(in crate::driver) struct Promise(Arc<Completion>);
+pub(in crate::driver) struct Promise(Arc<SharedOutcome>);
 
 impl Pending {
     pub(in crate::driver) fn new() -> Result<(Promise, Pending)> {
-        let signal =
-            Wakeup::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
-        let completion = Arc::new(Completion {
+        let failed = |error| Error::io("cannot create the descriptor of an operation", &error);
+        let signal = Wakeup::new().map_err(failed)?;
+        let shared = Arc::new(SharedOutcome {
             signal,
             outcome: Mutex::default(),
         });
         let origin = Origin::here();
-        Ok((Promise(completion.clone()), Pending { completion, origin }))
+        Ok((Promise(shared.clone()), Pending { shared, origin }))
     }
 
     /// Returns a descriptor that is readable once the operation has ended. It is for polling only,
@@ -78,7 +78,7 @@ impl Pending {
     /// `Forked` in a forked child.
     pub fn fd(&self) -> Result<RawFd> {
         self.origin.check()?;
-        Ok(self.completion.signal.fd())
+        Ok(self.shared.signal.fd())
     }
 
     /// Returns the outcome; `None` while the operation is under way.
@@ -87,16 +87,17 @@ impl Pending {
     /// `Forked` in a forked child.
     pub fn outcome(&self) -> Result<Option<Outcome>> {
         self.origin.check()?;
-        Ok(lock(&self.completion.outcome).clone())
+        Ok(lock(&self.shared.outcome).clone())
     }
 }
 
 impl Promise {
-    /// Sets the outcome: the operation has ended.
-    pub fn keep(self, outcome: Outcome) {
+    /// Ends the operation with this outcome.
+    pub fn fulfil(self, outcome: Outcome) {
         self.end(outcome);
     }
 
+    /// Ends the operation unless it has ended: after `fulfil`, `drop` calls this again.
     fn end(&self, outcome: Outcome) {
         let mut held = lock(&self.0.outcome);
         if held.is_none() {

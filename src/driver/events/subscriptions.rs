@@ -188,7 +188,8 @@ impl Subscription {
         kinds: Vec<EventKind>,
     ) -> Result<Subscription> {
         let queue = subscriptions.subscribe(capacity, kinds);
-        let queue = queue.map_err(|error| Error::io("no descriptor for a subscription", &error))?;
+        let queue = queue
+            .map_err(|error| Error::io("cannot create the descriptor of a subscription", &error))?;
         Ok(Subscription {
             queue,
             lifecycle,

@@ -72,7 +72,7 @@ fn build(
     let services = services(config, is_loopback && !is_chosen)?;
     let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
-    let no_descriptor = |error| Error::io("no descriptor for a node", &error);
+    let no_descriptor = |error| Error::io("cannot create the descriptor of a node", &error);
     let events = EventQueue::new(
         settings.event_queue,
         settings.event_kinds.clone(),

@@ -149,7 +149,7 @@ pub struct Rules {
     /// The addresses at which the load balancer itself listens.
     pub own: Vec<SocketAddr>,
     /// The names of the load balancer's servers that are not meant for members.
-    pub taken: BTreeSet<String>,
+    pub reserved: BTreeSet<String>,
 }
 
 impl Rules {
@@ -195,7 +195,7 @@ impl Rules {
         if !is_safe_name(name) {
             return Err(Unfit::Name);
         }
-        if self.taken.contains(name) {
+        if self.reserved.contains(name) {
             return Err(Unfit::Taken);
         }
         let ip = match ip {
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(objection("10.0.1.5:80"), Some(Unfit::Network(outside)));
         let own = "10.0.0.1:80".parse().unwrap();
         assert_eq!(objection("10.0.0.1:80"), Some(Unfit::Own(own)));
-        rules.taken = ["fixed".to_owned()].into();
+        rules.reserved = ["fixed".to_owned()].into();
         let named = rules.candidate(&member("fixed", &[("port", "80")]));
         assert_eq!(named.unwrap().addr, Err(Unfit::Taken));
     }

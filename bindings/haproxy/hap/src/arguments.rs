@@ -50,7 +50,7 @@ The local member:
   --name NAME            its name  [the host name]
   --bind IP:PORT         the address for the cluster, UDP and TCP  [0.0.0.0:7946]
   --advertise IP:PORT    the address that other members use, if it differs from --bind
-  --join ADDRESS,...     seeds to join; each is asked until it is a member
+  --join ADDRESS,...     seeds to join; tried again while no member has such an address
   --profile NAME         lan, wan or local  [lan]
   --keyring-file FILE    the keys of an encrypted cluster, in Serf's format
   --tag KEY=VALUE        a tag of the local member; repeat it for several  [role=balancer]
@@ -151,7 +151,7 @@ pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
                 }
                 let value = parser.value().map_err(|error| error.to_string())?;
                 let value = value.string().map_err(|error| error.to_string())?;
-                found.take(&name, &value)?;
+                found.apply(&name, &value)?;
             }
             other => return Err(other.unexpected().to_string()),
         }
@@ -170,7 +170,7 @@ impl Arguments {
             .map_err(|why| format!("--{option}: {why}"))
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn apply(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "backend" if !self.backend.is_empty() => {
                 return Err(
@@ -195,10 +195,10 @@ impl Arguments {
                 self.limits.grace = Duration::from_millis(number(name, value, 0, 86_400_000)?);
             }
             "agent-check" => self.agent_check = Some(address(name, value)?),
-            "spoe" => self.set("spoe_bind", value)?,
-            "join" => self.set("seeds", value)?,
+            "spoe" => self.set_for(name, "spoe_bind", value)?,
+            "join" => self.set_for(name, "seeds", value)?,
             "name" | "bind" | "advertise" | "profile" => self.set(name, value)?,
-            "keyring-file" => self.set("keyring_file", value)?,
+            "keyring-file" => self.set_for(name, "keyring_file", value)?,
             "tag" => {
                 let (key, value) = pair(name, value)?;
                 self.set(&format!("tag.{key}"), &value)?;
@@ -226,7 +226,8 @@ impl Arguments {
 
     fn check(&mut self) -> Result<(), String> {
         if self.haproxys.is_empty() && self.backend.is_empty() {
-            "members".clone_into(&mut self.backend); // HAProxy does not get this name
+            // There is no backend: only reports and log lines show this name.
+            "members".clone_into(&mut self.backend);
         }
         if self.backend.is_empty() {
             return Err(
@@ -277,7 +278,10 @@ fn pair(name: &str, text: &str) -> Result<(String, String), String> {
 /// of its servers.
 fn template(name: &str, text: &str) -> Result<Vec<Arc<str>>, String> {
     let wrong = || {
-        format!("--{name} is {text:?}, expected the words of a server-template line: \"app 1-16\"")
+        format!(
+            "--{name} is {text:?}, expected the words of a server-template line, such as \
+             \"app 1-16\", with at most {SERVERS} servers"
+        )
     };
     let (prefix, range) = text.split_once(' ').ok_or_else(wrong)?;
     let (first, last) = range.split_once('-').unwrap_or(("1", range));

@@ -27,8 +27,8 @@ drain NAME   drain the server of a member until `auto NAME`
 maint NAME   stop the server of a member until `auto NAME`
 ready NAME   keep the server of a member ready until `auto NAME`
 auto NAME    withdraw the order for the server of a member
-freeze       freeze removals
-thaw         end a freeze
+freeze       remove no server until `thaw`
+thaw         remove servers again, whether an operator or the node itself has stopped that
 show         print the members, the servers, and the reason for each removal that is held back
 show json    print the report of show as JSON
 help         print this text
@@ -47,7 +47,7 @@ impl ControlSocket {
     /// # Errors
     /// The path cannot be used, or a process listens there.
     pub fn bind(path: &str) -> std::result::Result<ControlSocket, String> {
-        let failed = |error: Error| format!("the control socket {path}: {error}");
+        let failed = |error: Error| format!("cannot create the control socket {path}: {error}");
         let path = Path::new(path);
         let found = path.symlink_metadata();
         if found.is_ok_and(|it| it.file_type().is_socket()) {
@@ -70,7 +70,8 @@ impl ControlSocket {
     /// No descriptor is free, or no thread can be started.
     pub fn serve(&self, desired: Arc<DesiredServers>) -> Result<()> {
         let listener = self.listener.try_clone()?;
-        // Connections are served one at a time. Each takes a moment; a silent one takes PATIENCE.
+        // Connections are served one at a time: while one sends commands, the others wait. One that
+        // sends nothing for PATIENCE is closed.
         let answer_all = move || {
             for stream in listener.incoming() {
                 match stream {
@@ -96,7 +97,7 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Answers the commands of a connection until it ends or is silent.
+/// Answers the commands of a connection until it ends, is silent, or does not end a line.
 fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut lines = Lines {
@@ -104,19 +105,27 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
         held: Vec::new(),
     };
     loop {
-        let done = match lines.next()? {
+        let line = lines.next()?;
+        let is_last = matches!(line, Line::Unfinished | Line::TooLong);
+        let result = match line {
             Line::Whole(line) => match String::from_utf8(line) {
                 Ok(command) => run(command.trim(), desired),
                 Err(_) => Err("a command must be UTF-8".to_owned()),
             },
-            Line::Cut => Err("a command must end with a newline".to_owned()),
+            Line::Unfinished => {
+                let patience = PATIENCE.as_secs();
+                Err(format!(
+                    "the command did not end with a newline within {patience} s"
+                ))
+            }
             Line::TooLong => Err(format!("a command has at most {COMMAND_LEN} bytes")),
             Line::None => return Ok(()),
         };
-        let text = done.unwrap_or_else(|wrong| format!("error: {wrong}\n"));
+        let text = result.unwrap_or_else(|error| format!("error: {error}\n"));
         stream.write_all(text.as_bytes())?;
-        if lines.held.len() > COMMAND_LEN {
-            // Closing a socket that has unread bytes would discard the answer.
+        if is_last {
+            // What still arrives belongs to that line and is no command. It is read because closing a
+            // socket with unread bytes would discard the answer.
             stream.shutdown(Shutdown::Write)?;
             return lines.discard();
         }
@@ -131,10 +140,10 @@ struct Lines<'a> {
 }
 
 enum Line {
-    /// A line, without its line end; the last one of a connection may have none.
+    /// A line without its newline. The last line of a connection needs no newline.
     Whole(Vec<u8>),
-    /// The rest of a line did not come in time.
-    Cut,
+    /// The end of the line did not come in time.
+    Unfinished,
     TooLong,
     /// No further line comes.
     None,
@@ -157,8 +166,7 @@ impl Lines<'_> {
             let is_open = match self.read(until) {
                 Ok(count) => count > 0,
                 Err(error) if is_timeout(&error) && !self.held.is_empty() => {
-                    self.held.clear();
-                    return Ok(Line::Cut);
+                    return Ok(Line::Unfinished);
                 }
                 Err(error) => return Err(error),
             };

@@ -4,13 +4,13 @@
 use sprat_haproxy::server_state;
 use std::path::Path;
 
-/// The mode of the file: HAProxy may read it as another user.
+/// The mode of the file. Every user may read it, because HAProxy may run as another user.
 const MODE: u32 = 0o644;
 
 /// The column that changes all the time: the seconds since the last change of a server.
 const SECONDS: usize = 9;
 
-/// See the top of this file.
+/// The file that holds HAProxy's last answer to `show servers state`.
 pub struct StateFile {
     path: String,
     /// The content of the file, without the column that changes all the time.
@@ -25,10 +25,11 @@ impl StateFile {
         }
     }
 
-    /// Writes an answer of HAProxy, if it differs from the last one.
+    /// Writes an answer of HAProxy to the file. Does nothing if the file exists and only the seconds
+    /// have changed since the last write.
     ///
     /// # Errors
-    /// The error of the system.
+    /// The file cannot be written.
     pub fn write(&mut self, answer: &str) -> Result<(), String> {
         let content: Vec<String> = answer.lines().map(without_seconds).collect();
         // A file that someone has deleted is written again.

@@ -78,7 +78,7 @@ pub struct Balance {
     limits: Limits,
     slots: Slots,
     removals: Removals,
-    /// The assignment that `take_changes` last returned for each slot.
+    /// The assignment that `take_assignments` last returned for each slot.
     taken: Vec<Option<Assignment>>,
     log: Vec<Change>,
     /// Set while this node may be cut off from the cluster, in which case failures prove nothing.
@@ -254,7 +254,7 @@ impl Balance {
 
     /// Returns the assignments that have changed since the last call. Changes that admit more
     /// requests come first, so that new servers are ready before others are taken away.
-    pub fn take_changes(&mut self) -> Vec<Assignment> {
+    pub fn take_assignments(&mut self) -> Vec<Assignment> {
         let mut changes = Vec::new();
         for slot in 0..self.slots.len() {
             let assignment = self.slots.assignment(slot);
@@ -273,7 +273,7 @@ impl Balance {
         changes
     }
 
-    /// Takes the changes, with their reasons, that `take_changes` has returned since the last call
+    /// Takes the changes, with their reasons, that `take_assignments` has returned since the last call
     /// of this function. The first assignment of a slot is not among them.
     pub fn take_log(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.log)

@@ -38,7 +38,7 @@ fn pool(n: usize) -> Balance {
     let mut balance = Balance::new(Limits::default(), 2 * n);
     balance.observe(at(0), &all(n, |_| Alive));
     assert_eq!(count(&balance, Ready), n);
-    balance.take_changes();
+    balance.take_assignments();
     balance
 }
 
@@ -74,12 +74,12 @@ fn hold_of(balance: &Balance, n: usize) -> Option<Hold> {
 fn a_member_that_joins_gets_a_slot_and_each_change_is_returned_once() {
     let mut balance = Balance::new(Limits::default(), 4);
     assert_eq!(
-        balance.take_changes().len(),
+        balance.take_assignments().len(),
         4,
         "at first every slot has changed"
     );
     balance.observe(at(0), &[member(1, Alive)]);
-    let changes = balance.take_changes();
+    let changes = balance.take_assignments();
     let [change] = &changes[..] else {
         panic!("{changes:?}")
     };
@@ -89,7 +89,7 @@ fn a_member_that_joins_gets_a_slot_and_each_change_is_returned_once() {
     );
     assert_eq!((change.weight, change.state), (100, Ready));
     balance.observe(at(1), &[member(1, Alive)]);
-    assert!(balance.take_changes().is_empty());
+    assert!(balance.take_assignments().is_empty());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_member_that_moves_or_changes_its_weight_keeps_its_slot() {
     let mut moved = member(1, Alive);
     (moved.addr, moved.weight) = (Ok(addr(9)), 7);
     balance.observe(at(5), &[member(0, Alive), moved]);
-    let changes = balance.take_changes();
+    let changes = balance.take_assignments();
     assert_eq!(changes.len(), 1);
     let change = &changes[0];
     assert_eq!(
@@ -356,7 +356,7 @@ fn a_member_that_failed_only_during_an_isolation_is_never_touched() {
     balance.observe(at(1), &all(3, |_| Failed));
     balance.observe(at(9_000), &all(3, |_| Alive));
     balance.set_isolated(at(9_001), false);
-    assert!(balance.take_changes().is_empty());
+    assert!(balance.take_assignments().is_empty());
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn an_operator_can_freeze_and_thaw_removals() {
 fn ten_of_fifty_members_that_fail_together_are_removed_together() {
     let mut balance = pool(50);
     balance.observe(at(1), &all(50, |n| if n % 5 == 0 { Failed } else { Alive }));
-    let changes = balance.take_changes();
+    let changes = balance.take_assignments();
     assert_eq!(changes.len(), 10);
     assert!(changes.iter().all(|it| it.state == Maint));
 }
@@ -625,7 +625,7 @@ fn an_order_for_the_present_state_is_returned_as_a_change() {
     let mut balance = pool(3);
     balance.set_order(at(1), "web-1", Some(Ready));
     balance.observe(at(1), &all(3, |_| Alive));
-    assert_eq!(balance.take_changes().len(), 1);
+    assert_eq!(balance.take_assignments().len(), 1);
     balance.observe(at(2), &all(3, |_| Alive));
-    assert!(balance.take_changes().is_empty());
+    assert!(balance.take_assignments().is_empty());
 }

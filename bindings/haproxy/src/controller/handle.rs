@@ -112,8 +112,8 @@ impl Controller {
             let of = backend.map(|backend| format!(" of backend {backend}"));
             let of = of.unwrap_or_default();
             return Err(format!(
-                "there is no member {name:?}{of}; `show` (on HAProxy's socket `show sprat`) lists \
-                 all"
+                "there is no member {name:?}{of}; `show` lists the members, or `show sprat` on \
+                 HAProxy's socket"
             ));
         }
         for backend in meant {

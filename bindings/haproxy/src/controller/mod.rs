@@ -13,6 +13,7 @@
 //!
 //! | file | contents |
 //! | --- | --- |
+//! | `config` | the settings of a controller |
 //! | `handle` | the calls that HAProxy's threads make |
 //! | `shared` | the state that both sides share, and the commands |
 //! | `thread` | the controller's thread, which wires the parts below |

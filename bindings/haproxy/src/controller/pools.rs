@@ -15,12 +15,13 @@ use std::sync::Arc;
 pub(super) struct Pool {
     pub backend: Backend,
     pub balance: Balance,
-    /// By slot: the member, and how its server in HAProxy differs from the assignment.
+    /// By slot: the member, and how its server in HAProxy differs from its assignment.
     drifts: BTreeMap<usize, (Arc<str>, String)>,
 }
 
 impl Pool {
-    /// Returns how the server of a member in HAProxy differs from its assignment.
+    /// Returns the text of [`Pools::set_drift`] for the server in this slot; `None` if there is none,
+    /// or if it is about another member.
     pub fn drift(&self, slot: usize, member: &str) -> Option<&str> {
         let (of, text) = self.drifts.get(&slot)?;
         (**of == *member).then_some(text)
@@ -71,8 +72,8 @@ impl Pools {
         }
     }
 
-    /// Sets the text that tells how the server of a member in HAProxy differs from its assignment;
-    /// an empty text if it does not differ.
+    /// Sets the text that tells how the server in a slot, in HAProxy, differs from the assignment of
+    /// the member; an empty text if it does not differ.
     pub fn set_drift(&mut self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         let Some(pool) = self.0.get_mut(backend) else {
             return;
@@ -88,10 +89,11 @@ impl Pools {
         self.0.iter().map(|it| it.balance.roster()).collect()
     }
 
-    /// Takes the changes of servers since the last call, with the names of backends and servers.
+    /// Takes the log: the changes that [`Pools::take_assignments`] has returned since the last call of
+    /// this function, with the names of backends and servers.
     pub fn take_log(&mut self) -> Vec<(String, Arc<str>, Change)> {
         let of_pool = |pool: &mut Pool| {
-            let Pool { backend, .. } = &*pool;
+            let backend = &pool.backend;
             let (name, servers) = (backend.name.clone(), backend.servers.clone());
             let log = pool.balance.take_log().into_iter();
             log.map(move |it| (name.clone(), servers[it.after.slot].clone(), it))
@@ -100,7 +102,7 @@ impl Pools {
         self.0.iter_mut().flat_map(of_pool).collect()
     }
 
-    /// Restores assignments of one backend.
+    /// Restores assignments of one backend, except those that it does not accept.
     pub fn restore(&mut self, now: Time, backend: usize, assignments: &[Assignment]) {
         if let Some(pool) = self.0.get_mut(backend) {
             for assignment in assignments.iter().filter(|it| pool.backend.accepts(it)) {
@@ -147,7 +149,7 @@ impl Pools {
     /// members.
     pub fn reserve_names(&mut self, backend: usize, names: BTreeSet<String>) {
         if let Some(pool) = self.0.get_mut(backend) {
-            pool.backend.rules.taken = names;
+            pool.backend.rules.reserved = names;
         }
     }
 
@@ -159,12 +161,12 @@ impl Pools {
     }
 
     /// Takes the assignments that have changed, with the numbers of their backends.
-    pub fn take_changes(&mut self) -> Vec<(usize, Assignment)> {
+    pub fn take_assignments(&mut self) -> Vec<(usize, Assignment)> {
         let pools = self.0.iter_mut().enumerate();
         pools
             .flat_map(|(n, pool)| {
                 pool.balance
-                    .take_changes()
+                    .take_assignments()
                     .into_iter()
                     .map(move |it| (n, it))
             })

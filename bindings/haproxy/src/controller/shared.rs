@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// Queues changes. A change of a slot replaces an older one that was not taken yet.
-    pub fn push_changes(&self, new: Vec<(usize, Assignment)>) {
+    pub fn push_assignments(&self, new: Vec<(usize, Assignment)>) {
         if new.is_empty() {
             return;
         }

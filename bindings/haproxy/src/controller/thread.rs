@@ -208,7 +208,7 @@ impl ControllerThread<'_> {
     /// Publishes changes, the report, the addresses of members, and log lines. `alerts` are the
     /// lines about conditions of the node itself.
     fn publish(&mut self, census: Census, health: Option<String>, alerts: Vec<String>) {
-        self.shared.push_changes(self.pools.take_changes());
+        self.shared.push_assignments(self.pools.take_assignments());
         let report = Report::new(&self.pools, census, health);
         let mut conditions = report::conditions(&report);
         let alerts = alerts.into_iter();
@@ -267,7 +267,7 @@ impl ControllerThread<'_> {
                 } => {
                     self.snapshots.request();
                     self.pools.set_order(now, backend, &name, state);
-                    self.shared.push_changes(self.pools.take_changes());
+                    self.shared.push_assignments(self.pools.take_assignments());
                 }
                 Command::SetDrift {
                     backend,

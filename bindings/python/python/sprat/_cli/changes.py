@@ -26,7 +26,7 @@ class KnownMembers:
         may_repeat = isinstance(event, sprat.MemberJoined | sprat.MemberUpdated)
         return may_repeat and known == event.member
 
-    def take(self, event: sprat.MemberEvent) -> sprat.Member | None:
+    def apply(self, event: sprat.MemberEvent) -> sprat.Member | None:
         """Take note of an event. Return the member as it was before, if it was known."""
         member = event.member
         before = self._by_name.pop(member.name, None)

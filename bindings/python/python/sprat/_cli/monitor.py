@@ -98,7 +98,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
             if not isinstance(event, sprat.MemberEvent):
                 show(event, None)
             elif not known.is_known(event):
-                before = known.take(event)
+                before = known.apply(event)
                 if event.member.name != node.name and isinstance(event, classes):
                     show(event, before)
 

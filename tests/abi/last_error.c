@@ -1,11 +1,11 @@
-/* last_words.c: the errors of several calls, and of calls that fail at the end of a thread, after
- * the thread-local objects of that thread are gone. */
+/* last_error.c: one statement reads the errors of several calls; each thread has its own last error; and
+ * calls still report errors in the destructors of a thread, when its thread-local objects are gone. */
 #include "check.h"
 
 static pthread_key_t key;
 static atomic_int seen;
 
-static void at_the_end(void *arg)
+static void fail_in_destructor(void *arg)
 {
     int *rounds = arg;
     SAME(sprat_config_set(NULL, "x", "y"), SPRAT_ERR_NULL);
@@ -20,15 +20,14 @@ static void at_the_end(void *arg)
         pthread_setspecific(key, arg);
 }
 
-static void *thread(void *arg)
+static void *thread_with_destructor(void *arg)
 {
     pthread_setspecific(key, arg);
-    sprat_config_set(NULL, "x", "y");
+    sprat_config_set(NULL, "x", "y");           /* creates what this thread keeps for its error */
     return NULL;
 }
 
-/* Checks that each thread has its own last error. */
-static void *other(void *arg)
+static void *no_error_yet(void *arg)
 {
     (void)arg;
     SAME(sprat_last_status(), SPRAT_OK);
@@ -53,13 +52,13 @@ static void several_errors(void)
     const char *first = error_of(sprat_config_set(NULL, "x", "y"));
     for (int i = 0; i < 100; i++)
         error_of(sprat_node_shutdown(NULL));
-    CHECK(strncmp(first, "sprat_", 6) == 0);    /* another text, but no freed memory */
+    CHECK(strncmp(first, "sprat_", 6) == 0);    /* the text of a later error; the pointer is still valid */
     sprat_config *config = sprat_config_new();
     char name[3000];
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = 0;
     const char *cut = error_of(sprat_config_set(config, name, "y"));
-    CHECK(strlen(cut) <= 1023);
+    CHECK(strlen(cut) <= 1023);                 /* 1020 bytes and an ellipsis */
     sprat_config_free(config);
 }
 
@@ -69,12 +68,12 @@ int main(void)
     pthread_t id;
     several_errors();
     int rounds = 3;
-    SAME(pthread_key_create(&key, at_the_end), 0);
+    SAME(pthread_key_create(&key, fail_in_destructor), 0);
     SAME(sprat_config_set(NULL, "x", "y"), SPRAT_ERR_NULL);
     CHECK(strcmp(sprat_last_error(), "sprat_config_set: config is NULL") == 0);
-    SAME(pthread_create(&id, NULL, other, NULL), 0);
+    SAME(pthread_create(&id, NULL, no_error_yet, NULL), 0);
     pthread_join(id, NULL);
-    SAME(pthread_create(&id, NULL, thread, &rounds), 0);
+    SAME(pthread_create(&id, NULL, thread_with_destructor, &rounds), 0);
     pthread_join(id, NULL);
     SAME(seen, 3);
     return 0;
