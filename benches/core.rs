@@ -4,8 +4,8 @@
 //! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
 //! operation: the minimum and the median time of many batches, and the fewest allocations. The
 //! minimum is the cost of the code; the distance to the median shows how busy the machine was. The
-//! number of allocations varies between batches only because hash maps have random keys. The rows can be
-//! restricted: `cargo bench --bench core -- push/pull`.
+//! number of allocations varies between batches only because hash maps have random keys. An
+//! argument restricts the rows: `cargo bench --bench core -- push/pull`.
 
 #[path = "../tests/counting/mod.rs"]
 mod counting;

@@ -194,6 +194,10 @@
  *     Whether a burst of joins is followed by a push/pull exchange, so that no member is
  *     missed.
  *
+ * repeat_pings: boolean [true], true or false
+ *     Whether a probe repeats its ping until an answer comes, so that loss alone makes nobody a
+ *     suspect.
+ *
  * final_probe: boolean [true], true or false
  *     Whether a suspect is probed a few more times before it is declared dead.
  *

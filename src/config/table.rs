@@ -105,6 +105,9 @@ macro_rules! settings_table {
         "join_sync" => core.swim.join_sync = true,
             "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
              missed.";
+        "repeat_pings" => core.swim.repeat_pings = true,
+            "Whether a probe repeats its ping until an answer comes, so that loss alone makes \
+             nobody a suspect.";
         "final_probe" => core.swim.final_probe = true,
             "Whether a suspect is probed a few more times before it is declared dead.";
         "reconnect" => core.swim.reconnect = true,

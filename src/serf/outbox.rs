@@ -41,8 +41,8 @@ pub(super) enum Order {
     ForgetLost {
         name: Arc<str>,
     },
-    /// Sends the leave intent to the live members (in a large cluster, to some of them), and repeats
-    /// it to each until that member acknowledges the intent or is given up.
+    /// Sends the leave intent to the live members (in a large cluster, to some of them), and
+    /// repeats it to each until that member acknowledges the intent or is given up.
     AnnounceLeave {
         intent: Vec<u8>,
     },

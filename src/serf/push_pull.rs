@@ -101,9 +101,9 @@ pub(super) fn messages<'s, 'a>(
         .filter(|(node, _)| **node == own || is_gone(node));
     let leaves: Vec<_> = believed
         .map(|(&node, ltime)| {
-            // The leave gets a time one later than listed, so that it outweighs the intent by which the
-            // member had joined. For a member that is known to have left, the time stays as listed:
-            // otherwise each push/pull would move the leave to a later time.
+            // The leave gets a time one later than listed, so that it outweighs the intent by which
+            // the member had joined. For a member that is known to have left, the time stays as
+            // listed: otherwise each push/pull would move the leave to a later time.
             let known = members
                 .get(node)
                 .is_some_and(|row| row.status == SerfStatus::Left);

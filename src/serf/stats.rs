@@ -34,6 +34,7 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         stream_bytes_out = it.stream_bytes_out, "Bytes sent on streams.";
         probes = it.probes, "Probes begun.";
         probes_failed = it.probes_failed, "Probes that got no ack in any way.";
+        pings_repeated = it.pings_repeated, "Pings sent again because an ack was missing.";
         indirect_probes = it.indirect_probes, "Helpers asked to probe a member for this node.";
         stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered.";
         late_answers = it.late_answers, "Acks and nacks that came after their ping had ended.";

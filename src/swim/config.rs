@@ -47,6 +47,8 @@ pub struct Config {
     /// If true, this node pulls the state of one more node after a burst of joins, and announces
     /// itself with its pings. Beyond memberlist.
     pub join_sync: bool,
+    /// If true, a ping is repeated while its ack is missing. Beyond memberlist.
+    pub repeat_pings: bool,
     /// If true, a suspect is probed again before it is declared dead. Beyond memberlist.
     pub final_probe: bool,
     /// If true, seeds and lost members are asked again and again, except after this node has left.
@@ -81,6 +83,7 @@ impl Config {
             dead_reclaim: Duration::from_secs(30),
             cidrs_allowed: Vec::new(),
             join_sync: true,
+            repeat_pings: true,
             final_probe: true,
             reconnect: true,
             reconnect_min: Duration::from_millis(250),
@@ -94,6 +97,7 @@ impl Config {
     pub fn plain(self) -> Config {
         Config {
             join_sync: false,
+            repeat_pings: false,
             final_probe: false,
             reconnect: false,
             dead_reclaim: Duration::ZERO,

@@ -230,24 +230,16 @@ impl Context {
     pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
         let member = self.table.named(name);
         if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
-            self.send_with_broadcasts(to, message, None, None);
+            self.send_with_broadcasts(to, &[message], None);
         } else {
             self.send_parts(to, &[message], false, None);
         }
     }
 
-    /// Sends one packet to a member: the message, then the announcement of this node if one is
-    /// given, then as many broadcasts as fit. `probe` is the sequence number of the probe that is
-    /// informed if the datagram cannot be sent.
-    pub fn send_with_broadcasts(
-        &mut self,
-        to: SocketAddr,
-        message: &[u8],
-        announcement: Option<&[u8]>,
-        probe: Option<u32>,
-    ) {
-        let mut parts = vec![message];
-        parts.extend(announcement);
+    /// Sends one packet to a member: these messages, then as many broadcasts as fit. `probe` is the
+    /// sequence number of the probe that is informed if the datagram cannot be sent.
+    pub fn send_with_broadcasts(&mut self, to: SocketAddr, messages: &[&[u8]], probe: Option<u32>) {
+        let mut parts = messages.to_vec();
         let taken: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
         let room = self.packet_room().saturating_sub(taken);
         let broadcasts = self.take_broadcasts(room, limits::COMPOUND_PARTS - parts.len());

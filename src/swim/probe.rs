@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  ping --- ack ------------------------------------------------> answered
+//!    |  no ack yet: the ping is repeated several times
 //!    |  no ack within probe_timeout
 //!    +--> helpers and a stream ping of this node try as well --- ack by datagram ---> answered
 //!            |  no ack until probe_interval x (health score + 1)
@@ -13,13 +14,18 @@
 //! A hint of the application starts an additional round that tries every way at the same time and
 //! decides within probe_timeout. Nacks would come later, so a hint that fails does not change the
 //! health score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+//!
+//! The repeated pings are an addition. At 30 % loss, every second ping gets no ack. In a large
+//! cluster, suspicions would then begin faster than gossip can spread them and their refutations,
+//! and live members would be declared dead. A ping is repeated when twice the last round-trip time
+//! has passed or later, so nothing is repeated as long as nothing is lost.
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
 use super::members::MemberIndex;
 use super::output::{Notice, OpId, SendFailure};
 use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
-use super::rounds::{ProbeCause, Round};
+use super::rounds::{DirectPing, ProbeCause, Round};
 use super::streams::Purpose;
 use super::timer::Timer;
 use super::{NodeState, address, announcement};
@@ -35,6 +41,9 @@ const HINT_ROUNDS: usize = 16;
 /// The number of final probes that may be under way at once. A node that suspects more members than
 /// that at the same time is probably cut off itself.
 const FINAL_ROUNDS: usize = 64;
+
+/// The maximum number of pings within `probe_timeout`.
+const PINGS: u32 = 6;
 
 /// The probes under way.
 pub(super) struct Probing {
@@ -112,43 +121,31 @@ impl Probing {
         let Some(record) = ctx.table.get(member) else {
             return;
         };
-        let (node, checksum) = (record.node(), record.protocol_max() >= 5);
-        let ping = ctx.local.encode_ping(seq, &node.name);
-        let (announced, announcement) = announcement::due(ctx, member, ping.len()).unzip();
+        let (name, addr) = (record.node().name.clone(), record.node().addr);
+        let incarnation = record.node().incarnation;
         let (widen_at, duration) = schedule(ctx, cause);
-        let (addr, incarnation) = (node.addr, node.incarnation);
-        let is_suspect = node.state == NodeState::Suspect;
-        self.rounds.push(Round {
+        let mut round = Round {
             seq,
             member,
-            name: node.name.clone(),
+            name,
             addr,
             incarnation,
-            sent: ctx.now,
+            began: ctx.now,
+            pings: Vec::new(),
             widen_at,
+            repeat_at: None,
             deadline: ctx.now + duration,
             nacks_expected: 0,
             nacks: 0,
             unsent: 0,
             helper_addrs: Vec::new(),
             report: ProbeReport::begun(),
-            announced,
             cause,
-        });
+        };
         ctx.outbox.stats.probes += 1;
-        let this = self.rounds.len() - 1;
-        if is_suspect {
-            // The accusation precedes the ping, so that the ack can bring the refutation along.
-            let accusation = Accusation {
-                incarnation,
-                node: &self.rounds[this].name,
-                from: &ctx.local.name,
-            };
-            let suspect = Message::Suspect(accusation).encoded();
-            ctx.send_parts(addr, &[&suspect, &ping], checksum, Some(seq));
-        } else {
-            ctx.send_with_broadcasts(addr, &ping, announcement.as_deref(), Some(seq));
-        }
+        ping(ctx, &mut round, seq);
+        let this = self.rounds.len();
+        self.rounds.push(round);
         match cause {
             ProbeCause::Hint(_) => self.widen(ctx, this),
             ProbeCause::FinalProbe { first: true } => self.ping_by_stream(ctx, this),
@@ -156,8 +153,8 @@ impl Probing {
         }
     }
 
-    /// Continues the probes that are due: asks helpers, and ends rounds. Stops after the first
-    /// round whose end other parts have to act on, and returns that end.
+    /// Continues the probes that are due: repeats pings, asks helpers, and ends rounds. Stops after
+    /// the first round whose end other parts have to act on, and returns that end.
     pub fn next_end(&mut self, ctx: &mut Context) -> Option<ProbeEnd> {
         let mut i = 0;
         while i < self.rounds.len() {
@@ -165,6 +162,11 @@ impl Probing {
                 self.widen(ctx, i);
             }
             if self.rounds[i].deadline > ctx.now {
+                if self.rounds[i].repeat_at.is_some_and(|at| at <= ctx.now) {
+                    ctx.outbox.stats.pings_repeated += 1;
+                    let seq = ctx.next_seq();
+                    ping(ctx, &mut self.rounds[i], seq);
+                }
                 i += 1;
                 continue;
             }
@@ -244,9 +246,11 @@ impl Probing {
             Some(helper) => *helper = ProbeAnswer::Answered,
             None => {
                 round.report.direct = ProbeAnswer::Answered;
-                round.report.rtt = Some(ctx.now.since(round.sent));
                 ctx.awareness.ping_answered();
-                note_announced(ctx, &round);
+                if let Some(ping) = round.pings.iter().find(|ping| ping.seq == seq) {
+                    round.report.rtt = Some(ctx.now.since(ping.sent));
+                    note_announced(ctx, &round, ping);
+                }
             }
         }
         Some(answered(ctx, round))
@@ -308,7 +312,7 @@ impl Probing {
     }
 
     fn position(&self, seq: u32) -> Option<usize> {
-        self.rounds.iter().position(|round| round.seq == seq)
+        self.rounds.iter().position(|round| round.waits_for(seq))
     }
 
     /// Returns the number of rounds under way for whose cause `wanted` returns true.
@@ -330,6 +334,61 @@ fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
         ProbeCause::Hint(_) => (Some(ctx.now), timeout),
         ProbeCause::FinalProbe { .. } => (None, timeout * FINAL_PROBES),
     }
+}
+
+/// Sends a direct ping, and sets the time at which the next one follows. Only the first one, which
+/// has the number of the round, carries broadcasts and tells whether this host can send.
+fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
+    let is_first = seq == round.seq;
+    round.repeat_at = repeat_after(ctx, round).map(|after| ctx.now + after);
+    let record = ctx.table.get(round.member);
+    let Some(record) = record.filter(|record| record.node().name == round.name) else {
+        return;
+    };
+    let (node, checksum) = (record.node(), record.protocol_max() >= 5);
+    let ping = ctx.local.encode_ping(seq, &node.name);
+    let (announced, announcement) = announcement::due(ctx, round.member, ping.len()).unzip();
+    round.pings.push(DirectPing {
+        seq,
+        sent: ctx.now,
+        announced,
+    });
+    let probe = is_first.then_some(seq);
+    if node.state == NodeState::Suspect {
+        // The accusation precedes the ping, so that the ack can bring the refutation along.
+        let accusation = Accusation {
+            incarnation: node.incarnation,
+            node: &node.name,
+            from: &ctx.local.name,
+        };
+        let suspect = Message::Suspect(accusation).encoded();
+        return ctx.send_parts(round.addr, &[&suspect, &ping], checksum, probe);
+    }
+    let mut messages = vec![&*ping];
+    messages.extend(announcement.as_deref());
+    if is_first {
+        ctx.send_with_broadcasts(round.addr, &messages, probe);
+    } else {
+        ctx.send_parts(round.addr, &messages, false, probe);
+    }
+}
+
+/// Returns the time until the ping is repeated; `None` if it is not. A final probe repeats none,
+/// because the next final probe follows. A round that is longer than usual, because this node
+/// itself is in bad health, becomes calmer after the usual time.
+fn repeat_after(ctx: &Context, round: &Round) -> Option<Duration> {
+    if !ctx.config.repeat_pings || round.cause.is_final_probe() {
+        return None;
+    }
+    let timeout = ctx.config.probe_timeout;
+    let is_longer = ctx.now.since(round.began) >= ctx.config.probe_interval;
+    let least = if is_longer { timeout } else { timeout / PINGS };
+    let record = ctx.table.get(round.member);
+    let last_probe = record.and_then(|record| record.last_probe.as_ref());
+    let rtt = last_probe
+        .and_then(|last| last.report.rtt)
+        .unwrap_or_default();
+    Some(least.max(2 * rtt))
 }
 
 fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
@@ -356,7 +415,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
     });
     let bytes = request.encoded();
     ctx.outbox.stats.indirect_probes += 1;
-    ctx.send_with_broadcasts(to, &bytes, None, Some(round.seq));
+    ctx.send_with_broadcasts(to, &[&bytes], Some(round.seq));
 }
 
 /// A round has timed out.
@@ -406,7 +465,7 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
         round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {
-            began: round.sent,
+            began: round.began,
             report: round.report,
         }));
     }
@@ -418,9 +477,9 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
 }
 
 /// The member has received the announcement that the acknowledged ping carried.
-fn note_announced(ctx: &mut Context, round: &Round) {
+fn note_announced(ctx: &mut Context, round: &Round, ping: &DirectPing) {
     let record = ctx.table.get_named(round.member, &round.name);
-    if let (Some(announced), Some(record)) = (round.announced, record) {
+    if let (Some(announced), Some(record)) = (ping.announced, record) {
         record.acked = Some(announced);
     }
 }

@@ -10,15 +10,20 @@ use std::time::Duration;
 
 /// One probe of one member, with its helpers.
 pub(super) struct Round {
+    /// The sequence number of the first direct ping, and of the pings by helpers and by stream.
     pub seq: u32,
     pub member: MemberIndex,
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub incarnation: u32,
-    pub sent: Time,
+    pub began: Time,
+    /// The direct pings so far.
+    pub pings: Vec<DirectPing>,
     /// The time at which the helpers are asked; `None` if they have been asked already, or if this
     /// round asks none.
     pub widen_at: Option<Time>,
+    /// The time at which the ping is repeated; `None` in a round that repeats none.
+    pub repeat_at: Option<Time>,
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
@@ -28,9 +33,15 @@ pub(super) struct Round {
     /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
     pub report: ProbeReport,
+    pub cause: ProbeCause,
+}
+
+/// A direct ping. Each has its own number, so that its ack tells the round-trip time.
+pub(super) struct DirectPing {
+    pub seq: u32,
+    pub sent: Time,
     /// The announcement of this node that the ping carried, if any.
     pub announced: Option<Announced>,
-    pub cause: ProbeCause,
 }
 
 /// The reason for a probe.
@@ -56,6 +67,11 @@ impl ProbeCause {
 }
 
 impl Round {
+    /// Returns true if an ack with this number answers the round.
+    pub fn waits_for(&self, seq: u32) -> bool {
+        self.seq == seq || self.pings.iter().any(|ping| ping.seq == seq)
+    }
+
     /// Returns true if a fault of this host kept all datagrams to the member and the helpers from
     /// being sent.
     pub fn is_unsent(&self) -> bool {
@@ -68,14 +84,16 @@ impl Round {
         Some(&mut self.report.helpers[helper].answer)
     }
 
-    /// The time of the next step: asking the helpers, or the deadline.
+    /// The time of the next step: asking the helpers, repeating the ping, or the deadline.
     pub fn next_timeout(&self) -> Time {
-        self.widen_at.unwrap_or(self.deadline)
+        let steps = self.widen_at.into_iter().chain(self.repeat_at);
+        steps.fold(self.deadline, Time::min)
     }
 
     /// Gives the member more time to answer, because this process did not run for `by`.
     pub fn postpone(&mut self, by: Duration) {
         self.widen_at = self.widen_at.map(|at| at + by);
+        self.repeat_at = self.repeat_at.map(|at| at + by);
         self.deadline = self.deadline + by;
     }
 }

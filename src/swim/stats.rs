@@ -14,6 +14,7 @@ pub struct Stats {
     pub stream_bytes_out: u64,
     pub probes: u64,
     pub probes_failed: u64,
+    pub pings_repeated: u64,
     pub indirect_probes: u64,
     pub stream_fallbacks: u64,
     pub late_answers: u64,

@@ -992,8 +992,9 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
     }
     net.run(Duration::from_millis(800));
     net.cut.clear();
+    net.sent.clear();
     net.run(Duration::from_secs(6));
-    assert_eq!(told(&net, 1), 2);
+    assert_eq!(told(&net, 1), 1);
     assert_eq!(&*net.nodes[1].node("n0").unwrap().meta, b"\xff\x82");
 }
 
@@ -1097,6 +1098,94 @@ fn an_ended_probe_waits_for_no_answer() {
             answer: ProbeAnswer::Answered
         }]
     );
+}
+
+/// Returns the pings that node 0 has sent.
+fn pings(net: &Net) -> usize {
+    let holds_ping = |bytes: &[u8]| kinds(bytes).contains(&message_kind::PING);
+    let of_node_0 = net.sent.iter().filter(|(from, _, _)| *from == 0);
+    of_node_0.filter(|(_, _, bytes)| holds_ping(bytes)).count()
+}
+
+#[test]
+fn a_ping_is_repeated_until_its_ack_comes() {
+    let mut net = Net::joined(2);
+    net.run(Duration::from_secs(10));
+    assert_eq!(pings(&net), 10, "nothing is lost, so nothing is repeated");
+    assert_eq!(net.nodes[0].stats().pings_repeated, 0);
+    net.cut.push((1, 0));
+    net.sent.clear();
+    while pings(&net) < 5 {
+        net.run(STEP);
+    }
+    assert!(net.nodes[0].stats().pings_repeated >= 4);
+    net.cut.clear();
+    net.run(Duration::from_millis(100));
+    net.sent.clear();
+    net.run(Duration::from_secs(3));
+    assert_eq!(pings(&net), 3);
+    assert!(!net.heard(0, Change::Suspected, 1));
+
+    let repeat_pings = false;
+    let lan = Config::lan();
+    let mut net = Net::with(
+        2,
+        Config {
+            repeat_pings,
+            ..lan
+        },
+    );
+    net.nodes[1].join(net.now, &[Seed::Addr(addr(0))]);
+    net.run(Duration::from_secs(10));
+    net.cut.push((1, 0));
+    net.cut_streams.push((0, 1));
+    net.sent.clear();
+    net.run(Duration::from_millis(900));
+    assert_eq!(pings(&net), 1);
+}
+
+#[test]
+fn a_node_whose_pings_get_no_answer_becomes_calmer() {
+    let mut net = Net::joined(2);
+    net.cut.push((1, 0));
+    net.nodes[0].ctx.awareness.worsen(7);
+    net.run(Duration::from_secs(1));
+    net.sent.clear();
+    net.run(Duration::from_secs(6));
+    // Rounds last 8 s, and after the first second of a round the pings come every 500 ms.
+    assert!((10..=24).contains(&pings(&net)), "{}", pings(&net));
+}
+
+#[test]
+fn a_ping_to_a_member_far_away_is_not_repeated_once_its_distance_is_known() {
+    let mut net = Net::joined(2);
+    let mut swim = net.nodes.remove(0);
+    let far = Duration::from_millis(200);
+    let mut acks: std::collections::VecDeque<(Time, u32)> = Default::default();
+    let mut repeated = Vec::new();
+    for _ in 0..600 {
+        net.now = net.now + STEP;
+        swim.handle_timeout(net.now);
+        while acks.front().is_some_and(|(at, _)| *at <= net.now) {
+            let (_, seq) = acks.pop_front().expect("it was just seen");
+            let ack = Message::Ack(Ack { seq, payload: None });
+            swim.handle_datagram(net.now, addr(1), &ack.encoded());
+        }
+        while let Some(output) = swim.poll_output() {
+            let Output::Datagram { bytes, .. } = output else {
+                continue;
+            };
+            if let Ok(Message::Ping(ping)) = Message::decode(&bytes) {
+                acks.push_back((net.now + far, ping.seq));
+            }
+        }
+        repeated.push(swim.stats().pings_repeated);
+    }
+    assert!(repeated[599] > 0, "the distance was not known at first");
+    assert_eq!(repeated[599], repeated[200], "{repeated:?}");
+    let rtt = swim.explain(net.now, "n1").unwrap().probe.unwrap().rtt;
+    assert_eq!(rtt, Some(far));
+    assert_eq!(swim.ctx.awareness.score(), 0);
 }
 
 #[test]

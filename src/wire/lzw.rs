@@ -43,9 +43,9 @@ pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
     .put(out);
 }
 
-/// Compresses like [`put_compressed`], and keeps the last result of a large input. A node that sends
-/// its state to one member after the other compresses the same bytes again as long as nothing has
-/// changed, and a hash is ten times as fast.
+/// Compresses like [`put_compressed`], and keeps the last result of a large input. A node that
+/// sends its state to one member after the other would compress the same bytes again as long as
+/// nothing has changed. A hash is ten times as fast.
 #[derive(Default)]
 pub struct CompressCache {
     /// Random keys, so that no one can choose a state that has the hash of another one.

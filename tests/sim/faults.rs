@@ -10,7 +10,7 @@ use sprat::serf::{CoreEvent, MemberState};
 #[test]
 fn a_false_suspicion_under_loss_is_refuted() {
     let mut world = World::cluster(20, 10);
-    world.every_link(Link::lossy(0.3));
+    world.every_link(Link::lossy(0.5));
     world.run(secs(600));
     assert!(world.suspicions() > 0, "no node was suspected");
     assert_eq!(world.failures(), 0);

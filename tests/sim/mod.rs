@@ -7,7 +7,7 @@
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap` | the tests |
+//! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap`, `scale` | the tests |
 
 mod bootstrap;
 mod campaign;
@@ -21,6 +21,7 @@ mod life;
 mod net;
 mod queue;
 mod rng;
+mod scale;
 mod scenario;
 mod tcp;
 mod world;

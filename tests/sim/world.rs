@@ -98,6 +98,14 @@ pub struct World {
     pub codec: Codec,
     /// A digest of all datagrams, stream bytes and events.
     pub digest: u64,
+    pub verdicts: Verdicts,
+}
+
+/// The numbers of events about members that any node has reported.
+#[derive(Clone, Copy, Default)]
+pub struct Verdicts {
+    pub suspected: u64,
+    pub failed: u64,
 }
 
 impl World {
@@ -121,6 +129,7 @@ impl World {
             repeat: String::new(),
             codec: Codec::default(),
             digest: seed,
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -468,8 +477,13 @@ impl World {
                 self.fail(host, &why);
             }
         }
-        if let CoreEvent::App(EventBody::MemberFail(member)) = &event {
-            self.check_failure(host, &member.name);
+        match &event {
+            CoreEvent::App(EventBody::MemberFail(member)) => {
+                self.verdicts.failed += 1;
+                self.check_failure(host, &member.name);
+            }
+            CoreEvent::App(EventBody::MemberSuspect(_)) => self.verdicts.suspected += 1,
+            _ => {}
         }
         if self.keep_events {
             self.mix(format!("{event:?}").as_bytes());

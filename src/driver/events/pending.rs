@@ -44,7 +44,7 @@ impl From<Result<usize>> for Outcome {
     }
 }
 
-/// What the engine and the waiting program share.
+/// The part of an operation that the engine and the waiting program share.
 struct SharedOutcome {
     signal: Wakeup,
     outcome: Mutex<Option<Outcome>>,

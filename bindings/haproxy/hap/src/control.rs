@@ -124,8 +124,8 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
         let text = result.unwrap_or_else(|error| format!("error: {error}\n"));
         stream.write_all(text.as_bytes())?;
         if is_last {
-            // What still arrives belongs to that line and is no command. It is read because closing a
-            // socket with unread bytes would discard the answer.
+            // The bytes that still arrive belong to that line and are no command. They are read
+            // because closing a socket with unread bytes would discard the answer.
             stream.shutdown(Shutdown::Write)?;
             return lines.discard();
         }

@@ -25,8 +25,8 @@ impl StateFile {
         }
     }
 
-    /// Writes an answer of HAProxy to the file. Does nothing if the file exists and only the seconds
-    /// have changed since the last write.
+    /// Writes an answer of HAProxy to the file. Does nothing if the file exists and only the
+    /// seconds have changed since the last write.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -273,8 +273,8 @@ impl Balance {
         changes
     }
 
-    /// Takes the changes, with their reasons, that `take_assignments` has returned since the last call
-    /// of this function. The first assignment of a slot is not among them.
+    /// Takes the changes, with their reasons, that `take_assignments` has returned since the last
+    /// call of this function. The first assignment of a slot is not among them.
     pub fn take_log(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.log)
     }

@@ -20,8 +20,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Returns the text of [`Pools::set_drift`] for the server in this slot; `None` if there is none,
-    /// or if it is about another member.
+    /// Returns the text of [`Pools::set_drift`] for the server in this slot; `None` if there is
+    /// none, or if it is about another member.
     pub fn drift(&self, slot: usize, member: &str) -> Option<&str> {
         let (of, text) = self.drifts.get(&slot)?;
         (**of == *member).then_some(text)
@@ -72,8 +72,8 @@ impl Pools {
         }
     }
 
-    /// Sets the text that tells how the server in a slot, in HAProxy, differs from the assignment of
-    /// the member; an empty text if it does not differ.
+    /// Sets the text that tells how the server in a slot, in HAProxy, differs from the assignment
+    /// of the member; an empty text if it does not differ.
     pub fn set_drift(&mut self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         let Some(pool) = self.0.get_mut(backend) else {
             return;
@@ -89,8 +89,8 @@ impl Pools {
         self.0.iter().map(|it| it.balance.roster()).collect()
     }
 
-    /// Takes the log: the changes that [`Pools::take_assignments`] has returned since the last call of
-    /// this function, with the names of backends and servers.
+    /// Takes the log: the changes that [`Pools::take_assignments`] has returned since the last call
+    /// of this function, with the names of backends and servers.
     pub fn take_log(&mut self) -> Vec<(String, Arc<str>, Change)> {
         let of_pool = |pool: &mut Pool| {
             let backend = &pool.backend;

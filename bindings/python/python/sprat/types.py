@@ -72,6 +72,7 @@ class OtherSettings(TypedDict, total=False):
     verify_outgoing: bool | None
     skip_label_check: bool | None
     join_sync: bool | None
+    repeat_pings: bool | None
     final_probe: bool | None
     reconnect: bool | None
     reconnect_min_ms: Milliseconds | None
