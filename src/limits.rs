@@ -56,9 +56,12 @@ pub const EVENTS: usize = 262_144;
 /// Number of unencrypted bytes of one stream that are collected: as many as a compressed stream
 /// may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
-/// Number of unencrypted bytes that are collected for all accepted streams together. The streams
-/// that this node dialled have a bound of the same size of their own.
-pub const ALL_STREAMS_LEN: usize = 2 * STREAM_BUFFER_LEN;
+/// Number of bytes that are collected for all accepted streams together: as many as for one. The
+/// streams that this node dialled have a bound of the same size of their own.
+pub const ALL_STREAMS_LEN: usize = STREAM_BUFFER_LEN;
+/// Number of bytes of the queued broadcasts about members. The news of 10,000 members that join at
+/// once takes about a quarter.
+pub const QUEUED_MEMBER_NEWS: usize = 4 * 1024 * 1024;
 /// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
 /// thousand events a second needs 34 years to get that far, so a new node that follows the
 /// protocol catches up in one step. An attacker needs 16 million messages, instead of one, to

@@ -8,6 +8,8 @@
 mod addresses;
 #[path = "interop/agent.rs"]
 mod agent;
+#[path = "interop/attack.rs"]
+mod attack;
 #[path = "interop/changing.rs"]
 mod changing;
 #[path = "interop/compression.rs"]

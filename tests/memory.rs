@@ -123,3 +123,30 @@ fn a_stale_message_allocates_nothing() {
         assert_eq!(allocations() - before, 0, "{mode:?}");
     }
 }
+
+#[test]
+fn a_flood_of_forged_members_takes_a_bounded_number_of_bytes() {
+    let mut core = Core::new(
+        Config::default(),
+        Codec::default(),
+        "a".into(),
+        addr(0),
+        [7; 32],
+        Time::ZERO,
+    )
+    .unwrap();
+    drain(&mut core);
+    let before = in_use();
+    for member in 0..100_000 {
+        core.handle_datagram(Time::ZERO, addr(1), &alive(member + 1, 2, &[0xff; 400]));
+        drain(&mut core);
+        if member % 10_000 == 0 {
+            println!("{member}: {}", (in_use() - before) >> 10);
+        }
+    }
+    println!(
+        "{} members, {} KiB",
+        core.members().count(),
+        (in_use() - before) >> 10
+    );
+}

@@ -85,6 +85,10 @@
  *     The time after which the name of a dead member may return at another address; 0 forbids
  *     it.
  *
+ * member_bytes: number [33554432], 65536 to 1073741824
+ *     The memory that the members may take: about 256 bytes for each, its name and its tags.
+ *     Beyond that, members that never answered make room for new ones.
+ *
  * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
  *     The networks that members must have their addresses in; empty allows all.
  *

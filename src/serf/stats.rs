@@ -40,6 +40,7 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         late_answers = it.late_answers, "Acks and nacks that came after their ping had ended.";
         suspicions = it.suspicions, "Times that a member became suspect.";
         refutations = it.refutations, "Times that this node refuted an accusation.";
+        members_evicted = it.members_evicted, "Members that made room for others in a full table.";
         push_pulls = it.push_pulls, "Exchanges of state begun with another node.";
         join_syncs = it.join_syncs, "Push/pulls to find members that gossip may have missed.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";

@@ -273,14 +273,11 @@ impl Swim {
 
     /// Adds a new member. Returns false if the table is full.
     fn create(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool, pass_on: PassOn) -> bool {
-        let ctx = &mut self.ctx;
-        if ctx.table.is_full() {
-            let Some(evicted) = ctx.table.evict(&mut ctx.random) else {
-                ctx.outbox.refuse(Refusal::TooManyMembers);
-                return false;
-            };
-            ctx.outbox.tell_member(Change::Forgotten, evicted);
+        if !self.make_room() {
+            self.refuse(Refusal::TooManyMembers);
+            return false;
         }
+        let ctx = &mut self.ctx;
         let name: Arc<str> = alive.node.into();
         let facts = NodeFacts {
             name: name.clone(),
@@ -298,6 +295,23 @@ impl Swim {
         ctx.outbox.tell_member(Change::Joined, name);
         self.pass_on(member, &Message::Alive(*alive), pass_on);
         self.note_gained(pass_on);
+        true
+    }
+
+    /// Makes room in a full table. Returns false if there is none.
+    fn make_room(&mut self) -> bool {
+        let ctx = &mut self.ctx;
+        // Two members make room for one, so that a table with too many bytes becomes smaller.
+        for attempt in 0..2 {
+            if !ctx.table.is_full(ctx.config.member_bytes) {
+                return true;
+            }
+            let Some(evicted) = ctx.table.evict(&mut ctx.random) else {
+                return attempt > 0;
+            };
+            ctx.outbox.stats.members_evicted += 1;
+            ctx.outbox.tell_member(Change::Forgotten, evicted);
+        }
         true
     }
 

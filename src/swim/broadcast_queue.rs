@@ -10,6 +10,7 @@
 //! layer above.
 
 use super::output::USER_LANES;
+use crate::limits;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(super) struct BroadcastQueue {
     ranked: BTreeMap<Rank, Broadcast>,
     by_subject: HashMap<Arc<str>, Rank>,
     arrivals: u64,
+    /// The sum of the lengths of all broadcasts.
+    bytes: usize,
 }
 
 impl BroadcastQueue {
@@ -73,14 +76,25 @@ impl BroadcastQueue {
             subject,
             token,
         };
-        self.ranked.insert(rank, broadcast);
+        self.insert(rank, broadcast);
         replaced
     }
 
     /// Drops the broadcast about this subject, and returns its token.
     pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
         let rank = self.unindex(subject)?;
-        self.ranked.remove(&rank)?.token
+        self.remove(&rank)?.token
+    }
+
+    fn insert(&mut self, rank: Rank, broadcast: Broadcast) {
+        self.bytes += broadcast.bytes.len();
+        self.ranked.insert(rank, broadcast);
+    }
+
+    fn remove(&mut self, rank: &Rank) -> Option<Broadcast> {
+        let broadcast = self.ranked.remove(rank)?;
+        self.bytes -= broadcast.bytes.len();
+        Some(broadcast)
     }
 
     /// Removes this subject from the index, and returns the rank of its broadcast. Shrinks the
@@ -115,7 +129,7 @@ impl BroadcastQueue {
                 tier = rank.0; // nothing else in this tier fits, so go on with the next one
                 continue;
             }
-            let Some(broadcast) = self.ranked.remove(&rank) else {
+            let Some(broadcast) = self.remove(&rank) else {
                 break;
             };
             free -= broadcast.bytes.len() + PART_COST;
@@ -140,17 +154,19 @@ impl BroadcastQueue {
         if let Some(subject) = &broadcast.subject {
             self.by_subject.insert(subject.clone(), rank);
         }
-        self.ranked.insert(rank, broadcast);
+        self.insert(rank, broadcast);
     }
 
-    /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
-    /// sent most often, and among these the smallest. Returns the tokens of the dropped broadcasts.
-    pub fn prune(&mut self, max: usize) -> Vec<u64> {
+    /// Drops broadcasts from the end of the order until at most `count` of them and `bytes` bytes
+    /// remain: first those that were sent most often, and among these the smallest. Returns the
+    /// tokens of the dropped broadcasts.
+    pub fn prune(&mut self, count: usize, bytes: usize) -> Vec<u64> {
         let mut done = Vec::new();
-        while self.ranked.len() > max {
+        while self.ranked.len() > count || self.bytes > bytes {
             let Some((_, broadcast)) = self.ranked.pop_last() else {
                 break;
             };
+            self.bytes -= broadcast.bytes.len();
             done.extend(broadcast.token);
             if let Some(subject) = broadcast.subject {
                 self.unindex(&subject);
@@ -181,6 +197,15 @@ impl Broadcasts {
         std::iter::once(&self.members).chain(&self.lanes)
     }
 
+    /// Queues the state of a member, in place of an older one. Returns the tokens of the broadcasts
+    /// that were replaced, or dropped because the queue was full. The states that were dropped reach
+    /// other nodes by push/pull.
+    pub fn push_member(&mut self, subject: Arc<str>, bytes: Arc<[u8]>) -> Vec<u64> {
+        let mut done = self.members.prune(usize::MAX, limits::QUEUED_MEMBER_NEWS);
+        done.extend(self.members.push(bytes, Some(subject), None));
+        done
+    }
+
     /// Queues a broadcast of the layer above. Returns the tokens of the broadcasts that were
     /// dropped because the lane was full.
     pub fn push_to_lane(&mut self, lane: usize, bytes: Arc<[u8]>, token: Option<u64>) -> Vec<u64> {
@@ -188,7 +213,7 @@ impl Broadcasts {
             return Vec::new();
         };
         queue.push(bytes, None, token);
-        queue.prune(LANE_MAX)
+        queue.prune(LANE_MAX, usize::MAX)
     }
 
     /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits[0]`
@@ -218,9 +243,8 @@ impl Broadcasts {
 
     /// Drops all broadcasts, and returns their tokens.
     pub fn clear(&mut self) -> Vec<u64> {
-        let mut done = self.members.prune(0);
-        done.extend(self.lanes.iter_mut().flat_map(|lane| lane.prune(0)));
-        done
+        let queues = std::iter::once(&mut self.members).chain(&mut self.lanes);
+        queues.flat_map(|queue| queue.prune(0, 0)).collect()
     }
 }
 
@@ -329,7 +353,10 @@ mod tests {
         queue.push(bytes(10, 1), None, Some(1));
         queue.take(100, 9, 9, &mut done);
         queue.push(bytes(10, 2), None, Some(2));
-        assert_eq!(queue.prune(1), [1]);
-        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [2]);
+        assert_eq!(queue.prune(1, 1000), [1]);
+        queue.push(bytes(10, 3), None, None);
+        assert!(queue.prune(9, 20).is_empty() && queue.len() == 2);
+        queue.prune(9, 19);
+        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [3]);
     }
 }

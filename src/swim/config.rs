@@ -42,6 +42,9 @@ pub struct Config {
     /// The time that a member must have been dead before another address may claim its name; zero
     /// means that no other address ever may.
     pub dead_reclaim: Duration,
+    /// The number of bytes that the members may take, about 256 for each and those of its name and
+    /// meta. In a table that has more, new members take the places of others that are not needed.
+    pub member_bytes: usize,
     /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
     /// If true, this node pulls the state of one more node after a burst of joins, and announces
@@ -81,6 +84,7 @@ impl Config {
             stream_timeout: Duration::from_secs(10),
             packet_len: crate::limits::PACKET_LEN,
             dead_reclaim: Duration::from_secs(30),
+            member_bytes: 32 << 20,
             cidrs_allowed: Vec::new(),
             join_sync: true,
             repeat_pings: true,

@@ -165,15 +165,15 @@ impl Context {
 
     /// Queues the state of a member for gossip, in place of an older one.
     pub fn queue_broadcast(&mut self, subject: &Arc<str>, message: Arc<[u8]>) {
-        let replaced = if self.fits_a_packet(&message) {
-            let queue = &mut self.broadcasts.members;
-            queue.push(message, Some(subject.clone()), None)
+        let done = if self.fits_a_packet(&message) {
+            self.broadcasts.push_member(subject.clone(), message)
         } else {
             // Only push/pulls bring the new state to other nodes; the queued state is outdated.
             self.outbox.refuse(Refusal::TooLarge);
-            self.broadcasts.members.drop_about(subject)
+            let outdated = self.broadcasts.members.drop_about(subject);
+            outdated.into_iter().collect()
         };
-        self.outbox.tell_done(replaced);
+        self.outbox.tell_done(done);
     }
 
     /// Returns the retransmit limit for states of members.

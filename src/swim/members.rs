@@ -26,6 +26,9 @@ use std::time::Duration;
 /// one member in ten is not needed, one call in a thousand finds none.
 const EVICTION_DRAWS: usize = 64;
 
+/// The bytes that a member takes in addition to its name and meta (`tests/memory.rs`).
+const MEMBER_BYTES: usize = 256;
+
 /// The index of a record in the table. After the record has been removed, the index may be reused.
 pub(super) type MemberIndex = u32;
 
@@ -69,6 +72,11 @@ impl MemberRecord {
     /// Returns the facts about the member.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The approximate number of bytes that all layers together hold for the member.
+    fn bytes(&self) -> usize {
+        MEMBER_BYTES + self.node.name.len() + self.node.meta.len()
     }
 
     /// Returns true if the member is alive or suspect.
@@ -163,6 +171,8 @@ pub(super) struct MemberTable {
     /// The position in the probe order of the next member to probe.
     cursor: usize,
     live: usize,
+    /// The sum of the bytes of all records but that of this node.
+    bytes: usize,
     local: MemberIndex,
 }
 
@@ -175,9 +185,11 @@ impl MemberTable {
             probe_order: Vec::new(),
             cursor: 0,
             live: 0,
+            bytes: 0,
             local: 0,
         };
         table.local = table.insert(local, false, random);
+        table.bytes = 0;
         table
     }
 
@@ -191,8 +203,9 @@ impl MemberTable {
         self.live
     }
 
-    pub fn is_full(&self) -> bool {
-        self.len() >= limits::MEMBERS
+    /// Returns true if the table takes more than this number of bytes, or has no place left.
+    pub fn is_full(&self, bytes: usize) -> bool {
+        self.len() >= limits::MEMBERS || self.bytes > bytes
     }
 
     pub fn find(&self, name: &str) -> Option<MemberIndex> {
@@ -279,6 +292,7 @@ impl MemberTable {
         self.watched.add(&node); // this node is added first, when no address is watched
         let record = MemberRecord::new(node, mapped);
         self.live += usize::from(record.is_live());
+        self.bytes += record.bytes();
         let member = self.records.insert(record);
         grow_a_little(&mut self.probe_order);
         self.probe_order.push(member);
@@ -313,6 +327,7 @@ impl MemberTable {
             self.probe_order.swap_remove(place);
             let record = self.records.remove(member)?;
             self.live -= usize::from(record.is_live());
+            self.bytes -= record.bytes();
             self.watched.subtract(&record.node);
             return Some(record.node.name.clone());
         }
@@ -348,11 +363,13 @@ impl MemberTable {
         self.live -= usize::from(record.is_live());
         if !is_local {
             self.watched.subtract(&record.node);
+            self.bytes -= record.bytes();
         }
         change(record);
         self.live += usize::from(record.is_live());
         if !is_local {
             self.watched.add(&record.node);
+            self.bytes += record.bytes();
         }
     }
 
@@ -388,7 +405,8 @@ impl MemberTable {
     ) -> Vec<Arc<str>> {
         self.cursor = 0;
         let mut removed = Vec::new();
-        let (records, watched, live) = (&mut self.records, &mut self.watched, &mut self.live);
+        let (records, watched) = (&mut self.records, &mut self.watched);
+        let (live, bytes) = (&mut self.live, &mut self.bytes);
         let local = self.local;
         self.probe_order.retain(|&member| {
             if member == local || records.get(member).is_some_and(|it| !gone(it)) {
@@ -396,6 +414,7 @@ impl MemberTable {
             }
             if let Some(record) = records.remove(member) {
                 *live -= usize::from(record.is_live());
+                *bytes -= record.bytes();
                 watched.subtract(&record.node);
                 removed.push(record.node.name.clone());
             }

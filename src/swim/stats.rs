@@ -20,6 +20,7 @@ pub struct Stats {
     pub late_answers: u64,
     pub suspicions: u64,
     pub refutations: u64,
+    pub members_evicted: u64,
     pub push_pulls: u64,
     pub join_syncs: u64,
     pub reconnects: u64,

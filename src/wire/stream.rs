@@ -93,6 +93,11 @@ impl StreamReader {
         if let NextPart::Done(refusal) = self.next {
             return refusal.map_or(Ok(None), Err);
         }
+        // `Vec` would double a large buffer.
+        if self.buffer.len() + bytes.len() > self.buffer.capacity() {
+            self.buffer
+                .reserve_exact(bytes.len().max(self.buffer.len() / 8));
+        }
         self.buffer.extend_from_slice(bytes);
         let result = self.advance(codec);
         match &result {

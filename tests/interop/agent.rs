@@ -188,6 +188,11 @@ impl Agent {
         SocketAddr::new(self.setup.ip, self.setup.port)
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The settings with which the agent was started.
     pub fn setup(&self) -> Setup {
         self.setup.clone()

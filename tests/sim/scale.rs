@@ -52,7 +52,7 @@ impl Run {
     }
 }
 
-/// This command prints the table for 1,000 nodes and two minutes, or for the numbers in the variables
+/// This command prints the table for 1,000 nodes and two minutes, or for the numbers in
 /// `SPRAT_NODES` and `SPRAT_SECONDS`:
 /// `cargo test --release --test sim loss_table -- --ignored --nocapture`
 #[test]

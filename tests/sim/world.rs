@@ -290,7 +290,8 @@ impl World {
     fn happen(&mut self, what: Action) {
         match what {
             Action::Wake { host, life } => {
-                if self.hosts[host].life == life {
+                // An earlier wake-up may have replaced this one.
+                if self.hosts[host].life == life && self.hosts[host].armed == Some(self.now) {
                     self.hosts[host].armed = None;
                     if self.hosts[host].is_running() {
                         self.wake(host);

@@ -171,9 +171,7 @@ impl Engine {
             if woken.datagrams {
                 self.receive();
             }
-            for (id, ready) in woken.streams {
-                self.serve_stream(id, ready);
-            }
+            self.serve_streams(woken.streams);
             if woken.connections {
                 self.accept();
             }

@@ -7,6 +7,7 @@
 use crate::driver::engine::Engine;
 use crate::driver::engine::shortage::Consequence;
 use crate::driver::net::streams::{StreamEvent, stream_end};
+use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFlags, is_shortage};
 use crate::limits;
 use crate::swim::{StreamEnd, StreamId};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// The maximum number of connections accepted in one turn.
 const ACCEPTS: usize = 32;
+/// The time after which a turn serves no further stream. A request can cost milliseconds: its answer
+/// is the state of the whole cluster.
+const STREAM_TIME: Duration = Duration::from_millis(10);
 /// The maximum number of streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
 
@@ -143,8 +147,25 @@ impl Engine {
         true
     }
 
+    /// Serves the streams that are ready, for a limited time. The streams that are left over are ready
+    /// again in the next turn, after datagrams and timers have been handled. Each turn begins with
+    /// another stream.
+    pub(super) fn serve_streams(&mut self, mut ready: Vec<(StreamId, PollFlags)>) {
+        if ready.is_empty() {
+            return;
+        }
+        let first = self.counts.turns as usize % ready.len();
+        ready.rotate_left(first);
+        for (id, ready) in ready {
+            self.serve_stream(id, ready);
+            if clock::now().since(self.now) > STREAM_TIME {
+                break;
+            }
+        }
+    }
+
     /// Reads and writes a stream that is ready.
-    pub(super) fn serve_stream(&mut self, id: StreamId, ready: PollFlags) {
+    fn serve_stream(&mut self, id: StreamId, ready: PollFlags) {
         let (core, now) = (&mut self.core, self.now);
         let mut tell = |event: StreamEvent, bytes: &[u8]| match event {
             StreamEvent::Connected => core.handle_stream_connected(now, id),

@@ -51,6 +51,7 @@ class OtherSettings(TypedDict, total=False):
     encrypt: str | None
     keyring_file: str | os.PathLike[str] | None
     label: str | None
+    member_bytes: int | None
     cidrs_allowed: Networks | None
     probe_interval_ms: Milliseconds | None
     probe_timeout_ms: Milliseconds | None
