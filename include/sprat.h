@@ -174,7 +174,7 @@
  *     The time after which the name of a dead member may return at another address; 0 forbids
  *     it.
  *
- * member_bytes: number [33554432], 65536 to 1073741824
+ * member_bytes: number [16777216], 65536 to 1073741824
  *     The memory that the members may take: about 256 bytes for each, its name and its tags.
  *     Beyond that, members that never answered make room for new ones.
  *

@@ -53,9 +53,9 @@ pub const DATAGRAM_MESSAGES: usize = 255;
 pub const EVENT_SLOTS: usize = 65_536;
 /// Number of events in all slots of one push/pull.
 pub const EVENTS: usize = 262_144;
-/// Number of unencrypted bytes of one stream that are collected: as many as a compressed stream
-/// may expand to.
-pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
+/// Number of bytes of one stream that are collected if they are neither encrypted nor compressed:
+/// the state of a hundred thousand members.
+pub const STREAM_BUFFER_LEN: usize = 32 * 1024 * 1024;
 /// Number of bytes that are collected for all accepted streams together: as many as for one. The
 /// streams that this node dialled have a bound of the same size of their own.
 pub const ALL_STREAMS_LEN: usize = STREAM_BUFFER_LEN;

@@ -91,10 +91,10 @@ macro_rules! settings_table {
             in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
             "The time after which the name of a dead member may return at another address; 0 \
              forbids it.";
-        "member_bytes" => core.swim.member_bytes: 33_554_432, 33_554_432, 33_554_432
+        "member_bytes" => core.swim.member_bytes: 16_777_216, 16_777_216, 16_777_216
             in 65_536..=1_073_741_824 "bytes", [member_bytes(usize)]
-            "The memory that the members may take: about 256 bytes for each, its name and its tags. \
-             Beyond that, members that never answered make room for new ones.";
+            "The memory that the members may take: about 256 bytes for each, its name and its \
+             tags. Beyond that, members that never answered make room for new ones.";
         "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
             "The networks that members must have their addresses in; empty allows all.";
         "compression" => compression = true,

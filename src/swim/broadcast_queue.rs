@@ -198,8 +198,8 @@ impl Broadcasts {
     }
 
     /// Queues the state of a member, in place of an older one. Returns the tokens of the broadcasts
-    /// that were replaced, or dropped because the queue was full. The states that were dropped reach
-    /// other nodes by push/pull.
+    /// that were replaced, or dropped because the queue was full. The states that were dropped
+    /// reach other nodes by push/pull.
     pub fn push_member(&mut self, subject: Arc<str>, bytes: Arc<[u8]>) -> Vec<u64> {
         let mut done = self.members.prune(usize::MAX, limits::QUEUED_MEMBER_NEWS);
         done.extend(self.members.push(bytes, Some(subject), None));

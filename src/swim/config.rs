@@ -84,7 +84,7 @@ impl Config {
             stream_timeout: Duration::from_secs(10),
             packet_len: crate::limits::PACKET_LEN,
             dead_reclaim: Duration::from_secs(30),
-            member_bytes: 32 << 20,
+            member_bytes: 16 << 20,
             cidrs_allowed: Vec::new(),
             join_sync: true,
             repeat_pings: true,

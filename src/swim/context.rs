@@ -291,9 +291,21 @@ impl Context {
 
     /// Seals a message and writes it to a stream.
     pub fn write(&mut self, id: StreamId, side: Side, plain: &[u8]) {
+        self.write_pieces(id, side, |_, take| take(plain));
+    }
+
+    /// Seals a message that comes piece by piece, and writes it to a stream.
+    pub fn write_pieces(
+        &mut self,
+        id: StreamId,
+        side: Side,
+        plain: impl Fn(&Context, &mut dyn FnMut(&[u8])),
+    ) {
         let nonce = self.nonce();
-        let compress = |out: &mut Vec<u8>, plain: &[u8]| self.compressed.put_compressed(out, plain);
-        let bytes = stream::seal(&self.codec, side, plain, nonce, compress);
+        let mut cache = std::mem::take(&mut self.compressed);
+        let pieces = |take: &mut dyn FnMut(&[u8])| plain(self, take);
+        let bytes = stream::seal(&self.codec, side, &pieces, nonce, &mut cache);
+        self.compressed = cache;
         self.outbox.write(id, bytes);
     }
 

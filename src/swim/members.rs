@@ -52,8 +52,9 @@ pub(super) struct MemberRecord {
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
     pub acked: Option<Announced>,
-    /// True if the member has answered a probe, by itself or through a helper, or a push/pull.
-    /// Until then, it is known only from messages that anyone could have sent.
+    /// True if the member has answered a probe, by itself or through a helper, or a push/pull, or
+    /// has begun a push/pull from its own IP address. Until then, it is known only from messages
+    /// that anyone could have sent.
     pub heard: bool,
 }
 

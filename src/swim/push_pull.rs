@@ -10,15 +10,19 @@
 //! streams.
 
 use super::context::Context;
-use super::members::MemberIndex;
-use super::output::{Node, StreamId};
+use super::members::{MemberIndex, MemberRecord};
+use super::output::StreamId;
 use super::streams::{Exchange, ExchangeCause, Purpose, Shows};
 use super::timer::Timer;
 use super::{NodeState, address};
+use crate::limits;
 use crate::wire::Refusal;
 use crate::wire::message::{PushPull, PushPullNode};
 use crate::wire::stream::Side;
 use std::time::Duration;
+
+/// The length from which encoded entries are passed on.
+const PIECE_LEN: usize = 16 << 10;
 
 /// Sets the timer of the first regular exchange. A random delay is added to the usual period.
 pub(super) fn start(ctx: &mut Context) {
@@ -73,14 +77,16 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     match &mut ctx.streams.get_mut(id)?.purpose {
         Purpose::PushPull(exchange) => {
             let (join, shows) = (exchange.join, exchange.shows);
-            let state = encode_state(ctx, join, shows, user_state);
-            ctx.write(id, Side::Dialled, &state);
+            ctx.write_pieces(id, Side::Dialled, |ctx, take| {
+                put_state(ctx, join, shows, user_state, take);
+            });
             None
         }
         Purpose::Answer { join, request } => {
             let (join, request) = (*join, std::mem::take(request));
-            let state = encode_state(ctx, join, Shows::Everything, user_state);
-            ctx.write(id, Side::Accepted, &state);
+            ctx.write_pieces(id, Side::Accepted, |ctx, take| {
+                put_state(ctx, join, Shows::Everything, user_state, take);
+            });
             ctx.close(id);
             Some(request)
         }
@@ -88,8 +94,15 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     }
 }
 
-/// Encodes the state of this node: the user state, and the entries that `shows` selects.
-fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> Vec<u8> {
+/// Encodes the state of this node, piece by piece: the entries that `shows` selects, and the user
+/// state.
+fn put_state(
+    ctx: &Context,
+    join: bool,
+    shows: Shows,
+    user_state: &[u8],
+    take: &mut dyn FnMut(&[u8]),
+) {
     let table = &ctx.table;
     let is_shown = |member| match shows {
         _ if member == table.local_index() && !ctx.local.is_shown() => false,
@@ -97,39 +110,37 @@ fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> V
         Shows::Own => member == table.local_index(),
         Shows::Nothing => false,
     };
-    let chosen: Vec<_> = table
-        .iter()
-        .filter(|(member, _)| is_shown(*member))
-        .map(|(_, record)| {
-            let addr = address::encode(record.node().addr.ip(), record.mapped);
-            (record.node(), addr)
-        })
-        .collect();
-    let shown_state = |node: &Node| {
-        let is_hidden_leave = ctx.local.intends_to_leave && node.name == ctx.local.name;
-        if is_hidden_leave {
-            NodeState::Alive
-        } else {
-            node.state
+    let shown = || table.iter().filter(|(member, _)| is_shown(*member));
+    let mut piece = Vec::with_capacity(PIECE_LEN + 2 * limits::REMOTE_META_LEN);
+    PushPull::put_header(&mut piece, shown().count(), user_state.len(), join);
+    for (_, record) in shown() {
+        put_entry(ctx, record, &mut piece);
+        if piece.len() >= PIECE_LEN {
+            take(&piece);
+            piece.clear();
         }
-    };
-    let nodes = chosen.iter().map(|(node, addr)| PushPullNode {
+    }
+    take(&piece);
+    take(user_state);
+}
+
+/// Appends the entry of a member.
+fn put_entry(ctx: &Context, record: &MemberRecord, out: &mut Vec<u8>) {
+    let node = record.node();
+    let is_hidden_leave = ctx.local.intends_to_leave && node.name == ctx.local.name;
+    let entry = PushPullNode {
         name: &node.name,
-        addr,
+        addr: &address::encode(node.addr.ip(), record.mapped),
         port: node.addr.port(),
         incarnation: node.incarnation,
         meta: Some(&node.meta),
         vsn: &node.vsn,
-        state: shown_state(node),
-    });
-    let state = PushPull {
-        join,
-        nodes: nodes.collect(),
-        user_state,
+        state: match is_hidden_leave {
+            true => NodeState::Alive,
+            false => node.state,
+        },
     };
-    let mut bytes = Vec::with_capacity(128 * state.nodes.len() + user_state.len() + 64);
-    state.encode(&mut bytes);
-    bytes
+    entry.encode(out);
 }
 
 /// Returns true if this node and another one understand each other: each speaks a version in the

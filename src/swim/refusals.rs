@@ -101,6 +101,13 @@ impl RefusalSources {
         (current.transport == Transport::Dialled).then_some(current.addr)
     }
 
+    /// The address from which the stream was dialled whose request is being handled; `None` if the
+    /// input is not a request on a stream.
+    pub fn accepted(&self) -> Option<SocketAddr> {
+        let current = self.current?;
+        (current.transport == Transport::Accepted).then_some(current.addr)
+    }
+
     /// Counts a refusal of the input that is being handled.
     pub fn count(&mut self, why: Refusal) {
         let Some(source) = self.current else {

@@ -7,6 +7,7 @@ use super::output::Notice;
 use super::{NodeState, Swim, push_pull};
 use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
+use std::net::SocketAddr;
 
 /// The result of merging the state of another node.
 pub(super) struct Merged {
@@ -46,8 +47,8 @@ impl Swim {
                 continue;
             }
             gained += u32::from(self.merge_node(node, &own_name, pass_on));
-            self.note_heard(node);
         }
+        self.note_heard(&state.nodes);
         if !state.user_state.is_empty() {
             self.ctx.outbox.tell(Notice::UserState {
                 join: state.join,
@@ -58,16 +59,24 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
-    /// Notes that a member has answered, if this entry is its own word about itself.
-    fn note_heard(&mut self, node: &PushPullNode) {
-        let addr = self.ctx.decode_addr(node.addr, node.port);
-        let told_by = self.ctx.outbox.sources.answering();
-        if told_by.is_none() || addr.map(|(addr, _)| addr) != told_by {
-            return;
-        }
-        let member = self.ctx.table.find(node.name);
+    /// Notes that the member on the other side of the stream is there: the one at the address that
+    /// this node dialled, or else the first that announces the IP address from which it dialled. An
+    /// attacker can forge many names, but each one noted here costs it a connection.
+    fn note_heard(&mut self, nodes: &[PushPullNode]) {
+        let sources = &self.ctx.outbox.sources;
+        let (dialled, accepted) = (sources.answering(), sources.accepted());
+        let is_other_side = |addr: SocketAddr| match dialled {
+            Some(dialled) => addr == dialled,
+            None => accepted.is_some_and(|it| it.ip() == addr.ip()),
+        };
+        let claims_it = |node: &&PushPullNode| {
+            let addr = self.ctx.decode_addr(node.addr, node.port);
+            addr.is_some_and(|(addr, _)| is_other_side(addr))
+        };
+        let member = nodes.iter().find(claims_it);
+        let member = member.and_then(|node| self.ctx.table.find(node.name));
         if let Some(record) = member.and_then(|it| self.ctx.table.get_mut(it)) {
-            record.heard |= Some(record.node().addr) == told_by;
+            record.heard |= is_other_side(record.node().addr);
         }
     }
 

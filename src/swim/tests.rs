@@ -670,6 +670,7 @@ fn in_a_full_table_nodes_that_never_answered_make_room_for_others() {
     };
     let now = net.now;
     let swim = &mut net.nodes[0];
+    swim.ctx.config.member_bytes = usize::MAX;
     for n in 0..limits::MEMBERS + 1000 {
         swim.handle_datagram(now, STRANGER, &forged(n));
         while swim.poll_notice().is_some() {}
@@ -681,6 +682,17 @@ fn in_a_full_table_nodes_that_never_answered_make_room_for_others() {
         vec![entry("new", &[10, 0, 0, 8], NodeState::Alive)],
     );
     for known in ["n1", "n2", "new"] {
+        assert!(net.nodes[0].node(known).is_some(), "{known}");
+    }
+    // A newcomer that begins a push/pull stays, however many names are forged after that.
+    let newcomer = entry("newcomer", &[10, 0, 0, 2], NodeState::Alive);
+    net.push(0, true, vec![newcomer]);
+    let swim = &mut net.nodes[0];
+    for n in 0..4 * limits::MEMBERS {
+        swim.handle_datagram(now, STRANGER, &forged(limits::MEMBERS + n));
+        while swim.poll_notice().is_some() {}
+    }
+    for known in ["n1", "n2", "newcomer"] {
         assert!(net.nodes[0].node(known).is_some(), "{known}");
     }
     let refused = net.nodes[0].stats().refused;

@@ -11,8 +11,8 @@ use super::message::kind;
 use super::record::{Body, Record, record};
 use super::{Reader, Refusal};
 use std::cell::Cell;
-use std::hash::{BuildHasher as _, RandomState};
-use weezl::{BitOrder, LzwStatus, decode::Decoder, encode::Encoder};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use weezl::{BitOrder, BufferResult, LzwStatus, decode::Decoder, encode::Encoder};
 
 record! {
     /// The compress message.
@@ -33,12 +33,21 @@ thread_local! {
     static DECODER: Cell<Option<Decoder>> = const { Cell::new(None) };
 }
 
+/// The bytes of a message, piece by piece, so that a large one need not be held as a whole. Each
+/// call passes the same bytes to the function that it is given.
+pub type Pieces<'p> = dyn Fn(&mut dyn FnMut(&[u8])) + 'p;
+
 /// Appends the compress message around `plain`, type byte first.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
+    put_compressed_pieces(out, &|take| take(plain));
+}
+
+/// Like [`put_compressed`], for bytes that come piece by piece.
+pub fn put_compressed_pieces(out: &mut Vec<u8>, plain: &Pieces<'_>) {
     out.push(kind::COMPRESS);
     Compressed {
         algorithm: ALGORITHM,
-        content: &deflate(plain),
+        content: &deflate_pieces(plain),
     }
     .put(out);
 }
@@ -59,16 +68,21 @@ impl CompressCache {
     const KEPT_LEN: usize = 16 << 10;
 
     /// Appends the compress message around `plain`, type byte first.
-    pub fn put_compressed(&mut self, out: &mut Vec<u8>, plain: &[u8]) {
-        if plain.len() < Self::KEPT_LEN {
-            return put_compressed(out, plain);
+    pub fn put_compressed(&mut self, out: &mut Vec<u8>, plain: &Pieces<'_>) {
+        let (mut hasher, mut length) = (self.hasher.build_hasher(), 0);
+        plain(&mut |piece| {
+            hasher.write(piece);
+            length += piece.len();
+        });
+        if length < Self::KEPT_LEN {
+            return put_compressed_pieces(out, plain);
         }
-        let hash = self.hasher.hash_one(plain);
+        let hash = hasher.finish();
         let message = match self.last.take() {
             Some((of, message)) if of == hash => message,
             Some(_) | None => {
                 let mut message = Vec::new();
-                put_compressed(&mut message, plain);
+                put_compressed_pieces(&mut message, plain);
                 message.into_boxed_slice()
             }
         };
@@ -99,27 +113,38 @@ pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Compresses `plain`.
-pub fn deflate(mut plain: &[u8]) -> Vec<u8> {
+pub fn deflate(plain: &[u8]) -> Vec<u8> {
+    deflate_pieces(&|take| take(plain))
+}
+
+fn deflate_pieces(plain: &Pieces<'_>) -> Vec<u8> {
     let mut encoder = ENCODER
         .take()
         .unwrap_or_else(|| Encoder::new(BitOrder::Lsb, 8));
     encoder.reset();
-    encoder.finish();
     let mut out = Vec::new();
-    // The crate's own writer into a `Vec` fills 4 KiB with zeros first, more than a datagram needs.
-    let mut buffer = [0; 1024];
-    loop {
-        let result = encoder.encode_bytes(plain, &mut buffer);
-        out.extend_from_slice(&buffer[..result.consumed_out]);
-        plain = &plain[result.consumed_in..];
-        match result.status {
-            Ok(LzwStatus::Ok | LzwStatus::NoProgress) => {}
-            // Every byte is a valid literal of eight bits, so no error occurs.
-            Ok(LzwStatus::Done) | Err(_) => break,
+    plain(&mut |mut piece| {
+        while !piece.is_empty() {
+            let result = encode(&mut encoder, piece, &mut out);
+            piece = &piece[result.consumed_in..];
         }
+    });
+    encoder.finish();
+    // Every byte is a valid literal of eight bits, so no error occurs.
+    while let Ok(LzwStatus::Ok | LzwStatus::NoProgress) = encode(&mut encoder, &[], &mut out).status
+    {
     }
     ENCODER.set(Some(encoder));
     out
+}
+
+/// Compresses a part of `plain`, as long as it fits into a small buffer: the crate's own writer
+/// into a `Vec` fills 4 KiB with zeros first, more than a datagram needs.
+fn encode(encoder: &mut Encoder, plain: &[u8], out: &mut Vec<u8>) -> BufferResult {
+    let mut buffer = [0; 1024];
+    let result = encoder.encode_bytes(plain, &mut buffer);
+    out.extend_from_slice(&buffer[..result.consumed_out]);
+    result
 }
 
 /// Expands an LZW stream to at most `limit` bytes, with the decoder of this thread.
@@ -263,7 +288,9 @@ mod tests {
             }
             for plain in [&state[..], b"a short message"] {
                 let mut message = Vec::new();
-                cache.put_compressed(&mut message, plain);
+                cache.put_compressed(&mut message, &|take| {
+                    plain.chunks(1000).for_each(&mut *take)
+                });
                 assert_eq!(expand(&message, state.len()), Ok(plain.to_vec()));
             }
         }

@@ -97,6 +97,13 @@ record! {
     }
 }
 
+impl PushPullNode<'_> {
+    /// Appends the encoded node.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.put(out);
+    }
+}
+
 /// A whole push/pull, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PushPull<'a> {
@@ -157,17 +164,23 @@ impl<'a> PushPull<'a> {
         })
     }
 
-    /// Appends the encoded push/pull, type byte first.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the beginning of a push/pull, type byte first. The nodes follow, then the user
+    /// state.
+    pub fn put_header(out: &mut Vec<u8>, nodes: usize, user_state: usize, join: bool) {
         out.push(KIND);
         Header {
-            nodes: msgpack::count(self.nodes.len()),
-            user_state: self.user_state.len(),
-            join: self.join,
+            nodes: msgpack::count(nodes),
+            user_state,
+            join,
         }
         .put(out);
+    }
+
+    /// Appends the encoded push/pull, type byte first.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        PushPull::put_header(out, self.nodes.len(), self.user_state.len(), self.join);
         for node in &self.nodes {
-            node.put(out);
+            node.encode(out);
         }
         out.extend_from_slice(self.user_state);
     }

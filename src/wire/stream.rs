@@ -8,11 +8,12 @@
 //! however the bytes are cut.
 
 use super::fields::Length;
+use super::lzw::{self, CompressCache, Pieces};
 use super::message::kind;
 use super::msgpack::Scan;
 use super::push_pull::Header;
 use super::record::{Body, Record, record};
-use super::{Codec, Reader, Refusal, lzw};
+use super::{Codec, Reader, Refusal};
 use crate::limits;
 
 record! {
@@ -321,40 +322,35 @@ pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
 
 /// Wraps a message for a stream: compression and an encrypted frame, as `codec` says, and the label
 /// header if `side` is the side that dialled. `nonce` is used only when there is a key, and must
-/// not be used twice with one key. `compress` appends the compress message around what it is given.
+/// not be used twice with one key. `cache` may have the compressed form of the message.
 pub fn seal(
     codec: &Codec,
     side: Side,
-    plain: &[u8],
+    plain: &Pieces<'_>,
     nonce: [u8; 12],
-    compress: impl FnOnce(&mut Vec<u8>, &[u8]),
+    cache: &mut CompressCache,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(codec.overhead() + 5 + plain.len());
+    let mut out = Vec::new();
     match side {
         Side::Dialled => codec.put_label(&mut out),
         Side::Accepted => {}
     }
+    let mut put = |out: &mut Vec<u8>| match codec.compress {
+        true => cache.put_compressed(out, plain),
+        false => plain(&mut |piece| out.extend_from_slice(piece)),
+    };
     if !codec.encrypts() {
-        if codec.compress {
-            compress(&mut out, plain);
-        } else {
-            out.extend_from_slice(plain);
-        }
+        put(&mut out);
         return out;
     }
-    let mut compressed = Vec::new();
-    let content = if codec.compress {
-        compress(&mut compressed, plain);
-        &compressed
-    } else {
-        plain
-    };
+    let mut content = Vec::new();
+    put(&mut content);
     let length = u32::try_from(content.len() + super::codec::SEAL_LEN).unwrap_or(u32::MAX);
     let mut header = [kind::ENCRYPTED; 5];
     header[1..].copy_from_slice(&length.to_be_bytes());
     out.extend_from_slice(&header);
     let aad = [&header, codec.label.as_slice()].concat();
-    codec.keyring.seal(&mut out, content, nonce, &aad);
+    codec.keyring.seal(&mut out, &content, nonce, &aad);
     out
 }
 
@@ -431,7 +427,13 @@ mod tests {
                 (Side::Dialled, Side::Accepted),
                 (Side::Accepted, Side::Dialled),
             ] {
-                let sealed = seal(&codec, writer, &plain, [3; 12], lzw::put_compressed);
+                let sealed = seal(
+                    &codec,
+                    writer,
+                    &|take| take(&plain),
+                    [3; 12],
+                    &mut CompressCache::default(),
+                );
                 assert_eq!(read(&codec, side, &sealed), Ok(Some(plain.clone())));
                 for cut in 0..sealed.len() {
                     let mut reader = StreamReader::new(side);
@@ -513,9 +515,9 @@ mod tests {
                 let sealed = seal(
                     &codec,
                     Side::Accepted,
-                    &whole[..end],
+                    &|take| take(&whole[..end]),
                     [3; 12],
-                    lzw::put_compressed,
+                    &mut CompressCache::default(),
                 );
                 assert_eq!(
                     read(&codec, Side::Dialled, &sealed),

@@ -99,7 +99,13 @@ fn push_pull(ip: IpAddr, events: &Events) -> Vec<u8> {
 /// Sends a compressed push/pull, and returns the push/pull with which the agent answers.
 fn exchange(agent: &Agent, plain: &[u8]) -> Result<Vec<u8>, String> {
     let codec = compressing();
-    let sealed = stream::seal(&codec, Side::Dialled, plain, [0; 12], lzw::put_compressed);
+    let sealed = stream::seal(
+        &codec,
+        Side::Dialled,
+        &|take| take(plain),
+        [0; 12],
+        &mut lzw::CompressCache::default(),
+    );
     let fault = |why: std::io::Error| why.to_string();
     let limit = Duration::from_secs(10);
     let mut socket = TcpStream::connect_timeout(&agent.addr(), limit).map_err(fault)?;

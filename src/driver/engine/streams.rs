@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// The maximum number of connections accepted in one turn.
 const ACCEPTS: usize = 32;
-/// The time after which a turn serves no further stream. A request can cost milliseconds: its answer
-/// is the state of the whole cluster.
+/// The time after which a turn serves no further stream. A request can cost milliseconds: its
+/// answer is the state of the whole cluster.
 const STREAM_TIME: Duration = Duration::from_millis(10);
 /// The maximum number of streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
@@ -147,9 +147,9 @@ impl Engine {
         true
     }
 
-    /// Serves the streams that are ready, for a limited time. The streams that are left over are ready
-    /// again in the next turn, after datagrams and timers have been handled. Each turn begins with
-    /// another stream.
+    /// Serves the streams that are ready, for a limited time. The streams that are left over are
+    /// ready again in the next turn, after datagrams and timers have been handled. Each turn begins
+    /// with another stream.
     pub(super) fn serve_streams(&mut self, mut ready: Vec<(StreamId, PollFlags)>) {
         if ready.is_empty() {
             return;

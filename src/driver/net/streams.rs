@@ -24,7 +24,7 @@ use crate::time::Time;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -103,6 +103,8 @@ pub(in crate::driver) enum StreamEvent {
 pub(in crate::driver) struct StreamSet {
     streams: SortedMap<StreamId, Stream>,
     last_accepted: u64,
+    /// The address from which streams are dialled; `None` leaves the choice to the system.
+    from: Option<IpAddr>,
     /// The maximum number of reads from one stream before the other streams have their turn.
     reads: usize,
     /// True if a stream is read even while its peer has not taken everything that was written.
@@ -111,8 +113,11 @@ pub(in crate::driver) struct StreamSet {
 
 impl StreamSet {
     /// A set of streams on which both sides may send much at the same time, as in a push/pull.
-    pub fn for_gossip() -> StreamSet {
+    /// They are dialled from `bound`, unless that is a wildcard: members recognise a node by its
+    /// address.
+    pub fn for_gossip(bound: IpAddr) -> StreamSet {
         StreamSet {
+            from: Some(bound).filter(|ip| !ip.is_unspecified()),
             streams: SortedMap::default(),
             last_accepted: 0,
             reads: 4,
@@ -126,7 +131,7 @@ impl StreamSet {
         StreamSet {
             reads: 1,
             reads_while_writing: false,
-            ..StreamSet::for_gossip()
+            ..StreamSet::for_gossip(Ipv4Addr::UNSPECIFIED.into())
         }
     }
 
@@ -198,6 +203,13 @@ impl StreamSet {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         let _ = socket.set_tcp_nodelay(true); // only latency depends on it
+        let is_usable = |from: &IpAddr| {
+            from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
+        };
+        if let Some(from) = self.from.filter(is_usable) {
+            // If the address is gone, the system chooses another one.
+            let _ = socket.bind(&SockAddr::from(SocketAddr::new(from, 0)));
+        }
         match socket.connect(&SockAddr::from(to)) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -466,7 +478,7 @@ mod tests {
     fn dialling_reports_whether_a_program_listens_there() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         set.dial(StreamId(1), there).unwrap();
         until(&mut set, |_, events| {
             events == [(StreamId(1), StreamEvent::Connected)]
@@ -481,7 +493,7 @@ mod tests {
     #[test]
     fn a_large_answer_arrives_whole_although_the_stream_is_closed_at_once_with_bytes_unread() {
         let (accepted, mut other) = pair();
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         let id = set.accept(clock::now(), accepted).unwrap();
         other
             .write_all(b"a question, and bytes that are never read")
@@ -506,7 +518,7 @@ mod tests {
     #[test]
     fn a_peer_that_half_closes_after_its_question_still_gets_the_answer() {
         let (accepted, mut other) = pair();
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         let id = set.accept(clock::now(), accepted).unwrap();
         other.write_all(b"question").unwrap();
         other.shutdown(Shutdown::Write).unwrap();
@@ -531,7 +543,7 @@ mod tests {
     #[test]
     fn a_closed_stream_whose_peer_does_not_read_is_dropped_in_time() {
         let (accepted, _other) = pair();
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         let id = set.accept(clock::now(), accepted).unwrap();
         set.write(id, vec![0; 16_000_000]);
         let now = clock::now();
@@ -545,7 +557,7 @@ mod tests {
 
     #[test]
     fn peers_that_read_nothing_make_a_node_hold_a_bounded_number_of_bytes() {
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         let mut others = Vec::new();
         for second in 0..8 {
             let (accepted, other) = pair();
@@ -566,7 +578,7 @@ mod tests {
     #[test]
     fn the_oldest_silent_stream_is_dropped_first_and_then_the_oldest_one() {
         let now = clock::now();
-        let mut set = StreamSet::for_gossip();
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         set.dial(StreamId(1), listener.local_addr().unwrap())
             .unwrap();
