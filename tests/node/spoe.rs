@@ -115,7 +115,9 @@ fn an_address_of_spoe_that_is_in_use_is_an_error_and_leaves_nothing_open() {
         "{}",
         error.message
     );
-    assert_eq!((threads(), count("/proc/self/fd")), (0, descriptors));
+    eventually("threads and descriptors are gone", || {
+        (threads(), count("/proc/self/fd")) == (0, descriptors)
+    });
 }
 
 #[test]
