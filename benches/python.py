@@ -1,15 +1,16 @@
 """The cost of the Python package, compared with other ways to use the same library.
 
-Latency is the time from the moment the library queued an event (the time stamp of the event) to
-the first line of the program that has the event. It is measured for one event at a time on an idle
-interpreter.
-Throughput is the rate at which waiting events are delivered. The rows `peer` show the usual design
-of a native package: a thread of the library enters the interpreter for each event, here through the
-C interface of the same library with a callback by `ctypes`. The row `floor` shows the least latency
-that is possible: two Python threads and an eventfd, without any library.
+Latency is the time from the event's time stamp, which the library sets when it queues the event, to
+the first line of application code that has the event. It is measured for one event at a time on an
+idle interpreter.
+Throughput is the rate at which waiting events are delivered. The rows `usual design` show what most
+native packages do: a thread of the library enters the interpreter for each event. Here that is a
+callback by `ctypes` on the C interface of sprat. The row `floor` shows the lowest possible latency:
+two Python threads and an eventfd, without any library.
 
-The last column was measured on a prototype, on a machine with two shared cores. `scripts/bench.sh`
-runs this file with the library and the package built in the release profile.
+The last column was measured on an early prototype of this package, on a machine with two shared
+cores. `scripts/bench.sh` runs this file with the library built in the profile `release`, and the
+package in the profile `guest`, which has the same options.
 """
 
 from __future__ import annotations
@@ -294,7 +295,7 @@ def async_throughput() -> str:
 # Members
 
 
-def crowd() -> bytes:
+def push_pull_of_many() -> bytes:
     """Return an unencrypted push/pull request with many members."""
 
     def pack(value: Any) -> bytes:
@@ -317,12 +318,12 @@ def crowd() -> bytes:
     return b"".join(parts)
 
 
-def crowded() -> sprat.Node:
-    """Start a node that knows the members of `crowd`."""
+def node_with_many_members() -> sprat.Node:
+    """Start a node that knows the members of `push_pull_of_many`."""
     node = sprat.Node(**LOCAL)
     host, port = node.address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=10) as peer:
-        peer.sendall(crowd())
+        peer.sendall(push_pull_of_many())
         while peer.recv(65536):
             pass
     until = time.monotonic() + 10
@@ -344,7 +345,7 @@ def timed(work: Callable[[], object], inner: int, rounds: int = 30) -> float:
 
 
 def member_rows() -> Iterator[tuple[str, float, str]]:
-    node = crowded()
+    node = node_with_many_members()
     members = node.members()
     yield "node.members()", timed(node.members, 100), "7.6 us"
     # Another selection discards the cached list, as a change of a member would.
@@ -364,7 +365,11 @@ def member_rows() -> Iterator[tuple[str, float, str]]:
         "176-182 us",
     )
     yield "members()['member-0500']", timed(lambda: members["member-0500"], 1000), ""
-    yield "a method that checks the handle", timed(lambda: node._native.name, 10_000), "54-66 ns"
+    yield (
+        "node._native.name, a native property",
+        timed(lambda: node._native.name, 10_000),
+        "54-66 ns",
+    )
     node.close()
 
 
@@ -391,13 +396,13 @@ def main() -> None:
     show("for event in node.events()", microseconds(iterator_latency()), "")
     show("async for, asyncio", microseconds(async_latency()), "27-33, 600-1400")
     show("async for, uvloop", microseconds(uvloop_latency()), "")
-    show("peer: library's thread, ctypes", microseconds(ctypes_latency()), "22-26, 74-103")
+    show("usual design: library's thread, ctypes", microseconds(ctypes_latency()), "22-26, 74-103")
     show("floor: eventfd between two threads", microseconds(eventfd_latency()), "16, 33")
     print(f"throughput, {BACKLOG} waiting events")
     show("callback on the package's thread", callback_throughput(), "1.9-3.8 million/s")
     show("for event in node.events()", iterator_throughput(), "")
     show("async for, asyncio", async_throughput(), "1.6-2.1 million/s")
-    show("peer: library's thread, ctypes", ctypes_throughput(), "61-105 thousand/s")
+    show("usual design: library's thread, ctypes", ctypes_throughput(), "61-105 thousand/s")
     print(f"members, {CROWD} of them")
     for what, seconds, prototype in member_rows():
         figure = f"{seconds * 1e6:.1f} us" if seconds > 1e-6 else f"{seconds * 1e9:.0f} ns"

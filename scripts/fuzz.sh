@@ -54,6 +54,7 @@ for path in golden.glob("*.json"):
             for side in (0, 1):
                 write("stream", bytes([side + 40]) + piece)
             length = len(piece).to_bytes(2, "little")
+            write("sealed", b"\x07\x01\x02" + piece)
             write("node", b"\x20" + length + piece)
             write("node", b"\x06\x07\x02" + length + piece)
 
@@ -67,10 +68,15 @@ hello = frame(1, b"\x12supported-versions\x08\x032.0\x0emax-frame-size\x03\xfc\x
               b"\x0ccapabilities\x08\x0apipelining")
 questions = (b"\x04pick\x01\x03key\x08\x01x", b"\x06member\x01\x02ip\x06\x7f\0\0\1", b"\x04size\0",
              b"\x03tag\x02\x04name\x08\x01a\x03key\x08\x01b")
+settings = (b"name = a\nbind = 127.0.0.1:0\ntag.role = \"web, one\"  # a comment\n",
+            b"seeds = a:1, [::1]:2\nprobe_interval_ms = 200\ncidrs_allowed = 10.0.0.0/8\n",
+            b"profile = wan\nmode = memberlist\nmeta = \\x00\\xff\nencrypt = AAECAwQFBgcICQoLDA0ODw==\n")
+for text in settings:
+    write("settings", text)
 for question in (b"".join(questions), *questions):
     write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))
 END
-for target in datagram stream node spoe; do
+for target in datagram stream node spoe sealed settings; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \

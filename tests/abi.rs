@@ -115,14 +115,9 @@ fn succeed(command: &mut Command) {
     );
 }
 
-/// Compiles `source` against the library.
+/// Compiles `source` against the library, and puts the program next to it.
 fn compile(source: &Path, program: &str, options: &[&str]) -> PathBuf {
-    compile_in(scratch(), source, program, options)
-}
-
-/// Compiles `source` against the library in this directory, and puts the program next to it.
-fn compile_in(place: &Path, source: &Path, program: &str, options: &[&str]) -> PathBuf {
-    let out = place.join(program);
+    let out = scratch().join(program);
     let cpp = source
         .extension()
         .is_some_and(|extension| extension == "cpp");
@@ -138,9 +133,9 @@ fn compile_in(place: &Path, source: &Path, program: &str, options: &[&str]) -> P
         .arg(root().join("include"))
         .arg("-I")
         .arg(root().join("tests/abi"));
-    command.arg("-L").arg(place).arg("-lsprat");
+    command.arg("-L").arg(scratch()).arg("-lsprat");
     command
-        .arg(format!("-Wl,-rpath,{}", place.display()))
+        .arg(format!("-Wl,-rpath,{}", scratch().display()))
         .args(options);
     succeed(&mut command);
     out

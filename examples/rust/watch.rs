@@ -4,7 +4,9 @@
 //! cargo run --example watch -- --name me --bind 127.0.0.9:7946 --tag role=client 127.0.0.1:7946
 //! ```
 //!
-//! Each event is one line of output: what happened, the member's name and address, and its tags.
+//! Each event is one line of output. For an event about a member, the line has the name of the
+//! event, and the member's name, address and tags. `--key KEY` encrypts, and `--set KEY=VALUE` sets
+//! any setting.
 //! `--for SECONDS` leaves after that time. The program also leaves when standard input ends or has
 //! the line `leave`.
 
@@ -37,12 +39,14 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
             "--for" => options.limit = Some(Duration::from_secs(value()?.parse()?)),
             "--set" => {
                 let setting = value()?;
-                let (key, value) = setting.split_once('=').ok_or("--set KEY=VALUE")?;
+                let (key, value) = setting
+                    .split_once('=')
+                    .ok_or_else(|| needs("--set", &setting))?;
                 options.config.set(key, value)?;
             }
             "--tag" => {
                 let tag = value()?;
-                let (key, value) = tag.split_once('=').ok_or("--tag KEY=VALUE")?;
+                let (key, value) = tag.split_once('=').ok_or_else(|| needs("--tag", &tag))?;
                 options.config.set_tag(key, Some(value))?;
             }
             option if option.starts_with('-') => {
@@ -52,6 +56,10 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
         }
     }
     Ok(options)
+}
+
+fn needs(option: &str, value: &str) -> String {
+    format!("{option} needs KEY=VALUE, not {value:?}")
 }
 
 fn described(member: &Member) -> String {
@@ -79,7 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if !options.join.is_empty() {
         let addresses: Vec<&str> = options.join.iter().map(String::as_str).collect();
         match node.join(&addresses, Some(Duration::from_secs(10))) {
-            Ok(count) => println!("joined through {count}"),
+            Ok(count) => println!("joined through {count} of {} addresses", addresses.len()),
             // Other members may still join this node.
             Err(why) => println!("not joined: {why}"),
         }

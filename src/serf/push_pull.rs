@@ -45,13 +45,14 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
         status_ltimes: members
             .iter()
             .map(|row| match row.status {
-                // The reader adds one to the time of each member listed as left. Serf lists only
-                // members that have left. A leaving member is listed with a time one earlier, so
-                // that the reader gets the time of the leave intent.
+                // Unlike Serf, this node also lists members that are leaving as left. A reader
+                // adds one to the time of a member that it did not know to have left, so the time
+                // is listed one earlier: the reader then has the time of the leave intent.
                 SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
-                // A left member is listed with the time of its leave, as by Serf. With an earlier
-                // time, a member that returns through this node would refute with a time too low
-                // for members that joined through a stock agent.
+                // A member that has left is listed with the time of its leave, as Serf does. If the
+                // time were earlier, the member could return through this node with too low a
+                // time: members that read the leave from a Serf agent hold a later one, and would
+                // ignore the return.
                 SerfStatus::Alive | SerfStatus::Failed | SerfStatus::Left => {
                     (&*row.member.name, row.ltime)
                 }
@@ -75,9 +76,10 @@ pub(super) fn encode_nothing() -> Vec<u8> {
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 /// `own` is the name of this node.
 ///
-/// A member listed as left is believed to leave only if it is known here as failed or left, or if
-/// it is this node itself: the SWIM machine has already merged the member entries of the same
-/// exchange. Otherwise a member that returned could stay leaving without end. A peer that missed
+/// For a member listed as left, there is a leave intent only if this node knows the member as
+/// failed or left, or is the member itself. The SWIM machine has already merged the member entries
+/// of the same exchange, so a member that is present now has not gone. If its leave were believed,
+/// a member that has returned could remain leaving forever. A peer that missed
 /// the return may list the leave with a later time than that of the return, because an agent adds
 /// one to the time of a leave whenever it reads the time in a push/pull.
 pub(super) fn messages<'s, 'a>(

@@ -298,16 +298,13 @@ impl Swim {
         true
     }
 
-    /// Makes room in a full table. Returns false if there is none.
+    /// Removes members that are not needed until the table is not full. Returns false if it is
+    /// still full then.
     fn make_room(&mut self) -> bool {
         let ctx = &mut self.ctx;
-        // Two members make room for one, so that a table with too many bytes becomes smaller.
-        for attempt in 0..2 {
-            if !ctx.table.is_full(ctx.config.member_bytes) {
-                return true;
-            }
+        while ctx.table.is_full(ctx.config.member_bytes) {
             let Some(evicted) = ctx.table.evict(&mut ctx.random) else {
-                return attempt > 0;
+                return false;
             };
             ctx.outbox.stats.members_evicted += 1;
             ctx.outbox.tell_member(Change::Forgotten, evicted);
@@ -330,6 +327,9 @@ impl Swim {
         let gained = matches!(before, NodeState::Dead | NodeState::Left);
         if gained {
             self.note_gained(pass_on);
+        }
+        if self.ctx.table.exceeds(self.ctx.config.member_bytes) {
+            self.make_room(); // the member has more meta than before
         }
         gained
     }

@@ -10,7 +10,6 @@
 //! layer above.
 
 use super::output::USER_LANES;
-use crate::limits;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -157,12 +156,11 @@ impl BroadcastQueue {
         self.insert(rank, broadcast);
     }
 
-    /// Drops broadcasts from the end of the order until at most `count` of them and `bytes` bytes
-    /// remain: first those that were sent most often, and among these the smallest. Returns the
-    /// tokens of the dropped broadcasts.
-    pub fn prune(&mut self, count: usize, bytes: usize) -> Vec<u64> {
+    /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
+    /// sent most often, and among these the smallest. Returns the tokens of the dropped broadcasts.
+    pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
-        while self.ranked.len() > count || self.bytes > bytes {
+        while self.ranked.len() > max {
             let Some((_, broadcast)) = self.ranked.pop_last() else {
                 break;
             };
@@ -197,13 +195,14 @@ impl Broadcasts {
         std::iter::once(&self.members).chain(&self.lanes)
     }
 
-    /// Queues the state of a member, in place of an older one. Returns the tokens of the broadcasts
-    /// that were replaced, or dropped because the queue was full. The states that were dropped
-    /// reach other nodes by push/pull.
-    pub fn push_member(&mut self, subject: Arc<str>, bytes: Arc<[u8]>) -> Vec<u64> {
-        let mut done = self.members.prune(usize::MAX, limits::QUEUED_MEMBER_NEWS);
-        done.extend(self.members.push(bytes, Some(subject), None));
-        done
+    /// Queues the state of a member, in place of an older one. If the queue would take more than
+    /// `room` bytes, only drops the older one: the new state reaches other nodes by push/pull, and
+    /// the broadcasts in the queue get their turn. Returns the token of the older one.
+    pub fn push_member(&mut self, subject: Arc<str>, bytes: Arc<[u8]>, room: usize) -> Option<u64> {
+        if self.members.bytes + bytes.len() > room {
+            return self.members.drop_about(&subject);
+        }
+        self.members.push(bytes, Some(subject), None)
     }
 
     /// Queues a broadcast of the layer above. Returns the tokens of the broadcasts that were
@@ -213,7 +212,7 @@ impl Broadcasts {
             return Vec::new();
         };
         queue.push(bytes, None, token);
-        queue.prune(LANE_MAX, usize::MAX)
+        queue.prune(LANE_MAX)
     }
 
     /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits[0]`
@@ -244,7 +243,7 @@ impl Broadcasts {
     /// Drops all broadcasts, and returns their tokens.
     pub fn clear(&mut self) -> Vec<u64> {
         let queues = std::iter::once(&mut self.members).chain(&mut self.lanes);
-        queues.flat_map(|queue| queue.prune(0, 0)).collect()
+        queues.flat_map(|queue| queue.prune(0)).collect()
     }
 }
 
@@ -353,10 +352,23 @@ mod tests {
         queue.push(bytes(10, 1), None, Some(1));
         queue.take(100, 9, 9, &mut done);
         queue.push(bytes(10, 2), None, Some(2));
-        assert_eq!(queue.prune(1, 1000), [1]);
-        queue.push(bytes(10, 3), None, None);
-        assert!(queue.prune(9, 20).is_empty() && queue.len() == 2);
-        queue.prune(9, 19);
-        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [3]);
+        assert_eq!(queue.prune(1), [1]);
+        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [2]);
+    }
+
+    #[test]
+    fn a_full_queue_of_states_keeps_what_it_has_and_forgets_what_is_outdated() {
+        let mut all = Broadcasts::default();
+        let mut push = |name: &str, room| {
+            all.push_member(name.into(), bytes(10, 1), room);
+            (all.len(), all.members.is_about(name))
+        };
+        for (count, name) in (1..).zip(["a", "b", "c"]) {
+            assert_eq!(push(name, 30), (count, true));
+        }
+        assert_eq!(push("late", 30), (3, false));
+        assert_eq!(push("b", 30), (2, false), "the queued state was outdated");
+        assert_eq!(push("b", 30), (3, true));
+        assert_eq!(push("own", usize::MAX), (4, true));
     }
 }

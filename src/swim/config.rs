@@ -42,8 +42,8 @@ pub struct Config {
     /// The time that a member must have been dead before another address may claim its name; zero
     /// means that no other address ever may.
     pub dead_reclaim: Duration,
-    /// The number of bytes that the members may take, about 256 for each and those of its name and
-    /// meta. In a table that has more, new members take the places of others that are not needed.
+    /// The number of bytes that the members may take: for each, 256 bytes and the lengths of its
+    /// name and meta. Beyond that, members that are not needed make room.
     pub member_bytes: usize,
     /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,

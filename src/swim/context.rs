@@ -165,15 +165,20 @@ impl Context {
 
     /// Queues the state of a member for gossip, in place of an older one.
     pub fn queue_broadcast(&mut self, subject: &Arc<str>, message: Arc<[u8]>) {
-        let done = if self.fits_a_packet(&message) {
-            self.broadcasts.push_member(subject.clone(), message)
+        let dropped = if self.fits_a_packet(&message) {
+            let is_own = *subject == self.local.name;
+            let room = if is_own {
+                usize::MAX
+            } else {
+                limits::QUEUED_MEMBER_NEWS
+            };
+            self.broadcasts.push_member(subject.clone(), message, room)
         } else {
             // Only push/pulls bring the new state to other nodes; the queued state is outdated.
             self.outbox.refuse(Refusal::TooLarge);
-            let outdated = self.broadcasts.members.drop_about(subject);
-            outdated.into_iter().collect()
+            self.broadcasts.members.drop_about(subject)
         };
-        self.outbox.tell_done(done);
+        self.outbox.tell_done(dropped);
     }
 
     /// Returns the retransmit limit for states of members.

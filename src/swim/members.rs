@@ -206,7 +206,12 @@ impl MemberTable {
 
     /// Returns true if the table takes more than this number of bytes, or has no place left.
     pub fn is_full(&self, bytes: usize) -> bool {
-        self.len() >= limits::MEMBERS || self.bytes > bytes
+        self.len() >= limits::MEMBERS || self.exceeds(bytes)
+    }
+
+    /// Returns true if the table takes more than this number of bytes.
+    pub fn exceeds(&self, bytes: usize) -> bool {
+        self.bytes > bytes
     }
 
     pub fn find(&self, name: &str) -> Option<MemberIndex> {

@@ -391,7 +391,7 @@ impl Swim {
         let ctx = &mut self.ctx;
         ctx.start_probe_round(|_| true);
         self.probing.restart(ctx);
-        let unsaid = ctx.broadcasts.members.prune(0, 0);
+        let unsaid = ctx.broadcasts.members.prune(0);
         ctx.outbox.tell_done(unsaid);
         if !ctx.local.left {
             local_node::announce(ctx);

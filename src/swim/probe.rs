@@ -18,7 +18,8 @@
 //! The repeated pings are an addition. At 30 % loss, every second ping gets no ack. In a large
 //! cluster, suspicions would then begin faster than gossip can spread them and their refutations,
 //! and live members would be declared dead. A ping is repeated when twice the last round-trip time
-//! has passed or later, so nothing is repeated as long as nothing is lost.
+//! has passed or later, so where nothing is lost, only the first ping to a distant member is
+//! repeated.
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
@@ -44,6 +45,11 @@ const FINAL_ROUNDS: usize = 64;
 
 /// The maximum number of pings within `probe_timeout`.
 const PINGS: u32 = 6;
+/// The number of pings after which they are repeated only once per `probe_timeout`: as many as fit
+/// into a round of the profile `lan`.
+const QUICK_PINGS: usize = 2 * PINGS as usize;
+/// The maximum number of pings in a round.
+const MOST_PINGS: usize = 32;
 
 /// The probes under way.
 pub(super) struct Probing {
@@ -163,7 +169,6 @@ impl Probing {
             }
             if self.rounds[i].deadline > ctx.now {
                 if self.rounds[i].repeat_at.is_some_and(|at| at <= ctx.now) {
-                    ctx.outbox.stats.pings_repeated += 1;
                     let seq = ctx.next_seq();
                     ping(ctx, &mut self.rounds[i], seq);
                 }
@@ -353,6 +358,7 @@ fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
         sent: ctx.now,
         announced,
     });
+    ctx.outbox.stats.pings_repeated += u64::from(!is_first);
     let probe = is_first.then_some(seq);
     if node.state == NodeState::Suspect {
         // The accusation precedes the ping, so that the ack can bring the refutation along.
@@ -374,21 +380,20 @@ fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
 }
 
 /// Returns the time until the ping is repeated; `None` if it is not. A final probe repeats none,
-/// because the next final probe follows. A round that is longer than usual, because this node
-/// itself is in bad health, becomes calmer after the usual time.
+/// because the next final probe follows. In a long round, pings become rare after a while.
 fn repeat_after(ctx: &Context, round: &Round) -> Option<Duration> {
     if !ctx.config.repeat_pings || round.cause.is_final_probe() {
         return None;
     }
     let timeout = ctx.config.probe_timeout;
-    let is_longer = ctx.now.since(round.began) >= ctx.config.probe_interval;
-    let least = if is_longer { timeout } else { timeout / PINGS };
     let record = ctx.table.get(round.member);
-    let last_probe = record.and_then(|record| record.last_probe.as_ref());
-    let rtt = last_probe
-        .and_then(|last| last.report.rtt)
-        .unwrap_or_default();
-    Some(least.max(2 * rtt))
+    let record = record.filter(|it| it.is_live() && it.node().name == round.name)?;
+    let is_calm = round.pings.len() >= QUICK_PINGS;
+    let least = if is_calm { timeout } else { timeout / PINGS };
+    let last_probe = record.last_probe.as_ref();
+    let rtt = last_probe.and_then(|last| last.report.rtt);
+    let interval = least.max(2 * rtt.unwrap_or_default());
+    (round.pings.len() < MOST_PINGS).then_some(interval)
 }
 
 fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {

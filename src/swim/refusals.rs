@@ -101,8 +101,8 @@ impl RefusalSources {
         (current.transport == Transport::Dialled).then_some(current.addr)
     }
 
-    /// The address from which the stream was dialled whose request is being handled; `None` if the
-    /// input is not a request on a stream.
+    /// The address from which the other side dialled, if a request on a stream is being handled;
+    /// otherwise `None`.
     pub fn accepted(&self) -> Option<SocketAddr> {
         let current = self.current?;
         (current.transport == Transport::Accepted).then_some(current.addr)

@@ -41,14 +41,15 @@ impl Swim {
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
         let mut gained = 0;
+        let mut is_noted = false;
         for node in &state.nodes {
             if *node.name != *own_name && !push_pull::is_compatible(own_versions, node.vsn) {
                 self.refuse(Refusal::Incompatible);
                 continue;
             }
             gained += u32::from(self.merge_node(node, &own_name, pass_on));
+            is_noted = is_noted || self.note_heard(node);
         }
-        self.note_heard(&state.nodes);
         if !state.user_state.is_empty() {
             self.ctx.outbox.tell(Notice::UserState {
                 join: state.join,
@@ -59,25 +60,27 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
-    /// Notes that the member on the other side of the stream is there: the one at the address that
-    /// this node dialled, or else the first that announces the IP address from which it dialled. An
-    /// attacker can forge many names, but each one noted here costs it a connection.
-    fn note_heard(&mut self, nodes: &[PushPullNode]) {
+    /// Notes that a member is there if this entry is about the node on the other side of the
+    /// stream: it is alive at the address that this node dialled, or at the IP address from which
+    /// the other side dialled. Returns true if the member was not known to be there. Only one entry
+    /// of a state is noted, so each forged name that is noted costs an attacker a connection.
+    fn note_heard(&mut self, node: &PushPullNode) -> bool {
         let sources = &self.ctx.outbox.sources;
         let (dialled, accepted) = (sources.answering(), sources.accepted());
         let is_other_side = |addr: SocketAddr| match dialled {
             Some(dialled) => addr == dialled,
             None => accepted.is_some_and(|it| it.ip() == addr.ip()),
         };
-        let claims_it = |node: &&PushPullNode| {
-            let addr = self.ctx.decode_addr(node.addr, node.port);
-            addr.is_some_and(|(addr, _)| is_other_side(addr))
-        };
-        let member = nodes.iter().find(claims_it);
-        let member = member.and_then(|node| self.ctx.table.find(node.name));
-        if let Some(record) = member.and_then(|it| self.ctx.table.get_mut(it)) {
-            record.heard |= is_other_side(record.node().addr);
+        let addr = self.ctx.decode_addr(node.addr, node.port);
+        if node.state != NodeState::Alive || !addr.is_some_and(|(addr, _)| is_other_side(addr)) {
+            return false;
         }
+        let member = self.ctx.table.find(node.name);
+        let record = member.and_then(|it| self.ctx.table.get_mut(it));
+        let Some(record) = record.filter(|it| is_other_side(it.node().addr)) else {
+            return false;
+        };
+        !std::mem::replace(&mut record.heard, true)
     }
 
     /// Returns how another node lists this node's name in its state.

@@ -27,8 +27,8 @@ pub(super) struct Round {
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
-    /// The number of datagrams of this round that could not be sent because of a fault of this
-    /// host.
+    /// The number of datagrams of this round, repeated pings aside, that could not be sent because
+    /// of a fault of this host.
     pub unsent: usize,
     /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
@@ -72,7 +72,7 @@ impl Round {
         self.seq == seq || self.pings.iter().any(|ping| ping.seq == seq)
     }
 
-    /// Returns true if a fault of this host kept all datagrams to the member and the helpers from
+    /// Returns true if a fault of this host kept the first ping and all requests to helpers from
     /// being sent.
     pub fn is_unsent(&self) -> bool {
         self.unsent > self.helper_addrs.len()
@@ -95,5 +95,8 @@ impl Round {
         self.widen_at = self.widen_at.map(|at| at + by);
         self.repeat_at = self.repeat_at.map(|at| at + by);
         self.deadline = self.deadline + by;
+        for ping in &mut self.pings {
+            ping.sent = ping.sent + by;
+        }
     }
 }

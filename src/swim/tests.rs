@@ -732,8 +732,15 @@ fn members_with_much_meta_do_not_take_more_bytes_than_the_setting_allows() {
         );
     }
     for n in 0..250 {
-        told(swim, &forged(n, 2, &[0; 1000]));
+        told(swim, &forged(n, 2, &[0; 1000])); // now it takes 1,266 bytes
     }
+    let bytes: usize = swim
+        .ctx
+        .table
+        .others()
+        .map(|it| 256 + it.node().meta.len())
+        .sum();
+    assert!(bytes <= member_bytes, "{bytes}");
     for n in 250..1000 {
         told(swim, &forged(n, 1, &[0; 1000]));
     }
@@ -1025,7 +1032,7 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
     let change_unheard = |net: &mut Net, meta: [u8; 2]| {
         net.sent.clear();
         net.nodes[0].set_meta(net.now, Box::from(meta));
-        net.nodes[0].ctx.broadcasts.members.prune(0, 0); // gossip reaches no member
+        net.nodes[0].ctx.broadcasts.members.prune(0); // gossip reaches no member
     };
     let mut net = Net::joined(3);
     net.run(Duration::from_secs(10));

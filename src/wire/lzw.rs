@@ -113,6 +113,7 @@ pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Compresses `plain`.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn deflate(plain: &[u8]) -> Vec<u8> {
     deflate_pieces(&|take| take(plain))
 }

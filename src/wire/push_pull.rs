@@ -177,6 +177,7 @@ impl<'a> PushPull<'a> {
     }
 
     /// Appends the encoded push/pull, type byte first.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn encode(&self, out: &mut Vec<u8>) {
         PushPull::put_header(out, self.nodes.len(), self.user_state.len(), self.join);
         for node in &self.nodes {

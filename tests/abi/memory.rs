@@ -2,7 +2,7 @@
 //!
 //! The library is built with the release profile, like the library that is installed.
 
-use super::{compile_in, scratch, test_program};
+use super::{compile, test_program};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ const ALLOWED: i64 = 4 * 1024;
 
 /// Builds `memory.c`.
 fn program() -> PathBuf {
-    compile_in(scratch(), &test_program("memory.c"), "memory", &[])
+    compile(&test_program("memory.c"), "memory", &[])
 }
 
 /// The other members of the cluster, in one process that ends when its standard input is closed.

@@ -159,7 +159,7 @@ impl World {
         let took = self.try_until(longest, holds);
         took.unwrap_or_else(|| {
             panic!(
-                "seed {}: not within {longest:?} from {began:?}\n{}",
+                "seed {}: the condition did not hold within {longest:?} after {began:?}\n{}",
                 self.seed,
                 self.picture()
             )
@@ -193,7 +193,7 @@ impl World {
         let took = self.run_until(latest, holds);
         assert!(
             took >= earliest,
-            "seed {}: already after {took:?}",
+            "seed {}: the condition held after {took:?}, expected {earliest:?} or later",
             self.seed
         );
         took
@@ -205,7 +205,7 @@ impl World {
         while self.now < end {
             assert!(
                 holds(self),
-                "seed {}, {:?}\n{}",
+                "seed {}: the condition does not hold at {:?}\n{}",
                 self.seed,
                 self.now,
                 self.picture()
@@ -304,7 +304,8 @@ impl World {
         found.value.unsigned_abs()
     }
 
-    /// Returns all views, for failure messages: a row per observer, a column per member.
+    /// Returns the views of the first 64 hosts, for failure messages: a row per observer, a column
+    /// per member. Adds the counters of the network, and the command that repeats the run.
     pub fn picture(&self) -> String {
         let letter = |observer, of| match self.state(observer, of) {
             None => '.',
@@ -336,24 +337,24 @@ impl World {
     }
 
     /// The longest time until a lost member is asked again: the longest pause and its jitter (half
-    /// as much), a second for each other lost member, and 10 s for a stream that was dialled before
-    /// the cut ended and hangs until its deadline.
+    /// as much), a second for each other lost member (four times the shortest pause), and 10 s for
+    /// a stream that was dialled before the cut ended and hangs until its deadline.
     fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }
 
     /// The time after a fault in which its consequences may show. The separated parts meet again,
-    /// and tell one another of old deaths. These become suspicions, which run for their full time.
+    /// and each learns which members the other one had declared failed. It suspects those members,
+    /// and each suspicion may run for its full time.
     pub fn grace(&self) -> Duration {
         self.longest_reconnect() + secs(8) + self.longest_suspicion()
     }
 
     /// The time after the last fault within which all views agree and are right. First, the
-    /// separated parts meet again. Then the dead nodes come up in the probe order (at most 2 n - 1
-    /// probes of 1 s, of which the first few are up to 8 s long because the health score has to
-    /// recover: 28 s more), and their suspicion runs for its full time. Changes that gossip missed
-    /// come by push/pull: in the second period at the latest, a node exchanges states with a node
-    /// whose view is right.
+    /// separated parts meet again. Then the probes reach the dead nodes, after at most 2 n - 1
+    /// probes of 1 s. The first probes take 8 s, 7 s and so on while the health score recovers,
+    /// which adds 7 + 6 + ... + 1 = 28 s. Then the suspicions run for their full time. Changes that
+    /// gossip missed arrive by push/pull, for which two periods of 30 s are allowed.
     pub fn convergence(&self) -> Duration {
         let n = self.hosts.len() as u64;
         self.longest_reconnect() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)

@@ -114,7 +114,7 @@ def test_a_path_that_is_missing_or_a_folder_raises_an_os_error(tmp_path):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda it: it.join(5), "an address must be str or an object of ipaddress, not int"),
+        (lambda it: it.join(5), "an address must be str, IPv4Address or IPv6Address, not int"),
         (lambda it: it.join(["a"]), "an address must be str, not list: write join(*addresses)"),
         (lambda it: it.hint(5), "name must be str, not int"),
         (lambda it: it.explain(None), "name must be str, not NoneType"),

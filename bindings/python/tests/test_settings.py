@@ -21,7 +21,7 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
     [
         ({"name": 5}, "name must be str, not int"),
         ({"name": b"x"}, "name must be str, not bytes"),
-        ({"bind": 1.5}, "bind must be str or an object of ipaddress, not float"),
+        ({"bind": 1.5}, "bind must be str, IPv4Address or IPv6Address, not float"),
         ({"profile": True}, "profile must be str, not bool"),
         ({"mode": ...}, "mode must be str, not ellipsis"),
         ({"tags": ["a"]}, "tags must be a mapping, not list"),
@@ -38,10 +38,10 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
         ({"meta": 5}, "meta must be bytes, not int"),
         ({"seeds": "10.0.0.1"}, "seeds must be a list, not str"),
         ({"seeds": 5}, "seeds must be a list, not int"),
-        ({"seeds": [b"x"]}, "seeds[0] must be str or an object of ipaddress, not bytes"),
+        ({"seeds": [b"x"]}, "seeds[0] must be str, IPv4Address or IPv6Address, not bytes"),
         (
             {"seeds": [ipaddress.ip_interface("10.0.0.1/8")]},
-            "seeds[0] must be str or an object of ipaddress, not IPv4Interface",
+            "seeds[0] must be str, IPv4Address or IPv6Address, not IPv4Interface",
         ),
         ({"filter_names": ["a", 3]}, "filter_names[1] must be str, not int"),
         ({"event_queue": 100.0}, "event_queue must be int, not float"),

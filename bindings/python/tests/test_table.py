@@ -18,7 +18,10 @@ COLUMNS = ("NAME", "ADDRESS", "STATE", "TAGS")
 
 @pytest.fixture
 def printed(monkeypatch):
-    """Return the lines of the table on a terminal of this width; `None` stands for a file."""
+    """Return a function that prints the table in `width` columns, and returns its lines.
+
+    A `width` of `None` stands for a file.
+    """
 
     def show(width, rows=ROWS, color_system=None):
         stream = io.StringIO()

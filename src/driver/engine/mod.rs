@@ -93,6 +93,8 @@ pub(in crate::driver) struct Engine {
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
+    /// The streams that were ready and for which the last turn had no time.
+    left_over: Vec<StreamId>,
 }
 
 /// The counters of the engine.
@@ -134,6 +136,7 @@ impl Engine {
             shortage: Shortage::new()?,
             counts: Counts::default(),
             eventfds_due: now,
+            left_over: Vec::new(),
         };
         engine.update_members();
         Ok(engine)

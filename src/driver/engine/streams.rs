@@ -148,18 +148,20 @@ impl Engine {
     }
 
     /// Serves the streams that are ready, for a limited time. The streams that are left over are
-    /// ready again in the next turn, after datagrams and timers have been handled. Each turn begins
-    /// with another stream.
+    /// ready again in the next turn, after datagrams and timers have been handled. They
+    /// come first then, in the order in which they have waited.
     pub(super) fn serve_streams(&mut self, mut ready: Vec<(StreamId, PollFlags)>) {
-        if ready.is_empty() {
-            return;
-        }
-        let first = self.counts.turns as usize % ready.len();
-        ready.rotate_left(first);
+        let waited = std::mem::take(&mut self.left_over);
+        let turn = |id: StreamId| waited.iter().position(|it| *it == id);
+        ready.sort_by_key(|(id, _)| turn(*id).unwrap_or(usize::MAX));
+        let began = clock::now();
         for (id, ready) in ready {
-            self.serve_stream(id, ready);
-            if clock::now().since(self.now) > STREAM_TIME {
-                break;
+            if clock::now().since(began) > STREAM_TIME {
+                self.left_over.push(id);
+                // Its bytes have arrived, so it does not give way as a silent stream.
+                self.streams.note_heard(id);
+            } else {
+                self.serve_stream(id, ready);
             }
         }
     }

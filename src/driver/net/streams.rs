@@ -190,6 +190,13 @@ impl StreamSet {
         id.is_some_and(|id| self.streams.remove(id).is_some())
     }
 
+    /// Notes that bytes of a stream have arrived, although none was read yet.
+    pub fn note_heard(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.heard = true;
+        }
+    }
+
     /// Drops a stream at once.
     pub fn give_up(&mut self, id: StreamId) {
         self.streams.remove(id);
@@ -207,7 +214,7 @@ impl StreamSet {
             from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
         };
         if let Some(from) = self.from.filter(is_usable) {
-            // If the address is gone, the system chooses another one.
+            // If the address is gone or has no free port, the system chooses another address.
             let _ = socket.bind(&SockAddr::from(SocketAddr::new(from, 0)));
         }
         match socket.connect(&SockAddr::from(to)) {

@@ -28,7 +28,7 @@ maint NAME   stop the server of a member until `auto NAME`
 ready NAME   keep the server of a member ready until `auto NAME`
 auto NAME    withdraw the order for the server of a member
 freeze       remove no server until `thaw`
-thaw         remove servers again, whether an operator or the node itself has stopped that
+thaw         end a freeze, whether an operator or the node itself began it
 show         print the members, the servers, and the reason for each removal that is held back
 show json    print the report of show as JSON
 help         print this text
@@ -124,8 +124,8 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
         let text = result.unwrap_or_else(|error| format!("error: {error}\n"));
         stream.write_all(text.as_bytes())?;
         if is_last {
-            // The bytes that still arrive belong to that line and are no command. They are read
-            // because closing a socket with unread bytes would discard the answer.
+            // The connection ends, because the bytes that still arrive may be the rest of that
+            // line. They are read, as closing a socket with unread bytes would discard the answer.
             stream.shutdown(Shutdown::Write)?;
             return lines.discard();
         }

@@ -80,11 +80,11 @@ def check_addresses(addresses: tuple[object, ...]) -> list[str]:
 
 
 def check_address(name: str, address: object) -> str:
-    """Return the text of an address, which may be a str or an object of `ipaddress`."""
+    """Return the text of an address, which may be a str, IPv4Address or IPv6Address."""
     if not isinstance(address, str) and is_ip_address(address):
         return str(address)
     if not isinstance(address, str):
-        raise wrong_type(name, "str or an object of ipaddress", address)
+        raise wrong_type(name, "str, IPv4Address or IPv6Address", address)
     return check_text(name, address)
 
 

@@ -57,7 +57,7 @@ _SYNONYMS = {
 """Names that other libraries use for an argument, for the hint in an error message."""
 
 _TYPES = {
-    "address": "str or an object of ipaddress",
+    "address": "str, IPv4Address or IPv6Address",
     "milliseconds": "an int of milliseconds or a datetime.timedelta",
     "number": "int",
     "boolean": "bool",

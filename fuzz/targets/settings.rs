@@ -1,0 +1,37 @@
+//! Any file of settings is refused with a sentence or taken, and a setting that was taken reads
+//! back as a text that means the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sprat::Config;
+use std::path::PathBuf;
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = PathBuf::from(format!("/dev/shm/sprat-fuzz-{}", std::process::id()));
+    std::fs::write(&path, bytes).expect("the file can be written");
+    let entries = Config::entries_of(&path);
+    let mut all = Config::new();
+    let loaded = all.load(&path);
+    assert!(entries.is_ok() || loaded.is_err());
+    for (key, value) in entries.unwrap_or_default() {
+        let mut config = Config::new();
+        match config.set(&key, &value) {
+            Ok(()) => reads_back(&config, &key),
+            Err(error) => assert!(!error.message.is_empty()),
+        }
+    }
+    let _ = all.check();
+    let _ = std::fs::remove_file(&path);
+});
+
+fn reads_back(config: &Config, key: &str) {
+    // A key cannot be read back.
+    let Ok(text) = config.get(key) else {
+        return;
+    };
+    let mut again = Config::new();
+    again
+        .set(key, &text)
+        .unwrap_or_else(|error| panic!("{key} = {text:?}: {error}"));
+    assert_eq!(again.get(key).expect("it was just set"), text);
+}
