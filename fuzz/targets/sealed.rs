@@ -4,13 +4,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sprat::wire::codec::SEAL_LEN;
 use sprat::wire::lzw::CompressCache;
 use sprat::wire::message::kind;
 use sprat::wire::stream::{self, Side, StreamReader};
 use sprat::wire::{Codec, Key, Keyring, packet};
 
-/// The bytes that encryption adds: version, nonce and tag.
-const SEAL_LEN: usize = 29;
 /// The type byte and the length in front of an encrypted message on a stream.
 const FRAME_LEN: usize = 5;
 

@@ -154,11 +154,10 @@ impl Swim {
     }
 
     /// Probes a member that the application could not reach: directly, through other members and by
-    /// stream at the same time.
-    /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, is
-    /// dead, has left or is this node itself, or if this node has left. Also returns `None`, and
-    /// counts this hint in `hints_limited`, if a hint already probes this member, or if too many
-    /// hints are under way.
+    /// stream at the same time. [`super::Notice::HintDone`] reports the verdict. Returns `None` if
+    /// the member is unknown, is dead, has left or is this node itself, or if this node has left.
+    /// Also returns `None`, and counts this hint in `hints_limited`, if a hint already probes this
+    /// member, or if too many hints are under way.
     pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }

@@ -203,7 +203,7 @@ impl Probing {
     fn ping_by_stream(&mut self, ctx: &mut Context, index: usize) {
         let may_dial = ctx.config.stream_pings && ctx.streams.may_dial();
         let round = &mut self.rounds[index];
-        let record = ctx.table.get(round.member);
+        let record = round.record(&ctx.table);
         if may_dial && record.is_some_and(|record| record.protocol_max() >= 3) {
             round.report.stream = ProbeAnswer::Waiting;
             let (to, seq) = (round.addr, round.seq);
@@ -346,8 +346,7 @@ fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
 fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
     let is_first = seq == round.seq;
     round.repeat_at = repeat_after(ctx, round).map(|after| ctx.now + after);
-    let record = ctx.table.get(round.member);
-    let Some(record) = record.filter(|record| record.node().name == round.name) else {
+    let Some(record) = round.record(&ctx.table) else {
         return;
     };
     let (node, checksum) = (record.node(), record.protocol_max() >= 5);
@@ -386,8 +385,7 @@ fn repeat_after(ctx: &Context, round: &Round) -> Option<Duration> {
         return None;
     }
     let timeout = ctx.config.probe_timeout;
-    let record = ctx.table.get(round.member);
-    let record = record.filter(|it| it.is_live() && it.node().name == round.name)?;
+    let record = round.record(&ctx.table).filter(|it| it.is_live())?;
     let is_calm = round.pings.len() >= QUICK_PINGS;
     let least = if is_calm { timeout } else { timeout / PINGS };
     let last_probe = record.last_probe.as_ref();

@@ -1,6 +1,6 @@
 //! One probe round: the member that is probed, the reason, and the answers so far.
 
-use super::members::{Announced, MemberIndex};
+use super::members::{Announced, MemberIndex, MemberRecord, MemberTable};
 use super::output::OpId;
 use super::probe_report::{ProbeAnswer, ProbeReport};
 use crate::time::Time;
@@ -67,9 +67,15 @@ impl ProbeCause {
 }
 
 impl Round {
+    /// Returns the record of the member; `None` if it has been removed.
+    pub fn record<'t>(&self, table: &'t MemberTable) -> Option<&'t MemberRecord> {
+        let record = table.get(self.member);
+        record.filter(|record| record.node().name == self.name)
+    }
+
     /// Returns true if an ack with this number answers the round.
     pub fn waits_for(&self, seq: u32) -> bool {
-        self.seq == seq || self.pings.iter().any(|ping| ping.seq == seq)
+        self.pings.iter().any(|ping| ping.seq == seq)
     }
 
     /// Returns true if a fault of this host kept the first ping and all requests to helpers from

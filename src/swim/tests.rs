@@ -271,6 +271,20 @@ fn ask_from<'a>(
     })
 }
 
+/// An alive message about a node that does not exist.
+fn forged(n: usize, incarnation: u32, meta: &[u8]) -> Vec<u8> {
+    let [_, b, c, d] = (n as u32).to_be_bytes();
+    let alive = Alive {
+        incarnation,
+        node: &format!("forged-{n}"),
+        addr: &[10, 1 + b, c, d],
+        port: 7946,
+        meta: Some(meta),
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    Message::Alive(alive).encoded()
+}
+
 /// An entry of a push/pull.
 fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode<'a> {
     PushPullNode {
@@ -656,18 +670,7 @@ fn forged_versions_of_one_node_do_not_stop_push_pulls() {
 fn in_a_full_table_nodes_that_never_answered_make_room_for_others() {
     let mut net = Net::joined(3);
     net.run(Duration::from_secs(10));
-    let forged = |n: usize| {
-        let [_, b, c, d] = (n as u32).to_be_bytes();
-        let alive = Alive {
-            incarnation: 1,
-            node: &format!("forged-{n}"),
-            addr: &[10, 1 + b, c, d],
-            port: 7946,
-            meta: None,
-            vsn: &[1, 5, 2, 2, 5, 5],
-        };
-        Message::Alive(alive).encoded()
-    };
+    let forged = |n: usize| forged(n, 1, b"");
     let now = net.now;
     let swim = &mut net.nodes[0];
     swim.ctx.config.member_bytes = usize::MAX;
@@ -708,17 +711,6 @@ fn members_with_much_meta_do_not_take_more_bytes_than_the_setting_allows() {
     };
     let mut net = Net::with(1, config);
     let swim = &mut net.nodes[0];
-    let forged = |n: usize, incarnation: u32, meta: &[u8]| {
-        let alive = Alive {
-            incarnation,
-            node: &format!("forged-{n}"),
-            addr: &[10, 1, 1, n as u8],
-            port: 7946,
-            meta: Some(meta),
-            vsn: &[1, 5, 2, 2, 5, 5],
-        };
-        Message::Alive(alive).encoded()
-    };
     let told = |swim: &mut Swim, message: &[u8]| {
         swim.handle_datagram(Time::ZERO, STRANGER, message);
         while swim.poll_notice().is_some() {}
@@ -1218,7 +1210,7 @@ fn a_node_whose_pings_get_no_answer_becomes_calmer() {
     net.run(Duration::from_secs(1));
     net.sent.clear();
     net.run(Duration::from_secs(6));
-    // Rounds last 8 s, and after the first second of a round the pings come every 500 ms.
+    // Rounds last 8 s, and after the first twelve pings of a round the others come every 500 ms.
     assert!((10..=24).contains(&pings(&net)), "{}", pings(&net));
 }
 

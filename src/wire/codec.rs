@@ -20,7 +20,7 @@ const TAG_LEN: usize = 16;
 /// The length of the blocks that version 0 pads to.
 const BLOCK_LEN: usize = 16;
 /// The number of bytes that version 1 adds: version byte, nonce, tag.
-pub(super) const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
+pub const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
 
 /// A key of 16, 24 or 32 bytes. It is wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq)]

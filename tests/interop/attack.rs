@@ -9,9 +9,7 @@
 use super::agent::{Agent, Block, PORT, Setup};
 use super::ours::{self, Ours};
 use super::wait::{PATIENCE, until};
-use sprat::wire::message::{
-    Accusation, Alive, Message, NodeState, Ping, PushPull, PushPullNode, kind,
-};
+use sprat::wire::message::{Accusation, Alive, Message, NodeState, Ping, PushPull, PushPullNode};
 use sprat::wire::serf_message::{SerfMessage, UserEvent};
 use sprat::wire::{lzw, packet};
 use sprat::{EventKind, MemberState};
@@ -234,11 +232,9 @@ fn accusation(node: &str, incarnation: u32, from: &str) -> Vec<u8> {
 }
 
 /// The beginning of a push/pull that announces this many nodes.
-fn request(nodes: u32) -> Vec<u8> {
-    let mut bytes = vec![kind::PUSH_PULL, 0x83];
-    bytes.extend(b"\xa5Nodes\xce");
-    bytes.extend(nodes.to_be_bytes());
-    bytes.extend(b"\xacUserStateLen\x00\xa4Join\xc2");
+fn request(nodes: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PushPull::put_header(&mut bytes, nodes, 0, false);
     bytes
 }
 
@@ -251,17 +247,11 @@ fn entries() -> Vec<u8> {
         meta: Some(&[7; 400]),
         incarnation: 1,
         state: NodeState::Alive,
-        vsn: &[1, 5, 2, 2, 5, 5],
-    };
-    let state = PushPull {
-        join: false,
-        nodes: vec![node; 100],
-        user_state: &[],
+        vsn: &VERSIONS,
     };
     let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    let first = bytes.windows(5).position(|at| at == b"\xa4Addr");
-    bytes.split_off(first.expect("entries begin with their address") - 1)
+    (0..100).for_each(|_| node.encode(&mut bytes));
+    bytes
 }
 
 /// Ends an attack even if the test panics.
@@ -328,10 +318,10 @@ impl Victim {
         }
     }
 
-    /// Reads a line of `/proc/PID/status`, in KiB; `None` if the process has ended.
-    fn memory(&self, line: &str) -> Option<u64> {
+    /// Returns the largest memory that the process has had, in KiB; `None` if it has ended.
+    fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find(|it| it.starts_with(line))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 }
@@ -357,7 +347,7 @@ fn the_victim_runs_until_its_input_ends() {
 }
 
 /// The effects of an attack.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Damage {
     sent: u32,
     /// Pings to the victim, those that were answered, and the longest time to an answer.
@@ -418,7 +408,7 @@ fn attack(
         damage
     });
     damage.sent = field.sent.load(Ordering::Relaxed);
-    damage.memory = victim.memory("VmHWM:").unwrap_or(0);
+    damage.memory = victim.peak_memory().unwrap_or(0);
     let of = ["victim", "honest-1", "honest-2", "newcomer"];
     let fails = honest
         .iter()
@@ -433,16 +423,7 @@ fn probe(field: &Field, from: IpAddr) -> Damage {
     socket
         .set_read_timeout(Some(Duration::from_millis(500)))
         .expect("the time is not zero");
-    let mut damage = Damage {
-        sent: 0,
-        pings: 0,
-        answered: 0,
-        slowest: Duration::ZERO,
-        joined: None,
-        memory: 0,
-        failed: 0,
-        is_complete: false,
-    };
+    let mut damage = Damage::default();
     field.repeat(|seq| {
         let ping = Message::Ping(Ping {
             seq,

@@ -148,8 +148,8 @@ impl Engine {
     }
 
     /// Serves the streams that are ready, for a limited time. The streams that are left over are
-    /// ready again in the next turn, after datagrams and timers have been handled. They
-    /// come first then, in the order in which they have waited.
+    /// ready again in the next turn, after datagrams and timers have been handled. They come
+    /// first then, in the order in which they have waited.
     pub(super) fn serve_streams(&mut self, mut ready: Vec<(StreamId, PollFlags)>) {
         let waited = std::mem::take(&mut self.left_over);
         let turn = |id: StreamId| waited.iter().position(|it| *it == id);

@@ -117,9 +117,9 @@ impl StreamSet {
     /// address.
     pub fn for_gossip(bound: IpAddr) -> StreamSet {
         StreamSet {
-            from: Some(bound).filter(|ip| !ip.is_unspecified()),
             streams: SortedMap::default(),
             last_accepted: 0,
+            from: Some(bound).filter(|ip| !ip.is_unspecified()),
             reads: 4,
             reads_while_writing: true,
         }
