@@ -116,6 +116,8 @@ impl MemberRecord {
     /// See [`MemberTable::refresh`].
     fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
         self.set_meta(alive.meta.unwrap_or_default());
+        // At another address, it may be another node that has taken the name.
+        self.heard &= self.node.addr == addr;
         let facts = self.facts_mut();
         if alive.vsn.len() == 6 {
             facts.vsn = versions(alive.vsn);
@@ -531,6 +533,25 @@ mod tests {
             (table.len(), table.find("n0")),
             (1, Some(table.local_index()))
         );
+    }
+
+    #[test]
+    fn a_name_at_another_address_has_not_been_heard_yet() {
+        let (mut table, _) = table(2);
+        let member = table.find("n1").unwrap();
+        table.get_mut(member).unwrap().heard = true;
+        for (addr, heard) in [([10, 0, 0, 1], true), ([10, 0, 0, 9], false)] {
+            let alive = Alive {
+                incarnation: 2,
+                node: "n1",
+                addr: &addr,
+                port: 7946,
+                meta: None,
+                vsn: &[],
+            };
+            table.refresh(member, &alive, SocketAddr::from((addr, 7946)), false);
+            assert_eq!(table.get(member).unwrap().heard, heard, "{addr:?}");
+        }
     }
 
     #[test]
