@@ -43,7 +43,7 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
 /// Writes the file with these servers of the configured backends. The lines of other backends stay.
 ///
 /// # Errors
-/// The file cannot be read, is longer than 16 MiB, or is not a regular file.
+/// The file cannot be read or replaced, is longer than 16 MiB, or is not a regular file.
 pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     text += &lines_of_others(path, configured)?;
