@@ -46,9 +46,9 @@ pub(super) fn encode(ip: IpAddr, mapped: bool) -> Encoded {
 }
 
 /// Returns the address to which an answer goes: the source that the message names, or else the
-/// address of the sender. Anyone can name any source. So a named source counts only if it has the
-/// sender's IP address, or if it is the address that this node knows for the named member, which
-/// `known` returns.
+/// address of the sender. Anyone can name any source. So a named source counts only if its port is
+/// not 0, and if it has the sender's IP address or is the address that this node knows for the
+/// named member. `known` returns that address.
 pub(super) fn of_answer(
     source: &[u8],
     port: u16,

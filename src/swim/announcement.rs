@@ -1,10 +1,10 @@
 //! Announcing this node with its pings. Beyond memberlist; on the wire, the announcement is an
 //! ordinary alive message.
 //!
-//! Gossip misses members. So after a change of this node, its pings to a member carry this node's
-//! alive message until the member acknowledges such a ping. Members that run a stock agent learn of
-//! the change as well. A member that has restarted has forgotten everything: its incarnation
-//! differs, so it gets the message again.
+//! Gossip can miss a member. So after a change of this node, its pings to a member carry this
+//! node's alive message until the member acknowledges such a ping. Members that run a stock agent
+//! learn of the change as well. A member that has restarted has forgotten everything: its
+//! incarnation differs, so it gets the message again.
 
 use super::NodeState;
 use super::broadcast_queue::PART_COST;

@@ -1,7 +1,7 @@
 //! Applying: a message about a member is merged, and the change is carried out, passed on, and
 //! reported as a notice.
 //!
-//! `merge` decides, and this file carries out the verdict. So this file wires the parts that have
+//! `merge` decides, and this file carries out the verdict. To do so, it calls the parts that have
 //! to learn of a change. The state of another member changes in one function, [`Swim::enter`],
 //! whatever the reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
@@ -97,10 +97,11 @@ impl Swim {
     }
 
     /// Refuses a message whose incarnation is far ahead of the one held about the member at `addr`,
-    /// asks the member itself, and returns true. Otherwise one forged message would outrank
-    /// everything that the member says. `held` is `None` if the name is unknown at this address.
-    /// Returns false if the member itself told it on a stream, or if the setting `join_sync` is
-    /// off, because then no member is asked. Beyond memberlist.
+    /// asks the member itself, and returns true. Without this rule, one forged message would
+    /// outrank everything that the member says. `held` is `None` if the name is unknown at this
+    /// address. Returns false for any other message, and for the member's own answer on a stream.
+    /// Also returns false if the setting `join_sync` is off, because then no member would be asked.
+    /// Beyond memberlist.
     fn refuse_leap(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
         let highest = match held {
             Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
@@ -115,10 +116,10 @@ impl Swim {
         true
     }
 
-    /// A member suspects another one that has left: it has missed the leave, and would report a
-    /// failure. The layer above tells it of the leave. Only the accuser itself is told, at the
-    /// address that the member table has for it, and not the members that pass the accusation on.
-    /// Beyond memberlist.
+    /// Handles an accusation of a member that has left: the accuser has missed the leave, and would
+    /// report a failure, so the layer above tells it of the leave. Only the accuser itself is told,
+    /// at the address that the member table has for it, and not the members that pass the
+    /// accusation on. Beyond memberlist.
     pub(super) fn correct_accuser(&mut self, from: SocketAddr, accusation: &Accusation) {
         let table = &self.ctx.table;
         let left = table.named(accusation.node).map(MemberRecord::node);
@@ -208,7 +209,8 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// A member lists this node's name at another address, as alive or as suspect or dead.
+    /// A member lists this node's name at another address: as alive if `alive` is true, otherwise
+    /// as suspect or dead.
     pub(super) fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
         self.refuse(Refusal::Conflict);
         if self.name_conflicts.on_claim(&mut self.ctx, addr) {
@@ -261,7 +263,7 @@ impl Swim {
         }
     }
 
-    /// Compares the address in an alive message with the member's.
+    /// Compares the address in an alive message with that of the member.
     fn relation(&self, node: &Node, addr: SocketAddr) -> Address {
         if node.addr == addr {
             return Address::Same;
@@ -271,7 +273,7 @@ impl Swim {
         Address::Other { reclaimable }
     }
 
-    /// Adds a new member. Returns false if the table is full.
+    /// Adds a new member. Returns false if the table is full and no member makes room.
     fn create(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool, pass_on: PassOn) -> bool {
         if !self.make_room() {
             self.refuse(Refusal::TooManyMembers);
@@ -298,8 +300,8 @@ impl Swim {
         true
     }
 
-    /// Removes members that are not needed until the table is not full. Returns false if it is
-    /// still full then.
+    /// Removes members that are not needed while the table is full. Returns false if the table
+    /// stays full.
     fn make_room(&mut self) -> bool {
         let ctx = &mut self.ctx;
         while ctx.table.is_full(ctx.config.member_bytes) {
@@ -383,8 +385,8 @@ impl Swim {
         }
     }
 
-    /// A member became known or alive again. Counts the member for the join sync if it became so by
-    /// gossip.
+    /// A member became known or alive again. Counts the member for the join sync if this node
+    /// learned of it by gossip.
     fn note_gained(&mut self, pass_on: PassOn) {
         if matches!(pass_on, PassOn::Received(_)) {
             self.join_sync.on_learned(&mut self.ctx);

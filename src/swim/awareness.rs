@@ -27,8 +27,8 @@ pub(super) struct Awareness {
 }
 
 impl Awareness {
-    /// Creates the health of a healthy node. The score stays below `limit`
-    /// (AwarenessMaxMultiplier).
+    /// Creates the health of a healthy node. The score stays below `limit` (memberlist's
+    /// AwarenessMaxMultiplier).
     pub fn new(limit: u32, now: Time) -> Awareness {
         Awareness {
             score: 0,

@@ -11,7 +11,7 @@ pub struct Config {
     pub probe_timeout: Duration,
     /// The maximum number of helpers asked in an indirect probe.
     pub indirect_checks: usize,
-    /// True if a probe also tries a stream when its direct ping gets no answer.
+    /// True if probes also ping by stream. A regular probe does so when it asks its helpers.
     pub stream_pings: bool,
     /// The shortest suspicion timeout in a cluster of up to 10 nodes, as a multiple of
     /// `probe_interval`. In larger clusters, the timeout also grows with the logarithm of their
@@ -25,9 +25,8 @@ pub struct Config {
     pub gossip_interval: Duration,
     /// The maximum number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// The time for which dead members still get gossip. Members that have been dead, or have been
-    /// gone after a leave, for longer are removed from the table at the next end of the probe
-    /// order.
+    /// The time for which dead members still get gossip. Members that died or left longer ago than
+    /// that are removed from the table at the next end of the probe order.
     pub gossip_to_the_dead: Duration,
     /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
     /// clusters it is multiplied by the number of digits of their size.
@@ -35,20 +34,24 @@ pub struct Config {
     /// The time between two periodic push/pulls in a cluster of up to 32 nodes; it is longer in a
     /// larger cluster. Zero disables them.
     pub push_pull_interval: Duration,
-    /// The longest life of a stream, from dialling or accepting it to its end.
+    /// The longest life of a stream, from dialling or accepting it to its end. A stream ping
+    /// instead ends with its probe.
     pub stream_timeout: Duration,
     /// The size up to which a datagram is filled with broadcasts.
     pub packet_len: usize,
     /// The time that a member must have been dead before another address may claim its name; zero
-    /// means that no other address ever may.
+    /// means that no other address ever may. The name of a member that has left may be claimed at
+    /// once.
     pub dead_reclaim: Duration,
-    /// The number of bytes that the members may take: for each, 256 bytes and the lengths of its
-    /// name and meta. Beyond that, members that are not needed make room.
+    /// The number of bytes that the other members may take: for each, 256 bytes and the lengths of
+    /// its name and meta. Beyond that, members that are not needed make room.
     pub member_bytes: usize,
     /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
-    /// If true, this node pulls the state of one more node after a burst of joins, and announces
-    /// itself with its pings. Beyond memberlist.
+    /// If true, this node pulls the state of one more node after a burst of joins, announces itself
+    /// with its pings, and exchanges states with unknown nodes that ping it. It also refuses an
+    /// incarnation that is far ahead of the known one until it has asked the member itself. Beyond
+    /// memberlist.
     pub join_sync: bool,
     /// If true, a ping is repeated while its ack is missing. Beyond memberlist.
     pub repeat_pings: bool,
@@ -58,10 +61,10 @@ pub struct Config {
     /// Beyond memberlist.
     pub reconnect: bool,
     /// The first pause before a seed or a lost member is asked again, without the random time that
-    /// is added to each pause.
+    /// is added. Also the shortest time between attempts at any two of them.
     pub reconnect_min: Duration,
-    /// The longest pause between two attempts at the same seed or lost member, without that random
-    /// time.
+    /// The longest pause between two attempts at the same seed or lost member, without the random
+    /// time that may be added.
     pub reconnect_max: Duration,
 }
 
@@ -95,7 +98,7 @@ impl Config {
         }
     }
 
-    /// Returns these settings with every setting disabled that goes beyond the defaults of
+    /// Returns these settings, with everything disabled that goes beyond the defaults of
     /// memberlist.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {

@@ -98,8 +98,8 @@ impl Context {
         self.last_seq
     }
 
-    /// Counts an ack or nack that no ping waits for: the ping has its answer or has expired, or was
-    /// never sent.
+    /// Counts an ack or nack that no ping waits for: as late if this node has used its sequence
+    /// number, otherwise as refused.
     pub fn count_late_answer(&mut self, seq: u32) {
         if (1..=self.last_seq).contains(&seq) {
             self.outbox.stats.late_answers += 1;
@@ -114,8 +114,8 @@ impl Context {
         OpId(self.last_op)
     }
 
-    /// Counts the refusal of the current input, which could not be read at all. If its key or label
-    /// differs from this node's, remembers the source, unless that is an accepted stream.
+    /// Counts the refusal of the current input. If the reason is a key or label that differs from
+    /// this node's, also remembers the source, unless the source is an accepted stream.
     pub fn refuse_unreadable(&mut self, why: Refusal) {
         self.outbox.refuse(why);
         self.outbox.sources.note_unreadable(self.now, why);
@@ -138,7 +138,7 @@ impl Context {
     }
 
     /// Starts a new round of probes, in a new order. Before that, removes the members that died or
-    /// left, if `long_enough` returns true for the time since they did.
+    /// left, if `long_enough` returns true for the time since then.
     pub fn start_probe_round(&mut self, long_enough: impl Fn(Duration) -> bool) {
         let now = self.now;
         let gone = self.table.sweep(
@@ -218,9 +218,10 @@ impl Context {
         address::of_answer(source, port, from, known)
     }
 
-    /// Answers a message that came from `from` and names `to` as the address of the node `name`.
-    /// Adds broadcasts only if the two addresses are the same, so that a third party that merely
-    /// names a member cannot make this node send them.
+    /// Sends an answer to `to`, the address that [`Context::answer_addr`] returned for the node
+    /// `name`. The message to answer came from `from`. Broadcasts are added only if the two
+    /// addresses are the same, so that a third party that merely names a member cannot make this
+    /// node send them.
     pub fn answer(&mut self, from: SocketAddr, to: SocketAddr, name: &str, message: &[u8]) {
         if to == from {
             self.send_to_claimed(to, name, message);

@@ -26,8 +26,8 @@ pub struct Health {
     pub known: usize,
     /// True if this node seems to be cut off: no message from another node has arrived for the
     /// shortest suspicion timeout, or more than half of the other members are suspect or have died
-    /// within the last two such timeouts. It is always false if fewer than two other members are
-    /// known.
+    /// within the last two of these timeouts. It is always false if fewer than two other members
+    /// are known.
     pub isolated: bool,
     /// True if datagrams get answers.
     pub datagrams_work: bool,
@@ -36,8 +36,9 @@ pub struct Health {
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
     pub name_conflict: Option<NameConflict>,
-    /// The reason why bytes from failed or suspected members, or from seeds, cannot be read at all:
-    /// keys or labels differ. `None` if no such bytes arrived within the last 90 seconds.
+    /// The reason why bytes from failed or suspected members, or from addresses that this node has
+    /// dialled, cannot be read at all: keys or labels differ. `None` if no such bytes arrived
+    /// within the last 90 seconds.
     pub mismatch: Option<Refusal>,
     /// One sentence, such as "streams work, datagrams do not".
     pub summary: &'static str,
@@ -122,8 +123,8 @@ pub(super) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be
 /// true before the first member is declared dead, because a program that acts on failures asks for
-/// it when it learns of a failure. With a single other member, it is unknown which side is at
-/// fault.
+/// this answer when it learns of a failure. With a single other member, it is unknown which side is
+/// at fault.
 fn is_isolated(ctx: &Context, lost: &LostMembers, now: Time) -> bool {
     let others = others_known(ctx, lost);
     if others < 2 {

@@ -19,7 +19,7 @@ pub struct Identity {
     pub meta: Box<[u8]>,
     /// The versions of the layer above: minimum, maximum, spoken.
     pub delegate: [u8; 3],
-    /// The first incarnation, at least 1.
+    /// The first incarnation; 0 counts as 1.
     pub incarnation: u32,
 }
 
@@ -50,12 +50,12 @@ impl Identity {
 pub(super) struct LocalNode {
     pub name: Arc<str>,
     pub addr: SocketAddr,
-    /// True if this node has left. It still answers, but accuses no member and refutes no
-    /// accusation.
+    /// True if this node has left. It still answers, but begins no probe, declares no member dead
+    /// to others, and refutes no accusation.
     pub left: bool,
-    /// True from the announcement of an intent to leave to the end of the leave. Push/pulls show
-    /// this node as alive then: an agent that learned of the departure before the intent would show
-    /// a failure.
+    /// True from the announcement of an intent to leave to the end of the leave. During this time,
+    /// push/pulls show this node as alive: an agent that learned of the departure before the intent
+    /// would show a failure.
     pub intends_to_leave: bool,
     /// True while this node's name belongs to another node, as the layer above has found out.
     pub name_is_taken: bool,

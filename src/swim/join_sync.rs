@@ -3,14 +3,14 @@
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, where L is the
 //! number of transmissions. If 50 nodes start at the same time, one node misses one member in half
 //! of the cases. Plain memberlist repairs that only at the next periodic push/pull, up to a minute
-//! later. Here a node that learned many members by gossip pulls the state of one other node a few
-//! gossip intervals later: a single pull reduces the fraction from f to f x f. If the pull brought
-//! new members, it was needed, and another follows. After a single join, only the newcomer pulls
-//! once more, so that the pulls cost little in comparison with the burst itself. A pull is an
+//! later. Here a node that learned several members by gossip pulls the state of one other node a
+//! few gossip intervals later: a single pull reduces the fraction from f to f x f. If the pull
+//! brought new members, it was needed, and another follows. After a single join, only the newcomer
+//! pulls once more. So the pulls cost little in comparison with the joins themselves. A pull is an
 //! ordinary push/pull in which this node pushes only its own entry: on the wire, it looks like the
 //! push/pull of a node that knows no other node.
 //!
-//! A ping from a node that is unknown or dead here also shows a missed join. So does the
+//! A ping from a node that is unknown or dead here also shows a missed join. So does an outdated
 //! announcement of a node that is listed as dead or left here. This node exchanges states with such
 //! a node, but with at most one a second.
 

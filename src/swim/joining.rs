@@ -4,7 +4,7 @@
 //! target that is silent must not hold up a join that has succeeded. The other targets are asked as
 //! well, and reported in a second notice. Silent targets do not hold up the targets behind them
 //! either. The number of targets that are asked at the same time grows while some are waiting; if
-//! no more streams may be open, silent targets are given up early.
+//! no more streams may be dialled, silent targets are given up early.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -21,8 +21,8 @@ use std::time::Duration;
 const JOIN_WIDTH: usize = 8;
 /// The number of further targets that each tick allows to be asked at the same time.
 const JOIN_WIDER: usize = 4;
-/// The time that a silent target gets if targets wait and no more streams may be open, in probe
-/// timeouts.
+/// The time that a silent target gets, in probe timeouts, while other targets wait and no more
+/// streams may be dialled.
 const SILENCE: u32 = 3;
 /// The number of ticks in a probe timeout.
 const TICKS_PER_TIMEOUT: u32 = 4;
@@ -47,8 +47,8 @@ struct Join {
 }
 
 /// The joins under way. The parameter `undecided` of the methods is true while this node is still
-/// finding out whether another node has its name. The end of a join reports the answer, so a join
-/// does not end before the answer is known, even if all its targets have ended.
+/// finding out whether another node has its name. The caller learns the answer when its join ends.
+/// So a join does not end before the answer is known, even if all its targets have ended.
 #[derive(Default)]
 pub(super) struct Joining {
     joins: Vec<Join>,
@@ -76,7 +76,7 @@ impl Joining {
         op
     }
 
-    /// Returns the seeds of joins that have reached a node, once for each join.
+    /// Takes the seeds of the joins that have reached a node since the last call.
     pub fn take_seeds(&mut self) -> Vec<Seed> {
         std::mem::take(&mut self.seeds)
     }

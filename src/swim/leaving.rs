@@ -11,17 +11,17 @@
 //!    +---------+  up to ATTEMPTS times, and then -> unacked
 //! ```
 //!
-//! The datagram begins with this node's alive message. Without it, a member that does not know this
-//! node yet would acknowledge a leave that it cannot apply, and would later list this node as
-//! alive.
+//! The datagram begins with this node's alive message if the message fits. Without it, a member
+//! that does not know this node yet would acknowledge a leave that it cannot apply, and would later
+//! list this node as alive.
 //!
 //! A Serf cluster is told in two steps: first the intent to leave, then the departure, which is a
 //! dead message that this node sends about itself. An agent that handles the departure before the
 //! intent shows a failure, so the departure is sent only after the intent has been acknowledged or
 //! given up. That alone is not enough: memberlist acknowledges a ping immediately, but queues the
-//! message before it, and handles the newest message in the queue first. So every member is asked
-//! again, one gossip interval after it acknowledged the intent: when its second ack comes, it has
-//! had time to work through its queue.
+//! message before it, and handles the newest message in the queue first. So every member is pinged
+//! again, one gossip interval after it acknowledged the intent: when the second ack comes, the
+//! member has had time to work through its queue.
 //!
 //! # Large clusters
 //!
@@ -42,7 +42,7 @@ use std::time::Duration;
 
 /// The number of pings after which a member counts as unreachable.
 const ATTEMPTS: u32 = 16;
-/// The number of pings in a later step for a member that has not acknowledged an earlier one.
+/// The number of pings in a later step, for a member that has not acknowledged an earlier step.
 const FEWER_ATTEMPTS: u32 = 4;
 /// A ping waits for its ack for the probe timeout divided by this number.
 const ATTEMPTS_PER_TIMEOUT: u32 = 4;
@@ -95,9 +95,9 @@ impl Leaving {
         self.tell_all(ctx, LeaveStep::Intent);
     }
 
-    /// Begins the step of the departure: tells the live members of it. For members that have not
-    /// acknowledged the intent, the step of the intent ends here. [`Notice::LeaveAcked`] reports
-    /// the end of the step.
+    /// Begins the step of the departure: tells the live members of the departure. The step of the
+    /// intent ends here for members that have not acknowledged the intent twice.
+    /// [`Notice::LeaveAcked`] reports the end of the step.
     pub fn announce_departure(&mut self, ctx: &mut Context, departure: Arc<[u8]>) {
         self.give_up();
         self.departure = Some(departure);
@@ -164,7 +164,7 @@ impl Leaving {
         }
     }
 
-    /// An ack arrived. Returns false if no member that was told of the leave sent it.
+    /// An ack arrived. Returns false if it does not answer a ping of this part.
     pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
         let asked = self.asked.iter().position(|(_, it)| it.seq == seq);
         let waiting = || self.waiting.iter().position(|it| it.seq == seq);

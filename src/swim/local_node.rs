@@ -9,7 +9,7 @@ use crate::wire::message::{Accusation, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Starts this node: it announces itself, and is its own first member.
+/// Announces this node at its start, and reports it as the first member.
 pub(super) fn start(ctx: &mut Context) {
     announce(ctx);
     ctx.outbox
@@ -53,7 +53,7 @@ pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
 }
 
 /// Replaces this node's address and announces it. Members that know this node at its old address
-/// accept the new one only after they have declared the old one failed.
+/// accept the new one only some time after they have declared this node failed.
 pub(super) fn set_addr(ctx: &mut Context, addr: SocketAddr) {
     ctx.local.addr = addr;
     ctx.table.local_mut().set_addr(addr);

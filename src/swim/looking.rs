@@ -34,7 +34,7 @@ struct Look {
     waiting: VecDeque<SocketAddr>,
     /// The number of addresses that were asked and have neither answered nor failed.
     asked: usize,
-    /// The time at which the next address is asked at the latest.
+    /// The latest time at which the next address is asked.
     next: Time,
     report: JoinReport,
 }

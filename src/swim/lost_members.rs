@@ -19,8 +19,8 @@ struct LostMember {
 #[derive(Default)]
 pub(super) struct LostMembers {
     by_name: BTreeMap<Arc<str>, Box<LostMember>>,
-    /// The times of the next attempts, the first one on top. A time that is no longer that of its
-    /// member is out of date; the one on top never is.
+    /// The times of the next attempts, the earliest on top. A time is out of date if it is no
+    /// longer the time of its member; the time on top is never out of date.
     attempts: BinaryHeap<Reverse<(Time, Arc<str>)>>,
 }
 

@@ -1,9 +1,9 @@
 //! The member table: look-up by name, member states, the probe order, random choice.
 //!
 //! Every known node has a record with an index, so that timers and probes can refer to a member
-//! without owning it. This node has a record, too. A dead member stays known until the probe order
-//! starts again, as in memberlist. Only a full table removes a record earlier, to make room for a
-//! new member.
+//! without owning it. This node has a record, too. A member that died or left stays known for
+//! `gossip_to_the_dead`, and then until the probe order starts again, as in memberlist. A record is
+//! removed earlier only after a long stall, or if a full table has to make room for a new member.
 //!
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
@@ -52,9 +52,9 @@ pub(super) struct MemberRecord {
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
     pub acked: Option<Announced>,
-    /// True if the member has answered a probe, by itself or through a helper, or a push/pull, or
-    /// has begun a push/pull from its own IP address. Until then, it is known only from messages
-    /// that anyone could have sent.
+    /// True if the member, at its present address, has answered a probe (by itself or through a
+    /// helper) or a push/pull, or has begun a push/pull from its own IP address. Until then, it is
+    /// known only from messages that anyone could have sent.
     pub heard: bool,
 }
 
@@ -128,13 +128,14 @@ impl MemberRecord {
         self.accuser = None;
     }
 
-    /// Takes over the content of a leave, but leaves the state unchanged. A leave accuses no one.
+    /// Takes over the content of a leave message, but does not change the state. A leave has no
+    /// accuser.
     pub fn leave(&mut self, incarnation: u32) {
         self.set_incarnation(incarnation);
         self.accuser = None;
     }
 
-    /// Takes over the content of a suspect or dead message, but leaves the state unchanged.
+    /// Takes over the content of a suspect or dead message, but does not change the state.
     pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
         self.set_incarnation(incarnation);
         self.accuser = Some(accuser.clone());
@@ -269,14 +270,14 @@ impl MemberTable {
             .filter_map(|&member| Some((member, self.get(member)?)))
     }
 
-    /// Every member but this node.
+    /// Returns the records of all members but this node.
     pub fn others(&self) -> impl Iterator<Item = &MemberRecord> {
         self.iter()
             .filter(|(member, _)| *member != self.local)
             .map(|(_, record)| record)
     }
 
-    /// The number of alive or suspect nodes without this node.
+    /// The number of alive or suspect nodes other than this one.
     pub fn live_others(&self) -> usize {
         self.live - usize::from(self.local().is_live())
     }
@@ -297,7 +298,8 @@ impl MemberTable {
 
     /// Adds a node at a random place in the probe order.
     pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> MemberIndex {
-        self.watched.add(&node); // this node is added first, when no address is watched
+        // This node is added first, when no address is watched, so it is never counted here.
+        self.watched.add(&node);
         let record = MemberRecord::new(node, mapped);
         self.live += usize::from(record.is_live());
         self.bytes += record.bytes();
@@ -356,7 +358,7 @@ impl MemberTable {
         before
     }
 
-    /// Takes over the content of an alive message, but leaves the state unchanged. If the message
+    /// Takes over the content of an alive message, but does not change the state. If the message
     /// has no versions, the known versions stay.
     pub fn refresh(&mut self, member: MemberIndex, alive: &Alive, addr: SocketAddr, mapped: bool) {
         self.change(member, |record| record.refresh(alive, addr, mapped));
@@ -536,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_at_another_address_has_not_been_heard_yet() {
+    fn a_member_at_a_new_address_has_not_been_heard_there_yet() {
         let (mut table, _) = table(2);
         let member = table.find("n1").unwrap();
         table.get_mut(member).unwrap().heard = true;

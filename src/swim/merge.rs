@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_is_a_conflict_unless_the_name_has_left_or_is_long_dead() {
+    fn another_address_is_a_conflict_unless_the_member_has_left_or_is_long_dead() {
         for incarnation in [4, 5, 6] {
             for reclaimable in [false, true] {
                 let address = Address::Other { reclaimable };

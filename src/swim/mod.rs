@@ -1,9 +1,11 @@
 //! The SWIM state machine: bytes and time in, outputs out. No socket, clock, thread or lock.
 //!
-//! A driver calls a `handle_*` function of [`Swim`] for everything that happens. It then calls
+//! A driver calls a `handle_*` function of [`Swim`] for every input, and a function such as
+//! [`Swim::join`] for every command of the layer above. After each call, it calls
 //! [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices for the layer
-//! above) until both return `None`, and sleeps until something happens, at the latest until
-//! [`Swim::poll_timeout`]. The same calls with the same random seed give the same outputs.
+//! above) until both return `None`. It then sleeps until the next input or command, but no longer
+//! than until the time that [`Swim::poll_timeout`] returns. The same calls with the same random
+//! seed give the same outputs, apart from the nonces if [`Swim::set_fresh_bits`] has been called.
 //!
 //! # How it is built
 //!
@@ -22,7 +24,7 @@
 //! | `gossip` | sends broadcasts to random members |
 //! | `requests` | answers requests that arrive on streams |
 //! | `push_pull` | exchanges everything that two nodes know |
-//! | `join_sync` | does one more push/pull after a burst of joins |
+//! | `join_sync` | pulls states after a burst of joins, and from nodes that this one may have missed |
 //! | `joining` | carries out join commands |
 //! | `looking` | carries out looks at other clusters |
 //! | `leaving` | tells members of this node's leave until they acknowledge it |
@@ -41,7 +43,7 @@
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
 //! | `refusals` | the sources of refused input |
 //! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
-//! | `awareness` | the local health score |
+//! | `awareness` | the local health score, and whether datagrams and streams get answers |
 //! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
 //! | `rounds`, `probe_report` | one probe under way, and the answer to each way of probing |
 //! | `announcement` | the alive message of this node that goes along with a ping |
@@ -186,9 +188,9 @@ impl Swim {
         result
     }
 
-    /// Sets the origin of the input that is handled from now on. Datagrams and bytes on streams set
-    /// their origin here. The layer above sets it to `None` after it has acted on everything that
-    /// the input caused.
+    /// Sets the origin of the input that is handled from now on. The functions that handle
+    /// datagrams and streams call this themselves. The layer above sets the origin to `None` after
+    /// it has acted on everything that the input caused.
     pub fn set_source(&mut self, source: Option<Source>) {
         self.ctx.outbox.sources.set_current(source);
     }

@@ -10,7 +10,7 @@
 //!            |  --- own ping arrives --> an alias, another address of this node: no claim
 //!            |  nothing in time
 //!            +--> silent: an earlier run of this node. Members accept the new address once the
-//!                 old one has been dead for a while. Until then, this node announces it to them.
+//!                 old one has been dead for a while. Until then, this node keeps announcing itself.
 //! ```
 
 use super::context::Context;
@@ -78,7 +78,7 @@ impl NameConflicts {
     }
 
     /// A member lists this node's name at another address. Returns false if that is an alias of
-    /// this node.
+    /// this node, or an address that no member may have.
     pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {
         if self.is_alias(addr) {
             return false;
@@ -200,8 +200,7 @@ impl NameConflicts {
     /// Begins another round. A claim is dropped if for some rounds no member has repeated it and no
     /// node has answered at the other address. If a node answered at the other address, this node
     /// asks it again; if no node answered, this node announces itself to a member. A node that has
-    /// left does neither, and no member tells it of a claim, so it keeps the claim for the time
-    /// after its return.
+    /// left does neither, and ignores claims. So it keeps the claim until after its return.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         if let Some(claim) = self.claim.as_mut().filter(|_| ctx.local.left) {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The number of a stream. The core gives odd numbers to the streams it dials, the driver even
-/// numbers to those it accepts.
+/// The number of a stream. The core gives odd numbers to the streams that it dials; the driver
+/// gives even numbers to the streams that it accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
@@ -39,7 +39,7 @@ pub enum Output {
         /// The address to connect to.
         to: SocketAddr,
     },
-    /// Write to a stream, after what was written before.
+    /// Write to a stream, after everything that was written before.
     Write {
         /// Its number.
         id: StreamId,
@@ -236,7 +236,7 @@ pub enum Notice {
         /// True if the member answered.
         answered: bool,
     },
-    /// A message claims that a known member lives at another address.
+    /// A message claims that a known member, or this node, lives at another address.
     Conflict {
         /// The name.
         name: Arc<str>,
@@ -259,7 +259,8 @@ pub enum Notice {
         /// The address of the other node.
         addr: SocketAddr,
     },
-    /// No member claims any more that another node has this node's name.
+    /// The claim that another node has this node's name has been dropped: no member repeats it, or
+    /// it has turned out to be wrong.
     NameFree,
 }
 

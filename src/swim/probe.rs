@@ -15,11 +15,11 @@
 //! decides within probe_timeout. Nacks would come later, so a hint that fails does not change the
 //! health score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 //!
-//! The repeated pings are an addition. At 30 % loss, every second ping gets no ack. In a large
+//! The repeated pings are an addition. At 30 % loss, about half of all pings get no ack. In a large
 //! cluster, suspicions would then begin faster than gossip can spread them and their refutations,
-//! and live members would be declared dead. A ping is repeated when twice the last round-trip time
-//! has passed or later, so where nothing is lost, only the first ping to a distant member is
-//! repeated.
+//! and live members would be declared dead. A ping is repeated no sooner than after twice the last
+//! round-trip time. So where nothing is lost, only the first probe of a distant member repeats its
+//! ping.
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
@@ -73,8 +73,8 @@ impl Probing {
     }
 
     /// Probes the next member in turn, unless the round of the previous turn is still running. At
-    /// the end of the probe order, forgets the members that died or left long enough ago. A node
-    /// that has left itself probes no member, and only forgets them.
+    /// the end of the probe order, forgets the members that died or left long enough ago. If this
+    /// node itself has left, it probes no member, and only forgets such members.
     pub fn tick(&mut self, ctx: &mut Context) {
         ctx.timers
             .set(Timer::Probe, ctx.now + ctx.config.probe_interval);
@@ -218,7 +218,8 @@ impl Probing {
         Some(ctx.local.encode_ping(seq, &round.name))
     }
 
-    /// The stream ping of a round was answered, or failed.
+    /// The stream ping of a round was answered, or failed. Returns the end of the round if the
+    /// answer ends it.
     pub fn on_stream_ping(&mut self, ctx: &mut Context, seq: u32, ok: bool) -> Option<ProbeEnd> {
         let i = self.position(seq)?;
         self.rounds[i].report.stream = if ok {
@@ -285,7 +286,8 @@ impl Probing {
 
     /// A datagram of a probe could not be sent. If helpers are still to be asked, they are asked
     /// now: they may reach the member when this host cannot. A local failure says nothing about the
-    /// member: if no datagram of the probe could be sent, the member is not accused.
+    /// member: if neither the first ping nor any request to a helper could be sent, the member is
+    /// not accused.
     pub fn on_send_failure(&mut self, ctx: &mut Context, seq: u32, why: SendFailure) {
         let Some(i) = self.position(seq) else { return };
         let round = &mut self.rounds[i];
@@ -327,7 +329,7 @@ impl Probing {
     }
 }
 
-/// Returns the time at which helpers are asked (`None` if they are not), and the duration of a
+/// Returns the time at which helpers are asked (`None` if they are not), and the duration of the
 /// round.
 fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
     let (timeout, interval) = (ctx.config.probe_timeout, ctx.config.probe_interval);
@@ -342,7 +344,7 @@ fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
 }
 
 /// Sends a direct ping, and sets the time at which the next one follows. Only the first one, which
-/// has the number of the round, carries broadcasts and tells whether this host can send.
+/// has the number of the round, can carry broadcasts, and only its failure to be sent is reported.
 fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
     let is_first = seq == round.seq;
     round.repeat_at = repeat_after(ctx, round).map(|after| ctx.now + after);
@@ -378,8 +380,9 @@ fn ping(ctx: &mut Context, round: &mut Round, seq: u32) {
     }
 }
 
-/// Returns the time until the ping is repeated; `None` if it is not. A final probe repeats none,
-/// because the next final probe follows. In a long round, pings become rare after a while.
+/// Returns the time until the ping is repeated; `None` if it is not. A final probe does not repeat
+/// its ping, because the next final probe follows. In a long round, pings are sent less often after
+/// a while.
 fn repeat_after(ctx: &Context, round: &Round) -> Option<Duration> {
     if !ctx.config.repeat_pings || round.cause.is_final_probe() {
         return None;

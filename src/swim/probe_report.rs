@@ -17,7 +17,8 @@ pub struct ProbeReport {
     pub stream: ProbeAnswer,
     /// Each helper that was asked, and its answer.
     pub helpers: Vec<HelperReport>,
-    /// The round-trip time of the last answer to a direct ping.
+    /// The round-trip time of the last answer to a direct ping, possibly of an earlier probe;
+    /// `None` if there was no such answer.
     pub rtt: Option<Duration>,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The dialling node sends its state and reads the state of the other node. The answering node
 //! reads the request, sends its own state from before the merge, and then merges the request.
-//! `apply` merges the entries: a remote *dead* counts as a suspicion only, so that no member is
-//! declared dead by hearsay. A node that may not know this one is first asked in an exchange in
-//! which this node shows nothing: see [`Exchange::showing_nothing`].
+//! `remote_state` merges the entries: an entry that lists a member as dead counts only as a
+//! suspicion, so that no member is declared dead by hearsay. A node that may not know this one is
+//! first asked in an exchange in which this node shows nothing: see [`Exchange::showing_nothing`].
 //!
 //! This part has no state of its own: the timer is in the context, and the exchanges under way are
 //! streams.
@@ -21,7 +21,7 @@ use crate::wire::message::{PushPull, PushPullNode};
 use crate::wire::stream::Side;
 use std::time::Duration;
 
-/// The length from which encoded entries are passed on.
+/// Encoded entries are passed on as soon as they have this length.
 const PIECE_LEN: usize = 16 << 10;
 
 /// Sets the timer of the first regular exchange. A random delay is added to the usual period.

@@ -92,7 +92,8 @@ impl Reconnect {
         }
     }
 
-    /// Asks the seed or lost member that has waited longest. The pauses between its turns grow.
+    /// Asks the seed or lost member whose next attempt is the longest overdue. The pauses between
+    /// its turns grow.
     pub fn tick(&mut self, ctx: &mut Context) {
         if let Some(target) = self.take_turn(ctx) {
             self.not_before = ctx.now + ctx.config.reconnect_min;
@@ -108,9 +109,9 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Takes the turn of the target that has waited longest. Returns `None` if no target is due, or
-    /// if enough attempts at this target are under way. In the latter case, the pause of the target
-    /// does not grow.
+    /// Takes the turn of the target whose next attempt is the longest overdue. Returns `None` if no
+    /// target is due, or if enough attempts at this target are under way. In the latter case, the
+    /// pause of the target does not grow.
     fn take_turn(&mut self, ctx: &mut Context) -> Option<Target> {
         let due = |next: &Time| *next <= ctx.now;
         let seeds = self.seeds.iter_mut();
@@ -178,8 +179,8 @@ impl Reconnect {
     }
 }
 
-/// Puts off the next attempt at a target whose turn it is. If it may not be asked now, its pause
-/// does not grow.
+/// Puts off the next attempt at a target whose turn it is. If the target may not be asked now, its
+/// pause does not grow.
 fn take_turn_of(ctx: &mut Context, retry: &mut Retry, may_ask_now: bool) {
     retry.put_off(ctx.now, &mut ctx.random);
     if may_ask_now {
@@ -187,7 +188,8 @@ fn take_turn_of(ctx: &mut Context, retry: &mut Retry, may_ask_now: bool) {
     }
 }
 
-/// Returns true if fewer than two exchanges with this target are open, or if it is a host name.
+/// Returns true if fewer than two exchanges with this target are open, or if the target is a host
+/// name.
 fn may_ask(ctx: &Context, target: &Target) -> bool {
     match target {
         Target::Node(addr) => !has_enough_exchanges(ctx, *addr),

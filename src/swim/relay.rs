@@ -1,8 +1,8 @@
 //! Relaying: this node pings on behalf of other nodes, and carries the answers back.
 //!
 //! A helper never changes its own view because of the outcome (SWIM section 4.1). If the target
-//! stays silent, the asking node gets a nack if it wanted one. With nacks, it can tell a dead
-//! target from a dead path to its helpers (Lifeguard).
+//! stays silent, the asking node gets a nack if it wanted one. With nacks, the asking node can tell
+//! a dead target from a dead path to its helpers (Lifeguard).
 
 use super::context::Context;
 use crate::sorted_map::SortedMap;

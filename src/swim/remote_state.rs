@@ -60,9 +60,9 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
-    /// Notes that a member is there if this entry is about the node on the other side of the
+    /// Notes that a member has been heard if this entry is about the node on the other side of the
     /// stream: it is alive at the address that this node dialled, or at the IP address from which
-    /// the other side dialled. Returns true if the member was not known to be there. Only one entry
+    /// the other side dialled. Returns true if the member had not been heard before. Only one entry
     /// of a state is noted, so each forged name that is noted costs an attacker a connection.
     fn note_heard(&mut self, node: &PushPullNode) -> bool {
         let sources = &self.ctx.outbox.sources;
@@ -98,7 +98,7 @@ impl Swim {
         }
     }
 
-    /// Merges one entry. About other nodes, a remote *dead* or *suspect* counts as a suspicion by
+    /// Merges one entry. If it lists another node as suspect or dead, it counts as a suspicion by
     /// this node. Returns true if the entry made a member known or alive again.
     fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
         let accusation = |from| Accusation {
@@ -129,8 +129,9 @@ impl Swim {
         false
     }
 
-    /// Another node lists this node as suspect or dead. If it lists this node at another address,
-    /// it may not accept a refutation from this node's own address.
+    /// Another node lists this node as suspect or dead. If it lists this node at a different
+    /// address, it may not accept a refutation from this node's own address, so the different
+    /// address is handled as a claim to the name.
     fn on_death_of_self(&mut self, node: &PushPullNode) {
         let own = self.ctx.table.local().node().addr;
         let listed = self

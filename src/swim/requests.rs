@@ -120,8 +120,8 @@ pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<
     failed(ctx, stream, why)
 }
 
-/// Closes overdue streams up to the first that carried a ping or push/pull of this node. Returns
-/// the failure of that ping or push/pull, or `None` if no overdue stream is left.
+/// Closes overdue streams, up to the first one with a ping or push/pull of this node that has
+/// failed. Returns that failure, or `None` if no overdue stream is left.
 pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     loop {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;

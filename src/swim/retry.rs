@@ -1,4 +1,4 @@
-//! The time at which a seed or a lost member is asked again: after pauses that grow.
+//! The times at which a seed or a lost member is asked again, with pauses that grow.
 
 use super::Config;
 use super::rng::Random;

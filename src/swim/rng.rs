@@ -1,8 +1,9 @@
 //! The one source of randomness of a node: a ChaCha generator started from a given seed.
 //!
 //! The numbers are repeatable for the simulator. That is not enough for the nonces of encryption: a
-//! copy of a running virtual machine has the same generator, and two messages with one nonce and
-//! one key reveal their contents. So the driver mixes bits from the system into each nonce.
+//! copy of a running virtual machine has the same generator, and two messages with the same nonce
+//! and the same key reveal their contents. So each nonce is mixed with fresh bits, which the driver
+//! gets from the system.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -33,7 +34,7 @@ impl Random {
         (wide >> 32) as usize
     }
 
-    /// A duration in `[0, span)`.
+    /// Returns a random duration below `span`, or zero if `span` is zero.
     pub fn within(&mut self, span: Duration) -> Duration {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         let wide = u128::from(self.generator.next_u64()) * u128::from(nanos);

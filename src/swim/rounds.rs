@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// One probe of one member, with its helpers.
 pub(super) struct Round {
-    /// The sequence number of the first direct ping, and of the pings by helpers and by stream.
+    /// The sequence number of the first direct ping, of the requests to helpers, and of the stream
+    /// ping.
     pub seq: u32,
     pub member: MemberIndex,
     pub name: Arc<str>,
@@ -22,7 +23,7 @@ pub(super) struct Round {
     /// The time at which the helpers are asked; `None` if they have been asked already, or if this
     /// round asks none.
     pub widen_at: Option<Time>,
-    /// The time at which the ping is repeated; `None` in a round that repeats none.
+    /// The time at which the ping is repeated; `None` if it is not repeated any more.
     pub repeat_at: Option<Time>,
     pub deadline: Time,
     pub nacks_expected: u32,
@@ -36,7 +37,7 @@ pub(super) struct Round {
     pub cause: ProbeCause,
 }
 
-/// A direct ping. Each has its own number, so that its ack tells the round-trip time.
+/// A direct ping. Each has its own sequence number, so that its ack gives the round-trip time.
 pub(super) struct DirectPing {
     pub seq: u32,
     pub sent: Time,

@@ -41,9 +41,8 @@ pub(super) struct KnownSeed {
 
 impl KnownSeed {
     /// Returns true if the seed is to be asked again. A literal address other than this node's is
-    /// asked until an alive member has it. A host name is looked up again, one look-up at a time,
-    /// until it has at least one address other than this node's, and all of these other addresses
-    /// belong to alive members.
+    /// asked while no alive member has it. A host name is looked up again, one look-up at a time,
+    /// unless it has addresses other than this node's and all of these belong to alive members.
     pub fn wants(&self, table: &MemberTable) -> bool {
         let own = table.local().node().addr;
         let missing = |addr: &SocketAddr| !table.is_alive_at(*addr);
@@ -70,7 +69,7 @@ impl Seeds {
         self.0.iter_mut()
     }
 
-    /// The addresses of all seeds, as far as they are known.
+    /// Returns the known addresses of all seeds.
     pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.iter().flat_map(|it| it.addrs.iter().copied())
     }

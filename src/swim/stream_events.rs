@@ -1,5 +1,4 @@
-//! Wiring of streams and look-ups: handles their inputs, and reports their ends to the parts that
-//! began them.
+//! Streams and look-ups: handles their inputs, and reports their ends to the parts that began them.
 
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, OpId, StreamEnd, StreamId};

@@ -15,8 +15,9 @@ use crate::wire::{Codec, Refusal};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The number of streams that are reserved for dialling. While so many are open, this node dials
-/// further ones only for looks, and one for each join that is asking no target.
+/// The number of streams that are reserved for dialling. While that many are open, this node dials
+/// further streams only for looks, for the first target of a join, and for the push/pull that
+/// follows one in which it showed nothing.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -37,9 +38,9 @@ pub(super) struct Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shows {
     Everything,
-    /// Only its own entry: the answer is what counts.
+    /// Only the entry of this node: the push/pull is about the answer.
     Own,
-    /// No entry: this node first finds out whether its name is taken, or only looks.
+    /// No entry: this node is finding out whether its name is taken, or is only looking.
     Nothing,
 }
 
@@ -66,7 +67,8 @@ impl Exchange {
     /// A push/pull that only asks another node for its state, because that node may not know this
     /// one yet. An agent that learns of another node with its own name lets the members vote, and
     /// ends if it does not get a majority. So this node shows itself, in the exchange of
-    /// [`Exchange::introduction`], only to a node that does not list its name at another address.
+    /// [`Exchange::introduction`], only to a node that does not list this node's name at another
+    /// address.
     pub fn showing_nothing(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
         Exchange {
             shows: Shows::Nothing,
@@ -79,8 +81,8 @@ impl Exchange {
         self.shows == Shows::Nothing
     }
 
-    /// Returns the exchange that follows this one if the name is free at the other side. `gained`
-    /// is the number of members that this exchange made known.
+    /// Returns the exchange that follows this one if the other side does not list this node's name
+    /// at another address. `gained` is the number of members that this exchange made known.
     pub fn introduction(self, gained: u32) -> Exchange {
         Exchange {
             join: !matches!(self.cause, ExchangeCause::Doubt),
@@ -232,7 +234,8 @@ impl Streams {
     /// Takes bytes that arrived on an open stream; returns the message once it is complete.
     ///
     /// # Errors
-    /// The reader refuses the bytes, or the streams that this node dialled hold too many bytes.
+    /// The reader refuses the bytes, or the streams that this node dialled hold too many bytes
+    /// together.
     pub fn read(
         &mut self,
         codec: &Codec,
@@ -254,8 +257,8 @@ impl Streams {
     }
 
     /// Returns the accepted stream that has to give way, or `None` if the accepted streams hold no
-    /// more than their bound. It is the largest stream of the host whose streams hold most
-    /// together, so one host cannot keep others from being served.
+    /// more than their bound. It is the largest stream of the host whose streams together hold
+    /// most, so one host cannot keep others from being served.
     pub fn to_give_way(&self) -> Option<StreamId> {
         if self.held[Side::Accepted as usize] <= limits::ALL_STREAMS_LEN {
             return None;
@@ -279,8 +282,8 @@ impl Streams {
         Some(stream)
     }
 
-    /// Makes streams of joins overdue, so that other targets can be asked: those that have brought
-    /// no byte, and whose deadline is at most `begun_until`.
+    /// Makes the streams of joins overdue that have brought no byte and whose deadline is at most
+    /// `begun_until`, so that other targets can be asked.
     pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
         for stream in self.open.values_mut() {
             let is_join = matches!(
@@ -293,7 +296,7 @@ impl Streams {
         }
     }
 
-    /// Removes a stream that has expired.
+    /// Removes the stream whose deadline is the earliest, if that has passed.
     pub fn take_overdue(&mut self, now: Time) -> Option<(StreamId, Stream)> {
         let due = self.deadlines().min().filter(|(at, _)| *at <= now);
         let (_, id) = due?;

@@ -4,7 +4,8 @@
 //! itself be faulty, but several are probably right. With n known nodes:
 //!
 //! ```text
-//! min = mult x log10(n) (at least 1) x probe interval        max = max_mult x min
+//! min = mult x L x probe interval, where L is log10(n), or 1 if log10(n) is less
+//! max = max_mult x min
 //! k = mult - 2, or 0 if n < mult
 //! wait after c of k confirmations = max - ln(c + 1) / ln(k + 1) x (max - min), or min if k is 0
 //! ```
@@ -25,7 +26,7 @@ pub(super) struct Suspicion {
     confirmed_by: Vec<Arc<str>>,
 }
 
-/// Returns the shortest time that a suspect has to refute, with `nodes` known nodes.
+/// Returns the shortest time that a suspect has to refute if `nodes` nodes are known.
 pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
     let scale = libm::log10(nodes.max(1) as f64).max(1.0);
     // The scale is truncated to thousandths, as in memberlist, so that both give the same time.

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(super) enum Timer {
     /// Probe the next member.
     Probe,
-    /// Send broadcasts; not set again while there are none.
+    /// Send broadcasts; not set again while none are queued.
     Gossip,
     /// Exchange everything with one member.
     PushPull,
@@ -18,7 +18,7 @@ pub(super) enum Timer {
     JoinSync,
     /// Report joins, and ask more of their targets; not set again while no join is under way.
     Joining,
-    /// Ask the next address of a look; not set while no look has another address.
+    /// Ask the next address of a look; not set again while no look has another address to ask.
     Looking,
     /// Ask a seed or a lost member again.
     Reconnect,
@@ -60,7 +60,7 @@ impl Timers {
         self.0.iter().flatten().min().copied()
     }
 
-    /// Takes a timer that is due.
+    /// Clears a timer that is due, and returns it.
     pub fn take_due(&mut self, now: Time) -> Option<Timer> {
         let due = |timer: &Timer| self.get(*timer).is_some_and(|at| at <= now);
         let timer = Timer::ALL.into_iter().find(due)?;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 pub(super) struct Watched(HashMap<SocketAddr, usize>);
 
 impl Watched {
-    /// Watches these addresses and no others. `nodes` are all other nodes.
+    /// Watches these addresses and no others. `nodes` yields every known node but this one.
     pub fn new<'a>(
         addrs: impl Iterator<Item = SocketAddr>,
         nodes: impl Iterator<Item = &'a Node>,
