@@ -99,7 +99,8 @@ impl Swim {
         });
     }
 
-    /// Ends the announcements of a leave. Returns the live members that have not acknowledged them.
+    /// Ends the announcements of a leave. Returns the live members that have not acknowledged every
+    /// step of the leave.
     pub fn end_leave(&mut self) -> Vec<Arc<str>> {
         self.ctx.local.intends_to_leave = false;
         self.leaving.end(&self.ctx)
@@ -162,9 +163,10 @@ impl Swim {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }
 
-    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. If
-    /// there is a token, it must be less than `u64::MAX`, and it comes back in
-    /// [`super::Notice::BroadcastDone`]. A message that does not fit into a packet is refused.
+    /// Queues a user message in a lane of the layer above, which must be less than
+    /// [`super::USER_LANES`]; `bytes` is the complete content of the message. If there is a token,
+    /// it must be less than `u64::MAX`, and it comes back in [`super::Notice::BroadcastDone`]. A
+    /// message that does not fit into a packet is refused.
     pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
         self.at(now, |swim| {
             let gossip = &swim.gossip;

@@ -26,8 +26,7 @@ pub struct Health {
     pub known: usize,
     /// True if this node seems to be cut off: no message from another node has arrived for the
     /// shortest suspicion timeout, or more than half of the other members are suspect or have died
-    /// within the last two of these timeouts. It is always false if fewer than two other members
-    /// are known.
+    /// within twice that time. It is always false if fewer than two other members are known.
     pub isolated: bool,
     /// True if datagrams get answers.
     pub datagrams_work: bool,
@@ -176,7 +175,7 @@ fn of_mismatch(why: Option<Refusal>) -> &'static str {
         Some(Refusal::PlaintextRefused) => {
             "other members send unencrypted messages, which this node refuses because it has a key"
         }
-        Some(Refusal::Label) => "other members send messages with another label than this node's",
+        Some(Refusal::Label) => "other members use a label that differs from this node's",
         _ => {
             "none of this node's keys decrypts the messages of other members: \
              their keys were changed, or keys or labels differ"

@@ -29,8 +29,8 @@ pub struct Explanation {
     /// The number of confirmations that shorten the wait to its minimum; 0 if the member is not a
     /// suspect.
     pub confirmations_wanted: u32,
-    /// The time until a suspect is declared dead unless it refutes; `None` if the member is not a
-    /// suspect.
+    /// The time until a suspect is declared dead unless it refutes. Confirmations shorten this
+    /// time, and a reprieve extends it. `None` if the member is not a suspect.
     pub time_left: Option<Duration>,
     /// The last probe that has ended; `None` if no probe has ended.
     pub probe: Option<ProbeReport>,
@@ -45,7 +45,7 @@ fn describe_answer(answer: ProbeAnswer) -> &'static str {
         ProbeAnswer::NotAsked => "not tried",
         ProbeAnswer::Waiting => "no answer yet",
         ProbeAnswer::Answered => "answered",
-        ProbeAnswer::Nack => "could not reach it either",
+        ProbeAnswer::Nack => "no answer there either",
         ProbeAnswer::Silent => "no answer",
     }
 }
@@ -107,11 +107,7 @@ fn paragraph(it: &Explanation) -> String {
         };
     }
     if let Some(left) = it.time_left {
-        let _ = write!(
-            text,
-            " It has at most {} left to refute this.",
-            duration(left)
-        );
+        let _ = write!(text, " It has {} left to refute this.", duration(left));
     }
     match &it.probe {
         None => text.push_str(" This node has not probed it."),
@@ -131,19 +127,19 @@ fn paragraph(it: &Explanation) -> String {
 fn describe_probe(text: &mut String, probe: &ProbeReport) {
     let _ = write!(
         text,
-        " Last probe {} ago: datagram {}, stream {}",
+        " Last probe {} ago. By datagram: {}. By stream: {}",
         duration(probe.ago),
         describe_answer(probe.direct),
         describe_answer(probe.stream)
     );
     for HelperReport { name, answer } in &probe.helpers {
-        let _ = write!(text, ", through {name} {}", describe_answer(*answer));
+        let _ = write!(text, ". Through {name}: {}", describe_answer(*answer));
     }
     text.push('.');
     if let Some(rtt) = probe.rtt {
         let _ = write!(
             text,
-            " Last round trip {}.{:03} ms.",
+            " Last round trip: {}.{:03} ms.",
             rtt.as_millis(),
             rtt.subsec_micros() % 1000
         );
@@ -194,9 +190,9 @@ mod tests {
         assert_eq!(
             Explanation::of_a_suspect().to_string(),
             "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
-             (1 of 2). It has at most 1.8 s left to refute this. Last probe 600 ms ago: datagram \
-             no answer, stream no answer yet, through web2 could not reach it either, through \
-             web3 answered. Last round trip 1.045 ms."
+             (1 of 2). It has 1.8 s left to refute this. Last probe 600 ms ago. By datagram: no \
+             answer. By stream: no answer yet. Through web2: no answer there either. Through web3: \
+             answered. Last round trip: 1.045 ms."
         );
     }
 

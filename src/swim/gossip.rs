@@ -25,7 +25,7 @@ impl Gossip {
         Gossip { phase }
     }
 
-    /// Sets the timer of the next round if there are broadcasts and another node, unless the timer
+    /// Sets the timer of the next round if there are broadcasts and other nodes, unless the timer
     /// is set already.
     pub fn arm(&self, ctx: &mut Context) {
         let needed = ctx.table.len() > 1 && !ctx.broadcasts.is_empty();

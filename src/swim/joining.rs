@@ -171,8 +171,8 @@ impl Joining {
                 }
                 return;
             }
-            // If no target were under way, nothing would call this function again. So the first
-            // target is asked even if too many streams are open.
+            // If no target of this join is under way, one is asked even if too many streams are
+            // open, so that the join always makes progress.
             let may_start = join.in_flight == 0 || ctx.streams.may_dial();
             if join.in_flight >= join.width || !may_start || join.waiting.is_empty() {
                 return arm(ctx);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The number of random choices with which a full table looks for a member that is not needed. If
-/// one member in ten is not needed, one call in a thousand finds none.
+/// one member in ten is not needed, about one call in a thousand finds none.
 const EVICTION_DRAWS: usize = 64;
 
 /// The bytes that a member takes in addition to its name and meta (`tests/memory.rs`).

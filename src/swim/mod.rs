@@ -24,7 +24,7 @@
 //! | `gossip` | sends broadcasts to random members |
 //! | `requests` | answers requests that arrive on streams |
 //! | `push_pull` | exchanges everything that two nodes know |
-//! | `join_sync` | pulls states after a burst of joins, and from nodes that this one may have missed |
+//! | `join_sync` | pulls states after a burst of joins, and from unknown nodes that ping |
 //! | `joining` | carries out join commands |
 //! | `looking` | carries out looks at other clusters |
 //! | `leaving` | tells members of this node's leave until they acknowledge it |

@@ -10,7 +10,7 @@
 //!            |  --- own ping arrives --> an alias, another address of this node: no claim
 //!            |  nothing in time
 //!            +--> silent: an earlier run of this node. Members accept the new address once the
-//!                 old one has been dead for a while. Until then, this node keeps announcing itself.
+//!                 old one has been dead for a while. Until then, this node announces itself.
 //! ```
 
 use super::context::Context;

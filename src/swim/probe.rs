@@ -58,7 +58,7 @@ pub(super) struct Probing {
 
 /// The end of a probe on which other parts have to act.
 pub(super) enum ProbeEnd {
-    /// The member answered; if it is a suspect, that may put off its verdict.
+    /// The member answered. If it is a suspect, the answer may put off its verdict.
     Answered { member: MemberIndex, name: Arc<str> },
     /// The member did not answer, so this node accuses it.
     Failed { name: Arc<str>, incarnation: u32 },

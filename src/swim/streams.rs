@@ -16,8 +16,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The number of streams that are reserved for dialling. While that many are open, this node dials
-/// further streams only for looks, for the first target of a join, and for the push/pull that
-/// follows one in which it showed nothing.
+/// further streams only for looks, for one target of each join that is asking none, and for the
+/// push/pull that follows one in which it showed nothing.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -296,7 +296,7 @@ impl Streams {
         }
     }
 
-    /// Removes the stream whose deadline is the earliest, if that has passed.
+    /// Removes the stream whose deadline is the earliest, if that deadline has passed.
     pub fn take_overdue(&mut self, now: Time) -> Option<(StreamId, Stream)> {
         let due = self.deadlines().min().filter(|(at, _)| *at <= now);
         let (_, id) = due?;

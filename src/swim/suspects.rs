@@ -57,7 +57,8 @@ impl Suspects {
         self.change(member, |suspect| suspect.suspicion.confirm(accuser))
     }
 
-    /// A probe of the member was answered; if it is a suspect, that may put off its verdict.
+    /// A probe of the member was answered. If the member is a suspect, the answer may put off its
+    /// verdict.
     pub fn on_answer(&mut self, member: MemberIndex) {
         self.change(member, |suspect| suspect.final_probes.answered());
     }

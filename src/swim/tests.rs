@@ -164,7 +164,7 @@ impl Net {
                     return self.nodes[from].handle_stream_end(now, id, StreamEnd::Failed);
                 };
                 if self.cut_streams.contains(&(from, i)) {
-                    return; // packets are lost: no answer ever comes back
+                    return; // the packets are lost: no answer ever comes back
                 }
                 self.next_stream += 2;
                 let there = StreamId(self.next_stream);
@@ -239,7 +239,7 @@ impl Net {
     }
 }
 
-/// The address of a host that is no member.
+/// The address of a host that is not a member.
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 200)), 7946);
 
 /// A ping to node 0 that names this source.
@@ -609,7 +609,7 @@ fn a_state_as_the_answer_to_a_ping_is_refused_and_counted() {
 }
 
 #[test]
-fn a_remote_dead_is_only_a_suspicion() {
+fn a_member_that_another_node_lists_as_dead_is_only_suspected() {
     let mut net = Net::joined(3);
     net.push(0, false, vec![entry("n2", &[10, 0, 0, 3], NodeState::Dead)]);
     assert_eq!(net.state(0, 2), Some(NodeState::Suspect));
@@ -720,11 +720,11 @@ fn members_with_much_meta_do_not_take_more_bytes_than_the_setting_allows() {
         assert_eq!(
             told(swim, &forged(n, 1, b"")),
             n + 2,
-            "each takes 266 bytes"
+            "each takes at most 266 bytes"
         );
     }
     for n in 0..250 {
-        told(swim, &forged(n, 2, &[0; 1000])); // now it takes 1,266 bytes
+        told(swim, &forged(n, 2, &[0; 1000])); // now it takes up to 1,266 bytes
     }
     let bytes: usize = swim
         .ctx
@@ -1203,7 +1203,7 @@ fn a_ping_is_repeated_until_its_ack_comes() {
 }
 
 #[test]
-fn a_node_whose_pings_get_no_answer_becomes_calmer() {
+fn in_a_long_round_without_an_answer_pings_are_sent_less_often_after_a_while() {
     let mut net = Net::joined(2);
     net.cut.push((1, 0));
     net.nodes[0].ctx.awareness.worsen(7);
@@ -1483,7 +1483,7 @@ fn a_node_that_reaches_itself_at_another_address_has_no_name_conflict() {
 }
 
 #[test]
-fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
+fn a_claim_at_a_silent_address_is_forgotten_if_no_member_repeats_it() {
     let mut net = Net::joined(2);
     let ghost = claim_the_name_of_node_0(&mut net);
     net.run(Duration::from_secs(1));
@@ -1505,7 +1505,8 @@ fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
     assert_eq!(sent_to(&net, ghost).len(), 2);
 }
 
-/// A node that has left hears nothing of the other node, which therefore need not be gone.
+/// A node that has left is not told of claims to its name. So the silence does not show that the
+/// other node is gone.
 #[test]
 fn a_leave_does_not_end_a_claim_to_the_name() {
     let mut net = Net::joined(2);
@@ -1760,7 +1761,7 @@ fn silent_seeds_do_not_hold_up_a_join_that_reached_a_node() {
 }
 
 #[test]
-fn a_join_waits_a_moment_for_the_seeds_that_answer_second() {
+fn a_join_waits_a_moment_for_the_seeds_that_answer_after_the_first() {
     let mut net = Net::new(4);
     let seeds: Vec<Seed> = (1..4).map(|i| Seed::Addr(addr(i))).collect();
     net.nodes[0].join(net.now, &seeds);

@@ -1,5 +1,6 @@
-//! Watched addresses: those of the seeds, each with the number of other members that are alive
-//! there. So no message about a member needs a search of the whole table for each seed.
+//! The watched addresses, which are those of the seeds, each with the number of other members that
+//! are alive there. With these numbers, a message about a member does not need a search of the
+//! whole table for each seed.
 
 use super::NodeState;
 use super::output::Node;
