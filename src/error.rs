@@ -22,8 +22,9 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Makes an error with this status and sentence. The sentence becomes one line: the control
-    /// characters that it may contain, for example in a name from another node, are escaped.
+    /// Makes an error with this status and sentence. The sentence becomes one line: characters that
+    /// would end the line or steer a terminal are escaped. A name from another node may contain
+    /// such characters.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error {
             status,

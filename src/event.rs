@@ -31,9 +31,10 @@ macro_rules! event_bodies {
         /// events; then leave or fail; then join again, or reap, after which the name is unknown. A
         /// fail event may be followed by a leave event, if the failed member is removed or if its
         /// leave becomes known only later. The leave event comes when the member is gone. When a
-        /// member begins to leave, its state becomes `Leaving`, and no event is emitted.
-        /// If a filter is set, a member whose new tags it rejects is reaped at once, and joins
-        /// again when its tags fit.
+        /// member begins to leave, its state becomes `Leaving`, and no event is emitted. If a
+        /// filter is set, a member whose new tags it rejects is reaped at once, and joins again
+        /// when its tags fit. A present member that has never answered this node is reaped at once
+        /// if a full table needs its place.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
             $($(#[doc = $doc])* $Member(Member),)*
@@ -70,7 +71,7 @@ crate::event_table!(event_bodies);
 #[allow(unused_imports, clippy::single_component_path_imports)] // gives the macro a path
 pub(crate) use any_member_event;
 
-/// An event as a reader takes it.
+/// An event, as a reader takes it from its queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The number of the event: one more than that of the previous event of the same reader. A

@@ -1,6 +1,6 @@
 //! sprat: cluster membership as a library.
 //!
-//! A process that links this crate is a full member of a memberlist or Serf cluster. Make the
+//! With this crate, a process becomes a full member of a memberlist or Serf cluster. Make the
 //! settings, a [`Config`]; start a [`Node`] with them; join other nodes; then read the members and
 //! take events.
 //!
@@ -38,7 +38,7 @@
 //!
 //! | layer | contents |
 //! | --- | --- |
-//! | `wire` | bytes to values and back: pure functions |
+//! | `wire` | bytes to values and back, without side effects |
 //! | `swim` | the SWIM protocol as a state machine: bytes and time go in, outputs come out |
 //! | `serf` | Serf on top of `swim`: tags, intents, member states, user events, queries |
 //! | `service` | protocols with listeners of their own, such as HAProxy's SPOE |
@@ -48,16 +48,17 @@
 //!
 //! Only `driver` and `ffi` have side effects, except that `config` reads files of settings and
 //! keys. The layers listed before `driver` open no socket, read no clock, start no thread, and draw
-//! randomness only from a seed that they are given: the code that ships is the code that the
-//! simulator runs.
+//! randomness only from a seed that they are given. The seeds of hash functions are an exception,
+//! but no result depends on them. So the simulator runs the code that ships.
 //!
 //! # Features
 //!
 //! - `capi`, on by default: the exported C functions. Bindings to other languages turn it off.
 //! - `spoe`, on by default: nodes can answer HAProxy's questions (SPOE). Without it, the setting
 //!   `spoe_bind` is refused.
-//! - `internals`, **unstable**: makes the layers public, for the tests, benches, fuzz targets and
-//!   bindings of this repository. Anything that it exposes may change in any release.
+//! - `internals`, **unstable**: makes the layers below `config` and the `driver` public, for the
+//!   tests, benches, fuzz targets and bindings of this repository. Anything that it exposes may
+//!   change in any release.
 
 #[cfg(feature = "internals")]
 pub mod driver;

@@ -1,15 +1,16 @@
 //! The bounds on what the protocol accepts from the wire, and on how much of it is kept.
 //!
-//! Every length, count or time from the wire is compared with its bound before it is used. A
-//! bound that belongs to one mechanism is next to that mechanism, for example the number of
-//! requests that are relayed at a time in `swim/relay.rs`. The bounds of settings are in
-//! `config`, those of a service in `service`.
+//! Each constant is a maximum, unless its comment says otherwise. Every length, count or time from
+//! the wire is compared with its bound before it is used. A bound that belongs to one mechanism is
+//! next to that mechanism, for example the number of requests that are relayed at a time in
+//! `swim/relay.rs`. The bounds of settings are in `config`, those of a service in `service`.
 
-/// Length of a node name in bytes. Serf has an optional limit of 128.
+/// Length of a node name in bytes, as on the wire. Serf has an optional limit of 128.
 pub const NAME_LEN: usize = 255;
 /// Number of names in one message that can be escaped (see `wire/node_name.rs`).
 pub const ESCAPED_NAMES: usize = 256;
-/// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
+/// Length in bytes of the meta of this node (in Serf mode, the encoded tags): the limit that
+/// memberlist checks.
 pub const META_LEN: usize = 512;
 /// Length in bytes of the meta of another node: twice what memberlist lets a node send.
 pub const REMOTE_META_LEN: usize = 2 * META_LEN;
@@ -35,7 +36,8 @@ pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
 pub const PUSH_PULL_NODES: usize = 1_048_576;
 /// Length of a label in bytes.
 pub const LABEL_LEN: usize = 255;
-/// Number of streams that one node serves or uses at a time (memberlist serves 127).
+/// Number of streams that one node has open at a time, a quarter of them reserved for those that it
+/// dials. Looks and joins may exceed it. memberlist serves 127 streams.
 pub const STREAMS: usize = 128;
 /// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte even for
 /// the smallest datagram.
@@ -59,13 +61,13 @@ pub const STREAM_BUFFER_LEN: usize = 32 * 1024 * 1024;
 /// Number of bytes that are collected for all accepted streams together: as many as for one. The
 /// streams that this node dialled have a bound of the same size of their own.
 pub const ALL_STREAMS_LEN: usize = STREAM_BUFFER_LEN;
-/// Number of bytes of the queued broadcasts about members. The news of 10,000 members that join at
-/// once takes about a quarter.
+/// Number of bytes of the queued broadcasts about members. The broadcasts about 10,000 members that
+/// join at once take about a quarter of it.
 pub const QUEUED_MEMBER_NEWS: usize = 4 * 1024 * 1024;
 /// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
-/// thousand events a second needs 34 years to get that far, so a new node that follows the
-/// protocol catches up in one step. An attacker needs 16 million messages, instead of one, to
-/// drive the clock to its end.
+/// thousand events a second needs 34 years to get that far, so a new node catches up with any real
+/// cluster in one step. An attacker needs 16 million messages, instead of one, to drive the clock
+/// to its end.
 pub const LTIME_LEAP: u64 = 1 << 40;
 /// Distance by which an incarnation from the wire may be ahead of the one held about the same
 /// member. Without forged messages, an incarnation rises in steps of about one. A greater leap is
@@ -74,11 +76,13 @@ pub const LTIME_LEAP: u64 = 1 << 40;
 /// not apply if the setting `join_sync` is off.
 pub const INCARNATION_LEAP: u32 = 1024;
 /// The highest incarnation from the wire with which a name becomes known, or known at another
-/// address, unless the node itself reports it on a stream that this node dialled.
+/// address, unless the node itself reports that incarnation on a stream that this node dialled.
+/// This bound does not apply either if the setting `join_sync` is off.
 pub const FIRST_INCARNATION: u32 = 1 << 31;
 /// Number of intents that are kept for names that are not known yet.
 pub const BUFFERED_INTENTS: usize = 65_536;
-/// Number of slots of the rings of user events and queries (Serf's EventBuffer and QueryBuffer).
+/// Fixed number of slots of the rings of user events and queries (Serf's EventBuffer and
+/// QueryBuffer).
 pub const RING_SLOTS: u64 = 512;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;

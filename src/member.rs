@@ -26,8 +26,8 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// Facts for tests of programs that use members: the node has no meta, announces the versions
-    /// that a sprat node announces in Serf mode, and is in its first incarnation.
+    /// Makes facts for tests of programs that use members. The node has no meta, announces the
+    /// versions of a sprat node in Serf mode, and is in its first incarnation.
     pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
         NodeFacts {
             name: name.into(),
@@ -93,7 +93,7 @@ impl Member {
     }
 }
 
-/// Members that share their facts are compared without a look at the facts.
+/// The comparison of members that share their facts is cheap: `Arc` compares the pointers first.
 impl PartialEq for Member {
     fn eq(&self, other: &Member) -> bool {
         let has_same_tags = self.has_tags == other.has_tags || self.tags() == other.tags();
@@ -111,13 +111,13 @@ impl Deref for Member {
     }
 }
 
-/// The tags of a member. They are kept as on the wire, where they take far less memory than a map,
-/// and are decoded each time they are read.
+/// The tags of a member. They are kept in the form that they have on the wire, which takes far less
+/// memory than a map, and are decoded each time they are read.
 #[derive(Clone, Copy, Default)]
 pub struct MemberTags<'a>(Option<&'a [u8]>);
 
 impl<'a> MemberTags<'a> {
-    /// Returns the value of a tag.
+    /// Returns the value of the tag with this key; `None` if there is no such tag.
     pub fn get(&self, key: &str) -> Option<Cow<'a, str>> {
         let values = self.pairs().filter(|(found, _)| found == key);
         values.map(|(_, value)| value).last() // the last one counts

@@ -6,13 +6,13 @@
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, RandomState};
 
-/// The numbers of records by their names. The index compares and hashes through functions of its
-/// slab, so the slabs of all types of records share one compiled copy.
+/// The numbers of records by their names. The slab passes in the functions that compare and hash
+/// names, so one compiled copy of the index serves the slabs of all types of records.
 #[derive(Debug, Default)]
 struct Index {
     numbers: HashTable<u32>,
-    /// Seeded at random, so that other nodes cannot choose names that collide. The order of the
-    /// index is never visible.
+    /// Seeded at random, so that other nodes cannot choose names that collide. No result depends on
+    /// the order of the index.
     hasher: RandomState,
 }
 
@@ -21,12 +21,13 @@ impl Index {
         self.hasher.hash_one(name)
     }
 
-    /// Returns a record with this hash for which `is_it` returns true.
+    /// Returns the number of a record with this hash for which `is_it` returns true.
     fn find(&self, hash: u64, is_it: &dyn Fn(u32) -> bool) -> Option<u32> {
         self.numbers.find(hash, |at| is_it(*at)).copied()
     }
 
-    /// Adds a record with this hash. `hash_of` returns the hash of each record of the index.
+    /// Adds the number of a record with this hash. `hash_of` returns the hash of each record of the
+    /// index.
     fn insert(&mut self, hash: u64, at: u32, hash_of: &dyn Fn(&Index, u32) -> u64) {
         if self.numbers.len() == self.numbers.capacity() {
             let mut numbers = std::mem::take(&mut self.numbers);
@@ -37,7 +38,7 @@ impl Index {
         self.numbers.insert_unique(hash, at, |_| 0);
     }
 
-    /// Removes a record with this hash.
+    /// Removes the number of a record with this hash.
     fn remove(&mut self, hash: u64, at: u32) {
         if let Ok(entry) = self.numbers.find_entry(hash, |it| *it == at) {
             entry.remove();
@@ -50,7 +51,7 @@ pub(crate) trait Named {
     fn name(&self) -> &str;
 }
 
-/// The records.
+/// Records with unique names. Each has a number.
 #[derive(Debug)]
 pub(crate) struct NamedSlab<T> {
     records: Vec<Option<T>>,
@@ -74,7 +75,7 @@ impl<T: Named> NamedSlab<T> {
         self.records.len() - self.free.len()
     }
 
-    /// Returns the number of the record of this name.
+    /// Returns the number of the record with this name.
     pub fn find(&self, name: &str) -> Option<u32> {
         let has_name = |at| self.get(at).is_some_and(|record| record.name() == name);
         self.by_name.find(self.by_name.hash(name), &has_name)
@@ -131,7 +132,8 @@ impl<T: Named> NamedSlab<T> {
     }
 }
 
-/// Makes room in a full list for an eighth more entries, at least 8. A `Vec` would double.
+/// Makes room in a full list for an eighth more entries, or for 8 if that is more. A `Vec` would
+/// double its capacity.
 pub(crate) fn grow_a_little<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 8).max(8));

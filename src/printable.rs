@@ -1,8 +1,9 @@
 //! Text from other nodes, made fit for people and programs to read.
 //!
 //! Bytes from the network are not always text, and text may hold characters that end a line, steer
-//! a terminal, or change the order in which a line is read. Nothing is dropped: a byte or character
-//! that cannot be shown is escaped, as `\xff` or `\u{2028}`.
+//! a terminal, or change the order in which a line is read. Such bytes and characters are not
+//! dropped but escaped, as `\xff` or `\u{2028}`. Only the functions with a maximum length cut text
+//! off.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -19,7 +20,7 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Returns the first `most` bytes as text, as [`text`] does, with a note if others follow.
+/// Returns the first `most` bytes as text, as [`text`] does, and appends a note if there are more.
 pub(crate) fn text_up_to(bytes: &[u8], most: usize) -> String {
     match bytes.get(..most) {
         Some(first) if bytes.len() > most => text(first).into_owned() + CUT_OFF,
@@ -70,8 +71,8 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns the first `most` bytes of a text as one line, as [`line`] does, with a note if others
-/// follow.
+/// Returns a text as one line, as [`line`] does. A line of more than `most` bytes is cut off there,
+/// and a note is appended.
 pub(crate) fn line_up_to(text: &str, most: usize) -> String {
     let mut line = line(text).into_owned();
     if line.len() > most {

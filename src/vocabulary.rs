@@ -4,8 +4,8 @@
 //! and the class names of Python follow from it. `build.rs` compiles this file too, so it uses no
 //! other file of the crate. Once a number has been released, its meaning never changes.
 //!
-//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
-//! where the event happens.
+//! To add a kind of event, add one row to [`event_table`], and emit the new variant of
+//! [`crate::event::EventBody`] where the event happens.
 
 use std::ffi::CStr;
 
@@ -72,7 +72,7 @@ macro_rules! vocabulary {
     };
 }
 
-/// A vocabulary as text.
+/// The rows of a vocabulary as text, and its documentation.
 #[allow(dead_code)] // build.rs reads it
 pub(crate) struct Table {
     pub about: &'static str,
@@ -151,7 +151,8 @@ macro_rules! event_table {
                 MemberLeave = 3, "member-leave", MemberLeft;
                 /// A member failed: it stopped answering without having announced that it leaves.
                 MemberFail = 4, "member-failed", MemberFailed;
-                /// A member is no longer listed: it had failed or left, or the filter rejects it.
+                /// A member is no longer listed: it had failed or left, the filter rejects it, or a
+                /// full table needed its place.
                 MemberReap = 5, "member-reap", MemberReaped;
                 /// A member is suspected: it will fail unless it refutes the suspicion.
                 MemberSuspect = 6, "member-suspect", MemberSuspected;

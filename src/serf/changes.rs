@@ -8,11 +8,11 @@
 //! | left | alive or leaving | left | leave |
 //! | died | leaving | left | leave |
 //! | died | alive | failed | fail |
-//! | updated | any | unchanged | update, if a present member visibly changed |
+//! | updated | any | unchanged | update, if `differs` is true and the member is present |
 //!
 //! A member has left if it said so in either way: by a leave intent, or by a dead message about
-//! itself. Serf counts a member without a leave intent as failed, although the datagram with the
-//! intent may have been lost. In memberlist mode there are no intents.
+//! itself. Serf counts a member as failed if it has received no leave intent, although the datagram
+//! with the intent may have been lost. In memberlist mode there are no intents.
 
 use super::Member;
 use super::common::Common;
@@ -125,8 +125,8 @@ impl Changes<'_> {
 
     /// Replaces the description of a member, and emits the event that follows from it. `back` is
     /// true if the member had failed or left, and has returned. Serf 0.9.4 compares the encoded
-    /// tags, and so reports an update even if only their order changed; here a change that no
-    /// application can see causes no event.
+    /// tags, and so reports an update even if only their order changed; here only the changes that
+    /// `differs` lists cause an event.
     fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
@@ -152,7 +152,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns true if two descriptions of a member differ in something that is worth an event.
+    /// Returns true if two descriptions of a member differ in their tags, address or versions, or,
+    /// in memberlist mode, in their meta.
     fn differs(&self, before: &Member, after: &Member) -> bool {
         before.tags() != after.tags()
             || before.addr != after.addr

@@ -18,7 +18,7 @@ pub enum CommandError {
     Left,
     /// Too many looks are under way.
     TooManyLooks,
-    /// There is no member with this name.
+    /// There is no member with this name, or the filter hides it.
     UnknownMember,
     /// The member has failed or left.
     NotAlive,

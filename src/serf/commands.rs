@@ -39,10 +39,12 @@ impl Core {
         op.ok_or(CommandError::TooManyLooks)
     }
 
-    /// Leaves gracefully. The leave is gossiped, and each live member that is told acknowledges it
-    /// or is given up. [`CoreEvent::LeaveDone`] comes `leave_propagate` later. It comes immediately
-    /// if there is no other live member, if this node's name seems to belong to another node, or if
-    /// this node has left already. A join cancels the leave, and ends it.
+    /// Leaves gracefully. The leave is announced in two steps, or one in memberlist mode. In each,
+    /// it is gossiped, and members that are told directly acknowledge it or are given up; a step
+    /// takes at most `broadcast_timeout`. [`CoreEvent::LeaveDone`] comes `leave_propagate` after
+    /// the last step. It comes immediately if there is no other live member, if this node's name
+    /// seems to belong to another node, or if this node has left already. A join cancels the leave,
+    /// and `LeaveDone` then reports `LeaveEnd::Cancelled`.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now, self.swim.name_conflict());
         self.pump(now, false);
@@ -100,7 +102,7 @@ impl Core {
 
     /// Replaces the address at which others reach this node. Setting the same address again causes
     /// no gossip. Members that know the node at the old address accept the new one only after the
-    /// node has been failed there for `dead_reclaim`, or has left.
+    /// node has left, or has counted as failed at the old address for `dead_reclaim`.
     pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
         if addr != self.swim.self_node().addr {
             self.swim.set_addr(now, addr);

@@ -57,7 +57,7 @@ impl Common {
     }
 
     /// Returns a member as the application will see it, except for the state, which is always
-    /// `Alive`.
+    /// `Alive`. Counts tags that cannot be read as refusals.
     pub fn describe(&mut self, node: &Node) -> Member {
         let facts = node.facts.clone();
         if !self.is_serf() {

@@ -28,12 +28,14 @@ pub struct Config {
     pub meta: Vec<u8>,
     /// The time for which a leave goes on after it has spread, so that probes are still answered.
     pub leave_propagate: Duration,
-    /// The longest time that one step of a leave may take to spread.
+    /// The longest time for which a step of a leave waits for its announcement to spread and to be
+    /// acknowledged.
     pub broadcast_timeout: Duration,
     /// The time for which a failed member is searched for. In Serf mode it is also kept for this
     /// time before it is erased.
     pub reconnect_timeout: Duration,
-    /// The time for which a member that left is kept before it is erased; in Serf mode only.
+    /// The time for which a member that left is kept before it is erased. In memberlist mode, the
+    /// member is usually erased earlier, when the SWIM machine forgets it.
     pub tombstone_timeout: Duration,
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,

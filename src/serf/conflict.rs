@@ -3,16 +3,17 @@
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
 //! query that this node does not send yet. Instead, this node asks the other node directly
-//! (`swim::name_conflict`). If the peers asked by our first join listed our name as alive at
-//! another address, then either another node or an earlier run of this node had the name before us.
-//! It is certain to be another node when
+//! (`swim::name_conflict`). If a peer that we asked before our first join succeeded listed our name
+//! at another address, then either another node or an earlier run of this node had the name before
+//! us. It is certain that this is another node when
 //!
 //! - a node at that address answers to the name, or
-//! - peers still list it there after more than the time in which a cluster notices that a node is
-//!   gone: they can reach it, even if we cannot.
+//! - peers still list the name as alive there after more than the time in which a cluster notices
+//!   that a node is gone: they can reach that node, even if we cannot.
 //!
 //! Until it is certain, the application is only warned. Certain or not, a leave is silent if peers
-//! have listed the name at that address recently: they would apply the leave to the other node.
+//! have listed the name at that address recently, or if a node there may still answer: peers would
+//! apply the leave to the other node.
 
 use super::CoreEvent;
 use super::common::Common;
@@ -24,13 +25,13 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// True if a join has succeeded: a node that first claims the name from now on came after us.
+    /// True once a join has succeeded: an address that is first claimed after that came after us.
     joined: bool,
     /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,
     /// The time at which that address was last claimed.
     claimed: Time,
-    /// The address that the application was warned of.
+    /// The address that the application was warned about.
     warned: Option<SocketAddr>,
     /// True if the conflict was reported as certain.
     reported: bool,

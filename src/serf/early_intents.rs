@@ -1,7 +1,7 @@
 //! Intents about names that are not known yet: they wait for the member to join.
 //!
 //! Gossip may bring an intent before it brings the member. The latest intent about the name then
-//! decides whether the member is alive or leaving when it shows up.
+//! decides whether the member is alive or leaving when it joins.
 
 use super::members::{ByName, SerfStatus};
 use crate::limits;

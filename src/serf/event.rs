@@ -25,8 +25,8 @@ pub enum LeaveEnd {
 pub enum CoreEvent {
     /// An event for the application, to be passed on unchanged.
     App(EventBody),
-    /// A join ended, or reached a node. In the latter case, a second report with the same number
-    /// follows about the seeds that had neither answered nor failed by then.
+    /// A join ended, or reached a node while other seeds had neither answered nor failed. In the
+    /// latter case, a second report with the same number follows about those seeds.
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,

@@ -1,10 +1,11 @@
-//! Intents: a member announces that it joins or leaves before the SWIM machine notices.
+//! Intents: announcements that a member has joined or is leaving, whatever the SWIM machine has
+//! noticed.
 //!
 //! Each intent carries a Lamport time, and counts only if that is later than the time of the last
-//! intent about the same member. A leave intent turns a failure of the member, be it earlier or
-//! later, into a leave; a join intent cancels an earlier leave intent. If other nodes wrongly
-//! believe that a node is leaving, that node refutes it with a join intent. Intents about unknown
-//! names wait in [`EarlyIntents`].
+//! intent about the same member. A leave intent turns an earlier or later failure of the member
+//! into a leave; a join intent cancels an earlier leave intent. A node that learns that others
+//! wrongly believe it to be leaving refutes this with a join intent. Intents about unknown names
+//! wait in [`EarlyIntents`].
 
 use super::clock::Clock;
 use super::common::Common;
@@ -122,8 +123,8 @@ impl Intents {
 
     /// Announces that a member leaves: this node itself, or a failed member that is removed. The
     /// intent is gossiped only if another member is present. `token` is reported when the intent
-    /// has been sent often enough. An intent about this node itself is also sent to the live
-    /// members directly.
+    /// has been sent often enough. An intent about this node itself is also sent directly to the
+    /// live members (in a large cluster, to some of them).
     pub fn announce_leave(
         &mut self,
         now: Time,

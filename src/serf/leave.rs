@@ -85,8 +85,7 @@ impl Leave {
         self.step == Step::Left
     }
 
-    /// Returns the time at which the current step ends at the latest; `None` if no leave is under
-    /// way.
+    /// Returns the deadline of the current step; `None` if no leave is under way.
     pub fn deadline(&self) -> Option<Time> {
         match self.step {
             Step::Member | Step::Left => None,

@@ -1,7 +1,8 @@
-//! The state of another cluster, as a list of its members.
+//! Looks: the state that another node sent, as a list of members.
 //!
 //! A node forgets the address and the tags of a member soon after the member has failed or left,
-//! but Serf keeps the name for a day. Such a member is listed without an address and tags.
+//! but in Serf mode it keeps the name for a day by default. Such a member is listed without tags,
+//! at the address 0.0.0.0:0.
 
 use super::common::Common;
 use super::members::ByName;
@@ -32,7 +33,8 @@ pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Member> {
     found.into_values().map(|member| *member).collect()
 }
 
-/// Decodes the Serf part of a node's state, which is empty in memberlist mode.
+/// Decodes the Serf part of a node's state. Returns an empty state in memberlist mode, or if the
+/// part is missing or refused.
 fn serf_state<'a>(common: &mut Common, names: &'a Names, bytes: &'a [u8]) -> SerfPushPull<'a> {
     if bytes.is_empty() || !common.is_serf() {
         return SerfPushPull::default();
@@ -55,7 +57,7 @@ fn forgotten_member(name: &str) -> Member {
     Member::without_tags(Arc::new(facts), MemberState::Failed)
 }
 
-/// Returns the state that the application sees, from the state in the SWIM machine.
+/// Returns the state that the application sees, from the state in the other node's list.
 fn member_state(state: NodeState, is_listed_as_left: bool) -> MemberState {
     match (state, is_listed_as_left) {
         (NodeState::Alive, false) => MemberState::Alive,

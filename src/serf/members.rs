@@ -34,7 +34,7 @@ impl SerfStatus {
     }
 }
 
-/// A row of the table: what is held about one member.
+/// A row of the table: the facts held about one member.
 #[derive(Clone, Debug)]
 pub(super) struct MemberRow {
     pub member: Member,
@@ -52,7 +52,7 @@ pub(super) struct MemberRow {
     /// Lamport time of the last intent about it.
     pub ltime: u64,
     /// The time at which it last failed or left; when it was added, if it never has. A leave intent
-    /// about a failed member does not change it.
+    /// about a failed member does not change this time.
     pub gone_at: Time,
 }
 
@@ -106,8 +106,8 @@ const GONE_NAMES: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Members {
     rows: NamedSlab<MemberRow>,
-    /// The names of members that are gone, and since when, sorted so that the one that was gone
-    /// longest is last.
+    /// Members that are gone: the time at which each failed or left, and its name. The member that
+    /// has been gone longest is last.
     longest_gone: Vec<(Time, Arc<str>)>,
     /// The names of the members that were added, removed or changed visibly since the driver last
     /// asked.

@@ -16,7 +16,7 @@
 //! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
-//! | `look` | the members that another cluster has |
+//! | `look` | the members that another node lists |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
@@ -69,7 +69,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The versions of the Serf protocol that this node announces: lowest, highest and used.
+/// The versions of the Serf protocol that this node announces: minimum, maximum and spoken.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.

@@ -20,8 +20,8 @@ pub(super) struct ClockTimes {
 
 /// Encodes the state of this node for the other side of a push/pull.
 pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEvent>) -> Vec<u8> {
-    // A member that returns is not listed as left: its time is already that of its join, and a peer
-    // that read it as the time of a leave would reject later joins.
+    // A member that returns is not listed as left: its Lamport time is already that of its join. A
+    // peer that read this time as the time of a leave would reject later joins.
     let left = members.iter().filter(|row| match row.status {
         SerfStatus::Left => !row.returning,
         SerfStatus::Leaving => true,

@@ -1,5 +1,5 @@
-//! Queries of other nodes, each of which is passed on once, and relays: responses to a query that
-//! reach its sender by way of this node.
+//! Queries of other nodes, each of which is passed on once, and relays: responses that reach the
+//! sender of a query by way of this node.
 //!
 //! This node answers no query yet. It forwards a relayed response only to the address of a member,
 //! so that no outsider can make it send arbitrary bytes to arbitrary hosts.

@@ -14,7 +14,8 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
-    /// Erases every member and every early intent whose time is up.
+    /// Erases every member and every early intent whose time is up, and ends the searches that have
+    /// gone on for too long. Does nothing before the time `next`.
     pub fn reap(&mut self, now: Time, common: &mut Common, early: &mut EarlyIntents) {
         if now < self.next {
             return;

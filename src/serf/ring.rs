@@ -54,8 +54,8 @@ impl<T: Item> Ring<T> {
         }
     }
 
-    /// Judges an item that carried `ltime`. `clock` is the time of the clock, which has witnessed
-    /// `ltime` already.
+    /// Judges an item that carried `ltime`, and remembers it if it is new. `clock` is the time of
+    /// the clock, which has witnessed `ltime` already.
     pub fn see(&mut self, clock: u64, ltime: u64, item: T) -> Freshness {
         if ltime < self.earliest || clock.saturating_sub(ltime) > limits::RING_SLOTS {
             return Freshness::Old;

@@ -20,8 +20,8 @@ impl<T: Item> Seen<T> {
         }
     }
 
-    /// Remembers a message. Returns true if it is new; otherwise counts the reason why it is not
-    /// passed on.
+    /// Remembers a message if it is new, and returns true. Otherwise counts the reason why it is
+    /// not passed on.
     pub fn see(&mut self, out: &mut Outbox, ltime: u64, item: T) -> bool {
         if !self.clock.witness(ltime) {
             out.counts.ltimes_refused += 1;

@@ -37,7 +37,8 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         pings_repeated = it.pings_repeated, "Pings sent again because an ack was missing.";
         indirect_probes = it.indirect_probes, "Helpers asked to probe a member for this node.";
         stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered.";
-        late_answers = it.late_answers, "Acks and nacks that came after their ping had ended.";
+        late_answers = it.late_answers,
+            "Acks and nacks of pings that were answered or had expired already.";
         suspicions = it.suspicions, "Times that a member became suspect.";
         refutations = it.refutations, "Times that this node refuted an accusation.";
         members_evicted = it.members_evicted, "Members that made room for others in a full table.";

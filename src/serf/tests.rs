@@ -606,9 +606,10 @@ fn a_push_pull_carries_which_members_have_left() {
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
-/// A stock agent lists a left member with the time of its leave, and every reader adds one to that
-/// time. A member that returns refutes with a time above the one that it reads. So the time that it
-/// reads from this node must not be lower than the time that other members read from stock agents.
+/// A stock agent lists a left member with the time of its leave, and every stock agent that reads
+/// the list adds one to that time. A member that returns refutes with a time above the one that it
+/// reads. So the time that it reads from this node must not be lower than the time that other
+/// members read from stock agents.
 #[test]
 fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes_nothing() {
     let (mut one, mut other) = (Rig::new(), Rig::new());
@@ -747,7 +748,7 @@ fn time_in_which_the_process_did_not_run_does_not_count() {
 }
 
 #[test]
-fn an_update_makes_an_event_only_if_the_application_can_see_it() {
+fn an_update_makes_an_event_only_if_the_tags_or_the_address_changed() {
     let mut rig = Rig::new();
     let web = tags(&[("role", "web"), ("zone", "1")]);
     rig.reports(Change::Joined, "a", Some(&node("a", 2, &web)));

@@ -237,14 +237,16 @@ pub struct Codec {
     pub keyring: Keyring,
     /// The label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
     pub label: Vec<u8>,
-    /// True if sent messages are compressed: datagrams only if that makes them shorter.
+    /// True if sent messages are compressed; a datagram is compressed only if that makes it
+    /// shorter.
     pub compress: bool,
     /// True if received bytes that are not encrypted are refused when there are keys
     /// (GossipVerifyIncoming).
     pub verify_incoming: bool,
     /// True if sent bytes are encrypted when there are keys (GossipVerifyOutgoing).
     pub verify_outgoing: bool,
-    /// True if the label header was stripped before the bytes came here (SkipInboundLabelCheck).
+    /// True if the label header has been stripped from received bytes already
+    /// (SkipInboundLabelCheck).
     pub skip_label_check: bool,
 }
 

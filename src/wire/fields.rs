@@ -1,9 +1,10 @@
 //! The codecs of fields: each reads, checks and writes one kind of value.
 //!
-//! A value that passes its codec is safe to store. A name is UTF-8 without NUL: a name that is not
-//! such text is escaped. Names, addresses, version vectors and meta have valid lengths; lists are
-//! not longer than their bounds in [`crate::limits`], if they have any. Other bytes are not
-//! checked. Each row of a message names its codec (see [`super::record`]).
+//! A value that passes its codec is safe to store. A name is UTF-8 without NUL: any other name is
+//! escaped, or refused if there is no room for its escaped text. Names, addresses, version vectors
+//! and meta have valid lengths; lists are not longer than their bounds in [`crate::limits`], if
+//! they have any. Other bytes are not checked. Each row of a message names its codec (see
+//! [`super::record`]).
 
 use super::{Reader, Refusal, msgpack, node_name};
 use crate::limits;
@@ -29,7 +30,7 @@ pub(super) trait Field<'a, Value> {
     /// Appends the value.
     fn put(out: &mut Vec<u8>, value: &Value);
 
-    /// Returns true if the field is written.
+    /// Returns true if the field is to be written.
     fn is_written(_value: &Value) -> bool {
         true
     }
@@ -120,8 +121,7 @@ where
     }
 }
 
-/// The codec of a field that is not written while it has its default value, and otherwise has the
-/// codec `C`.
+/// Reads and writes a field by the codec `C`, but does not write a default value.
 pub(super) struct Omitted<C>(PhantomData<C>);
 
 impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for Omitted<C> {
@@ -149,8 +149,9 @@ impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for O
 }
 
 /// Reads `count` items; `item` reads one, and returns `None` to leave it out. `count` is the
-/// sender's claim: it is compared with `bound`, and memory is allocated for no more items than the
-/// input can hold if each takes at least `least` bytes.
+/// sender's claim, so it is compared with `bound`, and memory is reserved for no more items than
+/// the rest of the input can hold. Each item takes at least `least` bytes; `usize::MAX` means that
+/// no memory is reserved.
 ///
 /// # Errors
 /// [`Refusal::TooLarge`] above the bound, and the refusals of `item`.
@@ -283,8 +284,8 @@ fn address_or_none<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
     }
 }
 
-/// Appends six bytes or nil. A vector of any other length crashes a process of memberlist 0.2.2, so
-/// it is never written.
+/// Appends six bytes or nil. A vector of one to five bytes crashes a process of memberlist 0.2.2,
+/// so only vectors of six bytes are written.
 fn put_versions(out: &mut Vec<u8>, value: &[u8]) {
     let length = value.len();
     debug_assert!(

@@ -2,7 +2,7 @@
 //!
 //! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Until the table
 //! is full, it writes the same bytes as memberlist. After that the two differ, because Go's writer
-//! starts its table over one code earlier; each reads the output of the other (`tests/interop`).
+//! starts its table over one code earlier. Each can read the output of the other (`tests/interop`).
 //! The reader accepts either timing, with or without a leading clear code, and never expands to
 //! more than its bound.
 
@@ -27,14 +27,14 @@ const ALGORITHM: u8 = 0;
 
 thread_local! {
     // Building a coder costs more than coding a datagram, so each thread keeps an encoder and a
-    // decoder. A call takes the coder out while it uses it, so that a coder that panicked is not
-    // used again.
+    // decoder. A call takes the coder out while it uses it, so that the coder is not used again
+    // after a panic.
     static ENCODER: Cell<Option<Encoder>> = const { Cell::new(None) };
     static DECODER: Cell<Option<Decoder>> = const { Cell::new(None) };
 }
 
-/// The bytes of a message, piece by piece, so that a large one need not be held as a whole. Each
-/// call passes the same bytes to the function that it is given.
+/// The bytes of a message, piece by piece, so that a large message need not be held as a whole.
+/// Each call passes the same bytes to the function that it is given.
 pub type Pieces<'p> = dyn Fn(&mut dyn FnMut(&[u8])) + 'p;
 
 /// Appends the compress message around `plain`, type byte first.
@@ -52,9 +52,9 @@ pub fn put_compressed_pieces(out: &mut Vec<u8>, plain: &Pieces<'_>) {
     .put(out);
 }
 
-/// Compresses like [`put_compressed`], and keeps the last result of a large input. A node that
-/// sends its state to one member after the other would compress the same bytes again as long as
-/// nothing has changed. A hash is ten times as fast.
+/// Compresses like [`put_compressed`], and keeps the last result of a large input. Without the
+/// cache, a node that sends its unchanged state to one member after another would compress the same
+/// bytes each time. Hashing them is ten times as fast.
 #[derive(Default)]
 pub struct CompressCache {
     /// Random keys, so that no one can choose a state that has the hash of another one.
@@ -64,7 +64,7 @@ pub struct CompressCache {
 }
 
 impl CompressCache {
-    /// The least length of an input whose result is kept.
+    /// The least length in bytes of an input whose result is kept.
     const KEPT_LEN: usize = 16 << 10;
 
     /// Appends the compress message around `plain`, type byte first.
@@ -139,8 +139,8 @@ fn deflate_pieces(plain: &Pieces<'_>) -> Vec<u8> {
     out
 }
 
-/// Compresses a part of `plain`, as long as it fits into a small buffer: the crate's own writer
-/// into a `Vec` fills 4 KiB with zeros first, more than a datagram needs.
+/// Compresses `plain` until it is used up or a small buffer is full. The crate's own writer into a
+/// `Vec` would first fill 4 KiB with zeros, which is more than a datagram needs.
 fn encode(encoder: &mut Encoder, plain: &[u8], out: &mut Vec<u8>) -> BufferResult {
     let mut buffer = [0; 1024];
     let result = encoder.encode_bytes(plain, &mut buffer);

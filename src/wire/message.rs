@@ -1,4 +1,4 @@
-//! The gossip messages of memberlist as plain values that borrow from the bytes they came from.
+//! The messages of memberlist as plain values that borrow from the bytes they came from.
 //!
 //! Each message is one table (see [`super::record`]). Decoding allocates nothing, except for names
 //! that need an escape. Encoding writes what memberlist 0.2.2 writes, byte for byte: fields in
@@ -101,7 +101,7 @@ record! {
     pub struct Ack<'a> {
         /// The sequence number of the ping.
         seq: u32 => "SeqNo" Number,
-        /// An addition by the layer above (Serf: a coordinate).
+        /// Data that the layer above adds (Serf: a coordinate).
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_are_not_messages_are_unknown() {
+    fn types_that_the_enum_does_not_list_are_unknown() {
         for kind in [6, 7, 9, 10, 12, 14, 100, 244, 255] {
             assert_eq!(Message::decode(&[kind, 0x80]), Err(Refusal::UnknownType));
         }

@@ -1,10 +1,12 @@
-//! The conversion of bytes to values and back, without a clock, a socket or randomness.
+//! The conversion of bytes to values and back. It uses no clock and no socket, and no result
+//! depends on randomness.
 //!
 //! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its compound
-//! and compressed parts. [`message`] decodes each message inside, [`serf_message`] the message of
-//! the Serf layer inside a user message. [`stream`] unwraps the messages of streams. A message is
-//! one table of fields, from which its struct, decoder and encoder follow: see `record.rs`, and
-//! `fields.rs` for the kinds of fields. [`node_name`] escapes names that are not text.
+//! and compressed parts. [`message`] decodes each message inside, and [`serf_message`] decodes the
+//! message of the Serf layer that a user message holds. [`stream`] unwraps the messages of streams.
+//! A message is one table of fields, from which its struct, decoder and encoder follow: see
+//! `record.rs`, and `fields.rs` for the kinds of fields. [`node_name`] escapes names that are not
+//! text.
 
 pub mod codec;
 mod fields;

@@ -1,9 +1,9 @@
 //! Names of nodes as bytes on the wire, and as text everywhere else.
 //!
-//! memberlist takes any bytes as a name. To every layer above, a name is text: each byte that is
-//! not UTF-8, and each NUL, is escaped, for example as `\xff`. Text that looks like such an escape
-//! gets its backslash escaped (`\x5c`). So two names never have the same text, and the bytes of a
-//! name can be restored from its text.
+//! memberlist takes any bytes as a name. In the rest of the library, a name is text: each byte that
+//! is not UTF-8, and each NUL, is escaped, for example as `\xff`. Text that looks like such an
+//! escape gets its backslash escaped (`\x5c`). So two names never have the same text, and the bytes
+//! of a name can be restored from its text.
 
 use crate::limits;
 use crate::printable;
@@ -61,7 +61,7 @@ fn escape_at(text: &[u8], at: usize) -> Option<u8> {
     }
 }
 
-/// The escaped texts of the names in one message, which live as long as the message.
+/// The escaped texts of the names in one message. The decoded message borrows them.
 #[derive(Debug, Default)]
 pub struct Names {
     next: Cell<usize>,

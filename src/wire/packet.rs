@@ -31,8 +31,9 @@ impl Opened<'_> {
 /// The length of the checksum header in bytes.
 const CHECKSUM_LEN: usize = 5;
 
-/// Shorter contents are sent as they are. The compress message adds 16 bytes, so they hardly ever
-/// become shorter, and without the attempts a node at rest executes a seventh fewer instructions.
+/// The least length in bytes of a content that is compressed. The compress message adds 16 bytes,
+/// so a shorter content would hardly ever shrink. Without such attempts, a node at rest executes a
+/// seventh fewer instructions.
 const COMPRESSIBLE_LEN: usize = 96;
 
 /// Strips label, encryption and checksum.
@@ -69,10 +70,10 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
     }
 }
 
-/// Returns true if a datagram looks encrypted and cannot be anything else. The version in front, 0
-/// or 1, is also the type byte of a ping or indirect ping, but then a map, a list or nil follows.
-/// In an encrypted datagram, a random byte follows, so about one encrypted datagram in seven is not
-/// recognised.
+/// Returns true if a datagram looks encrypted and cannot be a plain ping or indirect ping. The
+/// version in front, 0 or 1, is also the type byte of these messages, but there a map, a list or
+/// nil follows it. In an encrypted datagram, a random byte follows, so about one encrypted datagram
+/// in seven is not recognised.
 fn is_encrypted(bytes: &[u8]) -> bool {
     match bytes {
         [0 | 1, 0x80..=0x9f | 0xc0 | 0xdc..=0xdf, ..] => false,
@@ -190,9 +191,9 @@ pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
-/// Wraps the plain content of a datagram: compression if that makes it shorter, a checksum if
-/// `checksum` is true, encryption, label. `nonce` is used only when there is a key, and must not be
-/// used twice with one key.
+/// Wraps the plain content of a datagram as `codec` says: compression if that makes the content
+/// shorter, encryption, label. Adds a checksum if `checksum` is true. `nonce` is used only for
+/// encryption, and must not be used twice with one key.
 pub fn seal(codec: &Codec, plain: &[u8], checksum: bool, nonce: [u8; 12]) -> Vec<u8> {
     let room = codec.overhead() + CHECKSUM_LEN + plain.len();
     let mut content = Vec::with_capacity(room);

@@ -84,7 +84,8 @@ record! {
         name: &'a str => "Name" Name,
         /// Its address, 4 or 16 bytes.
         addr: &'a [u8] => "Addr" Address,
-        /// Its port; 0 means the port of the receiver, or in the answer to a look that of the peer.
+        /// Its port. 0 means the receiver's own port or, in the answer to a look, the port of the
+        /// peer.
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,

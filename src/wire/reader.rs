@@ -1,8 +1,8 @@
 //! A view of bytes that is read from the front and cannot overrun.
 //!
 //! Every read returns as many bytes as it was asked for, or [`Refusal::Truncated`]. Nothing is
-//! indexed, and nothing is copied except a name that needs an escape. All decoders of this layer
-//! use this reader.
+//! indexed, and nothing is copied except a name that needs an escape. All decoders of messages use
+//! this reader.
 
 use super::{Names, Refusal, node_name};
 

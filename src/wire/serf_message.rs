@@ -146,8 +146,8 @@ record! {
 }
 
 codecs! {
-    /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 and newer, so a
-    /// query with an empty filter is refused here and never passed on.
+    /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 or newer, so a query
+    /// with an empty filter is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
 }
 

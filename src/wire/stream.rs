@@ -88,8 +88,8 @@ impl StreamReader {
     /// an error for the same reason. `codec` must stay the same for one stream.
     ///
     /// # Errors
-    /// The reason for which the stream is refused. The caller should answer with an error message
-    /// and close the stream.
+    /// The reason for which the stream is refused. The caller should close the stream. If this node
+    /// accepted the stream, it should answer with an error message first.
     pub fn push(&mut self, codec: &Codec, bytes: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         if let NextPart::Done(refusal) = self.next {
             return refusal.map_or(Ok(None), Err);
@@ -321,8 +321,8 @@ pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
 }
 
 /// Wraps a message for a stream: compression and an encrypted frame, as `codec` says, and the label
-/// header if `side` is the side that dialled. `nonce` is used only when there is a key, and must
-/// not be used twice with one key. `cache` may have the compressed form of the message.
+/// header if `side` is the side that dialled. `nonce` is used only for encryption, and must not be
+/// used twice with one key. `cache` may already hold the compressed form of the message.
 pub fn seal(
     codec: &Codec,
     side: Side,

@@ -1,7 +1,7 @@
 //! Tags of a member: the meta of its node, in the form of the Serf layer.
 //!
-//! Tags are the byte `ff`, then a map of text to text. A node that speaks Serf protocol 2 has no
-//! tags; its whole meta is the value of the tag `role`.
+//! Tags are the byte `ff`, then a map of text to text. A node that speaks Serf protocol 2 sends no
+//! such map; its whole meta is read as the value of the tag `role`.
 //!
 //! Other members may send any bytes as a tag. A tag that is not text must not hide the others, so
 //! it is shown escaped; the original bytes are in the meta.
@@ -48,7 +48,7 @@ pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
 }
 
 /// Reads tags one by one, in the order of the meta and by the rules of [`decode_tags`], without
-/// copying tags that are valid text. A key may come twice; then the caller takes the last value.
+/// copying tags that are valid text. If a key comes twice, the caller has to take the last value.
 pub(crate) struct TagReader<'a, F> {
     rest: Rest<'a>,
     refused: F,

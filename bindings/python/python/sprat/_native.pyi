@@ -224,7 +224,9 @@ class MemberFailed(MemberEvent):
 
 @final
 class MemberReaped(MemberEvent):
-    """A member is no longer listed: it had failed or left, or the filter rejects it."""
+    """A member is no longer listed: it had failed or left, the filter rejects it, or a full
+    table needed its place.
+    """
 
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
