@@ -42,9 +42,9 @@ impl Core {
     /// Leaves gracefully. The leave is announced in two steps, or one in memberlist mode. In each,
     /// it is gossiped, and members that are told directly acknowledge it or are given up; a step
     /// takes at most `broadcast_timeout`. [`CoreEvent::LeaveDone`] comes `leave_propagate` after
-    /// the last step. It comes immediately if there is no other live member, if this node's name
-    /// seems to belong to another node, or if this node has left already. A join cancels the leave,
-    /// and `LeaveDone` then reports `LeaveEnd::Cancelled`.
+    /// the last step. `LeaveDone` comes immediately if there is no other live member, if this
+    /// node's name seems to belong to another node, or if this node has left already. A join
+    /// cancels the leave, and `LeaveDone` then reports `LeaveEnd::Cancelled`.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now, self.swim.name_conflict());
         self.pump(now, false);

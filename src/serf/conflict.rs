@@ -3,9 +3,9 @@
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
 //! query that this node does not send yet. Instead, this node asks the other node directly
-//! (`swim::name_conflict`). If a peer that we asked before our first join succeeded listed our name
-//! at another address, then either another node or an earlier run of this node had the name before
-//! us. It is certain that this is another node when
+//! (`swim::name_conflict`). If a peer that we asked before our first join command succeeded listed
+//! our name at another address, then either another node or an earlier run of this node had the
+//! name before us. It is certain that this is another node when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list the name as alive there after more than the time in which a cluster notices
@@ -25,7 +25,8 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// True once a join has succeeded: an address that is first claimed after that came after us.
+    /// True once a join command has succeeded: an address that is first claimed after that came
+    /// after us.
     joined: bool,
     /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,
