@@ -4,8 +4,8 @@
 //! thread: its host (`driver::engine::services`) does that for all services of a node, on one
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
-//! - [`CONNECTIONS`] connections at once; a further connection takes the place of the one that has
-//!   been silent longest; connections that have never asked a question give way first;
+//! - [`CONNECTIONS`] connections at once. A further connection takes the place of the one that has
+//!   been silent longest; connections that never had a question answered give way first;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;
@@ -74,7 +74,7 @@ pub trait Service: Send {
 
     /// Receives the members. The host calls this before the first bytes or the first event that it
     /// passes on. Later it calls this if the members have changed: before each event, and before
-    /// bytes at most once in 20 ms. See also [`Service::keeps_members_while_isolated`].
+    /// bytes at most once every 20 ms. See also [`Service::keeps_members_while_isolated`].
     fn on_members(&mut self, members: Members);
 
     /// Begins a session with a peer that has connected.
@@ -100,8 +100,8 @@ pub trait Service: Send {
 /// The actions that a session asks its host for.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// Bytes to send. The host passes them to the kernel in one write, and later those that the
-    /// kernel has not taken.
+    /// Bytes to send. The host passes them to the kernel in one write, and later again those that
+    /// the kernel has not taken.
     pub bytes: Vec<u8>,
     /// The way in which the connection ends after these bytes; `None` if it stays open.
     pub end: Option<End>,
@@ -109,8 +109,8 @@ pub struct Actions {
     pub requests: Vec<(u64, Request)>,
     /// The number of the peer's questions that were answered.
     pub served: u64,
-    /// True if the session stopped early: its input may still hold whole requests. It reads on
-    /// after other connections have had their turn.
+    /// True if the session stopped early, so its input may still hold whole requests. The host lets
+    /// it read on after other connections have had their turn.
     pub more: bool,
 }
 

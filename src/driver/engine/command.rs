@@ -1,8 +1,9 @@
 //! Commands to the engine, and the queue in which they wait for it.
 //!
-//! A command names what is to be done, and carries the means to answer its caller. The queue is a
-//! list under a lock, with a descriptor that wakes the engine. It is not a channel from a crate:
-//! sending on such a channel leaves thread-local memory behind on the application's threads.
+//! A command names what is to be done and, if a caller waits for it, carries the means to answer
+//! that caller. The queue is a list under a lock, with a descriptor that wakes the engine. It is
+//! not a channel from a crate: sending on such a channel leaves thread-local memory behind on the
+//! application's threads.
 
 use crate::driver::events::completion::Waiter;
 use crate::driver::os::descriptors::Wakeup;
@@ -20,9 +21,9 @@ use std::sync::Mutex;
 /// Changes of tags: each is a key with its new value, or with `None` to remove the tag.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
 
-/// Something for the engine to do. A `waiter` gets the outcome when the operation has ended; a
-/// `reply` is sent as soon as the command has run. In both cases, the list of members already shows
-/// the effects.
+/// Something for the engine to do. A `waiter` gets the outcome when the operation has ended, and a
+/// `reply` is sent as soon as the command has run. By then, the list of members already shows the
+/// effects of the command.
 pub(in crate::driver) enum Command {
     /// Joins the clusters of these seeds.
     Join { seeds: Vec<Seed>, waiter: Waiter },
@@ -30,8 +31,8 @@ pub(in crate::driver) enum Command {
     Look { target: Seed, waiter: Waiter },
     /// Leaves the cluster.
     Leave { waiter: Waiter },
-    /// Probes a member at once. The reply says whether the probe began; the waiter gets its
-    /// verdict.
+    /// Probes a member at once. The reply says whether the probe began; the waiter gets the verdict
+    /// of the probe.
     Hint {
         name: String,
         waiter: Waiter,
@@ -66,8 +67,8 @@ pub(in crate::driver) enum Command {
 }
 
 impl Command {
-    /// Returns the waiter of a command that will not run. A caller that waits for a reply is woken
-    /// when the command is dropped.
+    /// Returns the waiter, if any, of a command that will not run. A caller that waits for a
+    /// `reply` is woken when the command is dropped.
     pub fn into_waiter(self) -> Option<Waiter> {
         match self {
             Command::Join { waiter, .. }
@@ -90,9 +91,10 @@ impl Command {
 
 struct Queue {
     waiting: VecDeque<Command>,
-    /// True once the engine has been asked to end. It still runs the commands that wait.
+    /// True once the engine has been asked to end. It still runs the commands that wait, but the
+    /// queue accepts no further command.
     stopping: bool,
-    /// True once the engine has ended. It takes no further command.
+    /// True once the engine has ended.
     ended: bool,
 }
 
@@ -102,7 +104,7 @@ pub(in crate::driver) struct CommandQueue {
     wakeup: Wakeup,
 }
 
-/// The contents of the queue, as the engine takes them.
+/// Everything that the engine takes from the queue at one time.
 pub(in crate::driver) struct Taken {
     pub commands: VecDeque<Command>,
     /// True if the engine must end once it has run these commands.

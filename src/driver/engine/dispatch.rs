@@ -1,7 +1,7 @@
 //! Running commands on the engine's thread.
 //!
-//! All commands of a turn run at one time, that at which the engine woke up. If the clock has
-//! jumped since then, the core must learn of the stall before it sees the new time.
+//! All commands of a turn see the same time, at which the engine woke up. If the clock has jumped
+//! since then, the core must learn of the stall before it sees the new time.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};
@@ -20,7 +20,7 @@ impl Engine {
         self.commands = commands;
         while let Some(command) = self.commands.pop_front() {
             self.run_command(command);
-            // An engine that must stop need not send anything more: operations that begin now are
+            // An engine that has to stop need not send anything more: operations that begin now are
             // given up, and their waiters get an error.
             if !stop {
                 self.settle();

@@ -24,9 +24,9 @@ use std::sync::{Arc, Mutex};
 pub(in crate::driver) struct EngineHandle {
     /// The name of this node.
     pub name: String,
-    /// The address at which other members could reach this node when it started.
+    /// The address that this node advertised when it started.
     first_addr: SocketAddr,
-    /// The address at which other members reach this node now.
+    /// The address that this node advertises now.
     addr: Mutex<SocketAddr>,
     /// The process that started the node.
     pub origin: Origin,
@@ -36,9 +36,9 @@ pub(in crate::driver) struct EngineHandle {
     pub lifecycle: Arc<Lifecycle>,
     /// The thread that runs the engine.
     pub thread: Identity,
-    /// The counters of each service that this node may host.
+    /// The counters of each service that this build can host.
     pub services: Vec<Arc<ServiceCounters>>,
-    /// The counters as they were when the engine ended.
+    /// The counters as they were when the engine ended; empty until then.
     pub final_counters: Mutex<Vec<Counter>>,
     last_id: AtomicU64,
 }
@@ -68,17 +68,17 @@ impl EngineHandle {
         }
     }
 
-    /// The address at which other members reach this node.
+    /// The address that this node advertises; in a forked child, the one that it started with.
     pub fn addr(&self) -> SocketAddr {
         // If the fork came while the engine held the lock, the child's copy of the lock is never
-        // released. So a forked child does not take it.
+        // released. So a forked child does not take the lock.
         if self.origin.is_elsewhere() {
             return self.first_addr;
         }
         *lock(&self.addr)
     }
 
-    /// Replaces the address at which other members reach this node.
+    /// Replaces the address that this node advertises.
     pub fn set_addr(&self, addr: SocketAddr) {
         *lock(&self.addr) = addr;
     }
@@ -91,7 +91,7 @@ impl EngineHandle {
     /// Starts a thread of the node. A panic in `work` breaks the node.
     ///
     /// # Errors
-    /// The host or the system refuses the thread; the work is dropped.
+    /// The host program or the system refuses the thread; the work is dropped.
     pub fn start_worker(
         self: &Arc<EngineHandle>,
         name: &'static str,
@@ -108,8 +108,8 @@ impl EngineHandle {
         Worker::start(name, stack, spawn, work)
     }
 
-    /// Ends the node, because one of its threads panicked or cannot go on. The application gets
-    /// one event about it.
+    /// Ends the node, because one of its threads panicked or cannot go on. Only the first such
+    /// failure of a node is reported to the application, as an event.
     pub fn break_down(&self, text: String) {
         if let Some(error) = self.lifecycle.on_failure(text) {
             self.events.push(EventBody::Fatal { error });
@@ -139,8 +139,8 @@ impl EngineHandle {
     pub fn send(&self, command: Command) -> Result<()> {
         self.origin.check()?;
         if !self.commands.is_intact() {
-            // The command could not wake the engine. The engine notices the loss at the end of its
-            // sleep, but this caller need not wait for that.
+            // The command could not wake the engine. The engine notices the lost descriptor at the
+            // end of its sleep, but this caller need not wait for that.
             self.on_lost_descriptors();
         }
         if self.commands.send(command) {

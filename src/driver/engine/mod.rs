@@ -1,8 +1,8 @@
 //! The engine: one thread, one `poll(2)`, and all input and output of the core.
 //!
 //! No other thread touches the core, so it needs no lock. In each turn, the engine tells the core
-//! the time, carries out its outputs, passes on its reports, and sleeps until the next deadline, or
-//! until a socket is ready or a command arrives.
+//! the time, carries out the outputs of the core, passes on its reports, sleeps until the next
+//! deadline or until a socket is ready or a command arrives, and handles what has arrived.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -66,7 +66,7 @@ const BURST: usize = 256;
 /// notices that the host program has closed its descriptors, since no call can wake a thread whose
 /// descriptors are closed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3);
-/// The shortest time between two checks of all eventfds.
+/// The minimum time between two checks of all eventfds.
 const EVENTFD_CHECK: Duration = Duration::from_secs(1);
 
 /// The state of the engine's thread.
@@ -77,14 +77,14 @@ pub(in crate::driver) struct Engine {
     streams: StreamSet,
     resolvers: Arc<Resolvers>,
     stream_timeout: Duration,
-    /// The time at which everything happens until the clock is read again, which is at the
-    /// beginning of each turn and after its sleep. Time that passes in between is noticed only
-    /// then, so that the core learns of a stall before it sees the new time.
+    /// The time that the core sees. It is read from the clock at the beginning of each turn and
+    /// after the sleep of the turn, and nowhere else, so that the core learns of a stall before it
+    /// sees the new time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
-    /// Commands that were taken from the queue and have not run. After a panic they end with the
-    /// engine, so their callers are woken only when the reason for the engine's end is known.
+    /// Commands that were taken from the queue and have not run yet. After a panic they are dropped
+    /// with the engine, so their callers are woken only when the reason for its end is known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
@@ -93,7 +93,7 @@ pub(in crate::driver) struct Engine {
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
-    /// The streams that were ready and for which the last turn had no time.
+    /// The streams that were ready in the last turn, which had no time left to serve them.
     left_over: Vec<StreamId>,
 }
 
@@ -107,7 +107,7 @@ struct Counts {
 }
 
 impl Engine {
-    /// An engine that has not run yet. The list of members is complete already.
+    /// An engine that has not run yet. The list of members already shows this node.
     ///
     /// # Errors
     /// The system has no descriptor left.
@@ -185,8 +185,8 @@ impl Engine {
     /// Returns true unless the host program has closed or replaced a descriptor of the engine. The
     /// number of such a descriptor may meanwhile stand for a file of the host program.
     ///
-    /// Sockets are checked in each turn, before they are used. Each use of an eventfd checks it, so
-    /// here they are checked only from time to time, to notice the loss.
+    /// Sockets are checked in each turn, after the sleep. An eventfd is checked whenever it is
+    /// written or read, so all eventfds are checked here only from time to time, to notice a loss.
     fn owns_its_descriptors(&mut self) -> bool {
         let owns_sockets = self.sockets.are_intact() && self.streams.are_intact();
         if !owns_sockets || self.now < self.eventfds_due {
@@ -207,9 +207,9 @@ impl Engine {
     }
 
     /// Checks the interfaces before a stream with another host is opened or accepted, if this node
-    /// chooses its own address, and has a loopback address or knows no other member. Without this
-    /// check, the other host could learn an address that is no longer the best one, if the network
-    /// has just come up.
+    /// chooses its own address, and has a loopback address or knows no other member. If the network
+    /// has just come up, the other host could otherwise learn an address that is no longer the best
+    /// one.
     pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
         if self.own_address.is_chosen() && !peer.ip().is_loopback() {
             let alone = self.is_alone();
@@ -480,7 +480,7 @@ impl Drop for Engine {
             *lock(&self.handle.final_counters) = counters;
         }
         self.handle.lifecycle.enter(NodeState::Shutdown);
-        // If the engine panicked, it has not run all the commands that it took.
+        // If the engine panicked, some of the commands that it took have not run.
         let mut commands = std::mem::take(&mut self.commands);
         commands.extend(self.handle.commands.end());
         let unrun = commands.into_iter().filter_map(Command::into_waiter);

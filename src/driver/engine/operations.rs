@@ -30,7 +30,7 @@ impl Operations {
     }
 
     /// Removes an operation that has finished, and returns its waiter. `None` if the operation was
-    /// removed before: a join that was ended early finishes a second time.
+    /// removed before: the core can report the end of a join more than once.
     pub fn finish(&mut self, op: OpId) -> Option<Waiter> {
         self.0.remove(op).map(|operation| operation.waiter)
     }

@@ -1,18 +1,19 @@
 //! Noticing that the addresses of this host have changed.
 //!
 //! A node that is bound to a wildcard and has no `advertise` chooses the address of an interface
-//! when it starts. That choice may become wrong: the network comes up later than the node, or the
-//! address goes away. So the engine checks the interfaces again, changes the node's address where
-//! that is likely to help, and otherwise says what is wrong:
+//! when it starts. That choice can become wrong: the network comes up later than the node, or the
+//! address goes away. So the engine checks the interfaces again, changes the node's address if that
+//! is likely to help, and otherwise says what is wrong:
 //!
 //! - An address in use stays as long as an interface has it. The other members know this address,
-//!   and they accept another address only after they have declared the node failed.
+//!   and they accept another address only some time after they have declared the node failed
+//!   (`dead_reclaim_ms`).
 //! - A loopback address is replaced as soon as an interface has an address that other hosts can
 //!   reach.
-//! - An address that has been gone for a while is replaced by that of the default route. Any other
-//!   address, such as that of a bridge for containers, may be reachable from this host only.
+//! - An address that has been gone for a while is replaced by the address of the default route. Any
+//!   other address, such as that of a bridge for containers, may be reachable from this host only.
 //! - A node that knows no other member loses nothing by a change, so it takes the best address of
-//!   the host.
+//!   the host immediately.
 
 use crate::Config;
 use crate::driver::net::sockets;
@@ -22,14 +23,14 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The time between two checks while other hosts cannot reach the address.
+/// The time between two checks while there is a problem with the address.
 const SOON: Duration = Duration::from_secs(2);
-/// The time between two checks while the address is usable.
+/// The time between two checks while there is no problem with the address.
 const LATER: Duration = Duration::from_secs(10);
-/// The time for which an address must have been gone before another one takes its place. An
-/// interface that is set up again loses its addresses for a moment.
+/// The time for which an address must have been gone before another one takes its place, unless the
+/// node knows no other member. An interface that is set up again loses its addresses for a moment.
 const GONE: Duration = Duration::from_secs(10);
-/// The least time between two warnings about the same problem.
+/// The minimum time between two warnings about the same problem.
 const REPEAT: Duration = Duration::from_secs(5 * 60);
 
 /// The problem of a node that other hosts cannot reach.
@@ -71,7 +72,7 @@ impl OwnAddress {
         }
     }
 
-    /// Returns what is wrong with the address, in one sentence.
+    /// Returns what is wrong with the address, in one sentence; `None` if nothing is wrong.
     pub fn problem(&self) -> Option<&'static str> {
         self.problem
     }
@@ -165,7 +166,8 @@ mod tests {
         OwnAddress::new(&config, config.settings.bind.0, START)
     }
 
-    /// Lets a node choose on a host with these addresses. `default` is that of the default route.
+    /// Lets a node choose on a host with these addresses. `default` is the address of the default
+    /// route.
     fn choose(
         node: &mut OwnAddress,
         now: Time,
@@ -249,7 +251,7 @@ mod tests {
         let new = choose(&mut node, at(82), other, "10.0.0.5", false);
         assert_eq!(new.as_deref(), Some("10.0.0.6"));
         assert_eq!(node.problem(), None);
-        // A loopback address does not take the place of an address that may come back.
+        // A loopback address does not take the place of an address that can come back.
         let mut node = bound("0.0.0.0:7946", &[]);
         let none = (&["127.0.0.1"][..], None);
         for seconds in [0, 60] {

@@ -24,7 +24,7 @@ impl Engine {
         any
     }
 
-    /// Brings the list of members to the version of the core.
+    /// Brings the list of members up to date with the core.
     pub(super) fn update_members(&mut self) {
         let changed = self.core.take_changed();
         if !changed.is_empty() {
@@ -72,7 +72,9 @@ impl Engine {
                 }
                 let outcome = leave_outcome(end);
                 match &outcome.result {
-                    Ok(_) => self.debug("leave", || "no acknowledgement is missing".to_owned()),
+                    Ok(_) => self.debug("leave", || {
+                        "every live member that was asked has acknowledged it".to_owned()
+                    }),
                     Err(error) => self.warn("leave", error.message.clone()),
                 }
                 self.complete(op, outcome);
@@ -80,9 +82,8 @@ impl Engine {
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());
-                let text = format!(
-                    "the name \"{name}\" of this node at {own} is listed at {other} as well"
-                );
+                let text =
+                    format!("the name \"{name}\" of this node at {own} is also listed at {other}");
                 self.warn("members", text);
             }
             CoreEvent::NameConflict { other } => {
@@ -103,7 +104,7 @@ impl Engine {
             false => "does not answer",
         };
         self.debug("probe", || {
-            format!("{name} {verdict}, probed because of a hint")
+            format!("{name} {verdict} (probed because of a hint)")
         });
         let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
         let result = if answered { Ok(0) } else { Err(silent()) };

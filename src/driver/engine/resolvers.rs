@@ -1,12 +1,11 @@
-//! The threads that resolve host names, which is the only work of a node that may block.
+//! The threads that resolve host names, which is the only work of a node that can block.
 //!
-//! A thread is created when a name waits and all threads are busy, so that a silent name server
-//! does not hold up other names. The thread ends when no name has come for a while. There are at
-//! most [`THREADS`].
+//! A thread is created when a name has to wait because all threads are busy, so that a silent name
+//! server does not hold up other names. There are at most [`THREADS`] threads, and each one ends
+//! when no name has come for a while.
 //!
-//! If the host program may be unable to create threads later, the node gets its only resolver
-//! thread when it starts. Such a program has prepared threads, or creates the threads of a node
-//! itself.
+//! If the host program has prepared threads, or creates the threads of a node itself, it may be
+//! unable to create threads later. The node then gets its only resolver thread when it starts.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -49,7 +48,8 @@ struct State {
     names: usize,
     /// The number of threads that wait for names or resolve them.
     threads: usize,
-    /// True if there is one thread that lives as long as the engine, and no other.
+    /// True if the only thread is the one that was created at the start and lives as long as the
+    /// engine.
     fixed: bool,
     /// The threads, including some that have ended.
     workers: Vec<Arc<Worker>>,
@@ -97,7 +97,8 @@ impl Resolvers {
     /// [`Command::Resolved`].
     ///
     /// # Errors
-    /// The system refuses the only thread, or the engine has ended; the name is dropped.
+    /// The system refuses a thread and there is no other, or the engine has ended; the name is
+    /// dropped.
     pub fn submit(
         self: &Arc<Resolvers>,
         handle: &Arc<EngineHandle>,
@@ -114,7 +115,7 @@ impl Resolvers {
                 return added;
             }
         }
-        let _ = queue.send(lookup); // it cannot fail, because `self` holds a receiver
+        let _ = queue.send(lookup); // cannot fail, because `self` holds a receiver
         state.names += 1;
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Resolvers {
         Ok(())
     }
 
-    /// Lets the threads end. A thread that is resolving a name ends afterwards.
+    /// Lets the threads end. A thread that is resolving a name ends when it is done with that name.
     pub fn end(&self) {
         lock(&self.state).queue = None;
     }
@@ -177,7 +178,7 @@ impl Resolvers {
             return Some(lookup);
         }
         let mut state = lock(&self.state);
-        // A name that was queued since then may have been left for this thread.
+        // A name that was queued since the timeout may have been left for this thread.
         let late = self.waiting.try_recv().ok();
         if late.is_none() {
             state.threads -= 1;

@@ -1,12 +1,13 @@
 //! The host of services: one thread that serves the connections of all services of a node.
 //!
-//! The thread is not that of the engine, so services also answer while the engine is stuck. No
-//! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
+//! The thread is not that of the engine, so services also answer while the engine is stuck. The
+//! thread never waits for a single peer. [`crate::service`] lists the bounds of a connection.
 //!
 //! If the members have changed, a service gets them before each of its events and before the bytes
 //! of a peer. The bytes of peers cause at most one such refresh per [`REFRESH`]. If a service keeps
 //! its members while this node is isolated, the host asks the engine before each refresh but the
-//! first whether the node is isolated. If the engine does not answer, the node counts as isolated.
+//! first whether the node is isolated. If the engine does not answer in time, the node counts as
+//! isolated.
 
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
@@ -32,12 +33,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The least time between two refreshes of a service's members that the bytes of peers cause.
+/// The minimum time between two refreshes of a service's members that the bytes of peers cause.
 const REFRESH: Duration = Duration::from_millis(20);
 /// The longest time that the engine may take to say whether this node is isolated. All peers wait
 /// during that time.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
-/// The time until the bytes of a peer can cause a refresh again if the engine did not answer.
+/// The time until the bytes of a peer can cause a refresh again if the engine did not answer in
+/// time.
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
 /// The longest time that a peer may take to receive the last bytes of a connection.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ pub(in crate::driver) struct Hosted {
     places: usize,
     /// The version of the members that the service knows; `None` if it has none yet.
     members: Option<u64>,
-    /// The earliest time of the next refresh of the members.
+    /// The earliest time at which bytes of a peer can cause the next refresh of the members.
     refresh_from: Time,
 }
 
@@ -68,7 +70,7 @@ struct Connection {
     heard: Time,
     /// The number of requests that the node has not finished.
     requests: usize,
-    /// True once a question of the peer was answered.
+    /// True once the session has answered a question of the peer.
     served: bool,
     /// See [`Actions::more`].
     more: bool,
@@ -148,8 +150,8 @@ impl Hosted {
         }
     }
 
-    /// Makes room for a connection if there is none: drops the one that has been silent longest,
-    /// among those that have never asked a question if there are any.
+    /// Makes room for a connection if all places are taken: drops the connection that has been
+    /// silent longest. Connections that never had a question answered are dropped first.
     fn make_place(&mut self) {
         if self.connections.len() < self.places {
             return;
@@ -172,7 +174,8 @@ impl Hosted {
         self.streams.give_up(id);
     }
 
-    /// Returns true if the session of a connection stopped early and may read on.
+    /// Returns true if the session of a connection stopped early and can read on now, because its
+    /// peer has taken all earlier answers.
     fn is_unread(&self, id: StreamId) -> bool {
         let connection = self.connections.get(id);
         connection.is_some_and(|it| it.more) && self.streams.unsent(id) == 0
@@ -188,7 +191,7 @@ impl Hosted {
     fn transfer(&mut self, now: Time, id: StreamId, ready: PollFlags, buffer: &mut [u8]) -> bool {
         let (mut arrived, mut ended) = (false, false);
         let connection = self.connections.get_mut(id);
-        let mut connection = connection; // `None` if the stream is only being flushed
+        let mut connection = connection; // `None` if the stream is being closed already
         let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
             StreamEvent::Data => {
                 if let Some(connection) = &mut connection {
@@ -308,7 +311,8 @@ impl ServiceHost {
         for (at, hosted) in self.services.iter().enumerate() {
             hosted.streams.deadline().into_iter().for_each(&mut sooner);
             for (id, fd) in hosted.streams.poll_entries() {
-                // The bytes that have arrived are read first; further ones wait at the peer.
+                // The session first reads the bytes that have arrived; further bytes wait until
+                // then.
                 if hosted.is_unread(id) {
                     sooner(now);
                     continue;

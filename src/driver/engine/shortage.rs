@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The time for which a refusal counts as a shortage.
 const MEMORY: Duration = Duration::from_secs(10);
-/// The least time between two warnings about the same consequence.
+/// The minimum time between two warnings about the same consequence.
 const REPEAT: Duration = Duration::from_secs(60);
 
 /// The sentence about the health of a node that is short of descriptors.
@@ -112,7 +112,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn each_consequence_is_warned_of_once_a_minute() {
+    fn a_warning_about_each_consequence_is_due_once_a_minute() {
         let mut shortage = Shortage::new().unwrap();
         let mut warned = |seconds, consequence| {
             let now = START + seconds * SECOND;

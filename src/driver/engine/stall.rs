@@ -47,8 +47,8 @@ impl StallDetector {
         }
     }
 
-    /// Returns the stall, if any, of an engine that has worked without sleeping since the last
-    /// call.
+    /// Returns the stall, if any, of an engine that has worked without sleeping since the last call
+    /// of a method of this detector.
     pub fn on_work(&mut self, now: Time) -> Option<Stall> {
         let missed = self.missed(now, self.last_seen);
         (!missed.is_zero()).then_some(Stall {
@@ -74,7 +74,7 @@ impl StallDetector {
     }
 
     /// Returns how much later than `wanted` the engine ran, or zero if the delay is within the
-    /// threshold.
+    /// threshold. If the engine was last seen after `wanted`, the delay counts from then.
     fn missed(&mut self, now: Time, wanted: Time) -> Duration {
         let late = now.since(wanted.max(self.last_seen));
         self.last_seen = self.last_seen.max(now);

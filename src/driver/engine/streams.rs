@@ -1,8 +1,8 @@
 //! Opening, accepting and serving streams, as long as there are places and descriptors for them.
 //!
-//! If places or descriptors are short, a new stream may take the place of an older stream. Only
-//! accepted streams give way, the silent ones first, because any host can open them. The streams
-//! that this node opens itself never give way.
+//! If places or descriptors are short, a new stream can take the place of an older stream. Only
+//! accepted streams give way, because any host can open one; silent streams give way first. The
+//! streams that this node opens itself never give way.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::shortage::Consequence;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// The maximum number of connections accepted in one turn.
 const ACCEPTS: usize = 32;
-/// The time after which a turn serves no further stream. A request can cost milliseconds: its
-/// answer is the state of the whole cluster.
+/// The time after which a turn serves no further stream. A single request can cost milliseconds,
+/// because its answer can be the state of the whole cluster.
 const STREAM_TIME: Duration = Duration::from_millis(10);
 /// The maximum number of streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
@@ -99,7 +99,8 @@ impl Engine {
         }
     }
 
-    /// Logs that the system has refused a descriptor, unless that was logged a short time ago.
+    /// Logs that the system has refused a descriptor, unless a line about the same consequence was
+    /// logged within the last minute.
     fn on_refusal(&mut self, consequence: Consequence, what: &str, error: &io::Error) {
         if self.shortage.on_refusal(self.now, consequence) {
             let limit = descriptors::limit();
@@ -134,8 +135,8 @@ impl Engine {
             || self.drop_accepted(Duration::ZERO)
     }
 
-    /// Drops the accepted stream that gives way first, if it has been open for `least`. Returns
-    /// whether a stream was dropped.
+    /// Drops the accepted stream that gives way first, if it has been open for at least `least`.
+    /// Returns whether a stream was dropped.
     fn drop_accepted(&mut self, least: Duration) -> bool {
         let first = self.streams.first_to_drop();
         let Some((id, _)) = first.filter(|(_, accepted)| *accepted + least <= self.now) else {
@@ -148,8 +149,8 @@ impl Engine {
     }
 
     /// Serves the streams that are ready, for a limited time. The streams that are left over are
-    /// ready again in the next turn, after datagrams and timers have been handled. They come
-    /// first then, in the order in which they have waited.
+    /// ready again in the next turn, after datagrams and timers have been handled. That turn serves
+    /// them first, in the order in which they have waited.
     pub(super) fn serve_streams(&mut self, mut ready: Vec<(StreamId, PollFlags)>) {
         let waited = std::mem::take(&mut self.left_over);
         let turn = |id: StreamId| waited.iter().position(|it| *it == id);

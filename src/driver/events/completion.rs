@@ -8,13 +8,13 @@ use crate::driver::os::oneshot::Reply;
 use crate::event::EventBody;
 use std::sync::Arc;
 
-/// An operation whose end a `Done` event will report. It has its number before it begins, so a
-/// program can store the number where the reader of the event will look for it.
+/// An operation whose end a `Done` event will report. It has a number before it begins, so a
+/// program can store the number where the reader of the event will look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The number, which no other operation of the node has.
     pub id: u64,
-    /// A value of the program, which the event hands back.
+    /// A value that the program chooses and the `Done` event hands back.
     pub token: usize,
 }
 

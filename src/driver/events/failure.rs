@@ -22,8 +22,8 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
 /// The maximum number of members that the error of a leave names. The error only counts the others.
 const NAMED: usize = 5;
 
-/// Returns the outcome of a leave. A leave that a reachable member may have missed is a failure,
-/// although this node has left.
+/// Returns the outcome of a leave. A leave that a live member may have missed is a failure, even
+/// though this node has left.
 pub(in crate::driver) fn leave_outcome(end: LeaveEnd) -> Outcome {
     let unacked = match end {
         LeaveEnd::Left { unacked } if unacked.is_empty() => return Ok(0).into(),
@@ -50,14 +50,14 @@ fn unacked_text(unacked: &[Arc<str>]) -> String {
         names.push(format!("{} more", unacked.len() - NAMED));
     }
     format!(
-        "this node has left, but it has no acknowledgement of these members, which may list it as \
-         failed: {}",
+        "this node has left, but it has no acknowledgement from these members, which may list it \
+         as failed: {}",
         names.join(", ")
     )
 }
 
-/// Returns the number of addresses that a join reached, or the error that best explains why no node
-/// answered.
+/// Returns the number of addresses that a join reached. If no node answered, returns an error that
+/// lists the reason for each target.
 fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     if report.contacted > 0 {
         return Ok(report.contacted);
@@ -71,8 +71,8 @@ fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
         let same = |(_, why): &(String, JoinFailure)| failure_status(why) == status;
         report.failures.iter().any(same)
     };
-    // The errors that a person must correct come first: a wrong key, another program or version,
-    // and a name without an address. A silent host comes last.
+    // The error has the status that a person most likely has to act on: first a wrong key, then
+    // another program or version, then a name without an address, and last a silent host.
     let status = [Status::Crypto, Status::Protocol, Status::Address]
         .into_iter()
         .find(|status| has(*status))
@@ -145,7 +145,7 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             return Error::new(Status::TooLarge, message);
         }
         CommandError::WrongMode => {
-            let text = "tags need mode = serf, raw meta needs mode = memberlist";
+            let text = "tags need mode = serf; raw meta needs mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {

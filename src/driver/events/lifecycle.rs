@@ -71,7 +71,7 @@ impl Lifecycle {
         }
     }
 
-    /// Checks that the node is not about to end.
+    /// Checks that the node was not asked to end.
     ///
     /// # Errors
     /// `Closed`, or `Internal` if the node is broken.

@@ -2,9 +2,9 @@
 //!
 //! The library never prints. To find refusals, the log reads the counters when the engine wakes up,
 //! at most once a second. The line about a refusal names the source of the input, as far as it is
-//! known (see [`super::refusal_log`]), the reason for the refusal, and the remedy. Refusals that no
-//! such line reports, and the growth of a few other counters, are logged under the name of the
-//! counter: the first time, and then at most once a minute.
+//! known (see [`super::refusal_log`]), the reason for the refusal, and the remedy if one is known.
+//! Refusals that no such line reports, and the growth of a few other counters, are logged under the
+//! name of the counter: the first time, and then at most once a minute.
 
 use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
@@ -19,13 +19,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The least time between two readings of the counters.
+/// The minimum time between two readings of the counters.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of lines between two readings of the counters; further lines are dropped.
 const RATE: u32 = 50;
 
 /// The maximum length of a line in bytes, without the note that it was cut off. One name or text of
-/// another node fits, even escaped.
+/// another node fits, even if each of its characters is escaped.
 const LINE_LEN: usize = 4096;
 
 /// The last line about one counter: the value that it logged, and its time.
@@ -43,7 +43,7 @@ pub(in crate::driver) struct Log {
     last_check: Time,
     last_lines: Vec<LastLine>,
     refusals: RefusalLog,
-    /// The time since which this node has waited for seeds without a log line about it.
+    /// The time since which this node has waited for seeds, or the time of the last line about it.
     waiting_since: Time,
     /// The number of lines since the counters were last read.
     lines: u32,
@@ -92,8 +92,8 @@ impl Log {
         self.line(events, Level::Warn, target, || text);
     }
 
-    /// Logs silent seeds, refusals, and counters that have grown, those of the services included. A
-    /// second call within a second does nothing.
+    /// Logs silent seeds, refusals, and counters that have grown, those of the services included.
+    /// Does nothing if the last check was less than a second ago.
     pub fn check(
         &mut self,
         events: &Subscriptions,
@@ -133,7 +133,7 @@ impl Log {
         }
     }
 
-    /// Returns the part of a counter that lines about single sources report.
+    /// Returns the part of a counter that the lines about named sources report.
     fn attributed(&self, counter: &str) -> i64 {
         let why = Refusal::ALL
             .into_iter()

@@ -2,13 +2,12 @@
 //!
 //! A queue is bounded and has one reader. Unless a callback takes the events, the queue has a
 //! descriptor that is readable exactly while events are queued, and permanently once the queue has
-//! ended. The descriptor is raised and lowered under the lock of the queue, so that no wake-up is
-//! lost.
+//! ended. The descriptor changes under the lock of the queue, so that no wake-up is lost.
 //!
-//! A queue that overflows keeps only the last event of each member. If that is not enough, it drops
-//! the oldest member events, and at last the oldest events of any kind. One `Overflow` event tells
-//! the application to read the list of members again, so that it does not miss their current
-//! states. Log lines wait in a ring of their own and never displace other events.
+//! When a queue overflows, it keeps only the last member event of each member. If that is not
+//! enough, it drops the oldest member events, and finally the oldest events of any kind. One
+//! `Overflow` event tells the application to read the list of members again, so that it does not
+//! miss their current states. Log lines have a bound of their own and never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -20,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// The maximum number of log lines that wait; beyond that the oldest are dropped.
+/// The maximum number of log lines that wait. If more arrive, the oldest are dropped.
 const LOGS: usize = 256;
 
 /// The error of a queue that has ended and in which no event is left to take.
@@ -44,8 +43,8 @@ struct Queued {
     lost: u64,
     /// The number of lost events that overflow events have already reported.
     reported: u64,
-    /// The number of events that another queue lost and whose overflow event moved to this queue.
-    /// They are not part of `lost`.
+    /// The number of events that another queue lost, as reported by an overflow event that moved
+    /// from there to this queue. They are not part of `lost`.
     lost_elsewhere: u64,
 }
 
@@ -286,8 +285,8 @@ impl Queued {
         }
     }
 
-    /// Makes room in a full queue. If it holds enough member events, it shrinks to three quarters,
-    /// so that it does not overflow again immediately.
+    /// Makes room in a full queue. If the queue holds enough member events, it shrinks to three
+    /// quarters of its capacity, so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.keep_last_of_each_member();
@@ -300,8 +299,8 @@ impl Queued {
             surplus -= usize::from(goes);
             !goes
         });
-        // If that was not enough, no member event is left. A program that begins thousands of
-        // operations and takes no event loses the outcomes of some of them.
+        // If that was not enough, no member event is left. A program that begins more operations
+        // than the queue can hold and takes no event loses the outcomes of some of them.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
@@ -315,7 +314,7 @@ impl Queued {
         }
     }
 
-    /// Drops every member event for which a later one about the same member is queued.
+    /// Drops every member event that is followed by a later one about the same member.
     fn keep_last_of_each_member(&mut self) {
         let mut seen: HashSet<Arc<str>> = HashSet::new();
         let mut kept = VecDeque::with_capacity(self.events.len());

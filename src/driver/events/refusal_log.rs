@@ -11,7 +11,7 @@ use crate::time::Time;
 use crate::wire::Refusal;
 use std::time::Duration;
 
-/// The least time between two lines of the log about the same source, counter or condition.
+/// The minimum time between two lines of the log about the same source, counter or condition.
 pub(super) const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of members, and of strangers, that are named in one minute for one reason.
 const NAMED: usize = 4;
@@ -20,7 +20,7 @@ const NAMED: usize = 4;
 struct Named {
     why: Refusal,
     source: Source,
-    /// True if members live at its address.
+    /// True if members lived at its address when it was first named.
     is_member: bool,
     /// The time of its last line; zero before the first line.
     at: Time,
@@ -43,7 +43,7 @@ impl RefusalLog {
         }
     }
 
-    /// Adds refusals. `is_member` returns true if members live at the address of a source.
+    /// Adds refusals. `is_member` returns true if members live at the address of the source.
     pub fn add(&mut self, counts: &[SourceCount], is_member: impl Fn(&Source) -> bool) {
         for SourceCount { why, source, count } in counts {
             let same = |it: &&mut Named| it.why == *why && it.source.is_same(source);

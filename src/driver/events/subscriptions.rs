@@ -3,8 +3,8 @@
 //! Every subscription gets all events of the kinds that it wants, at its own pace and with its own
 //! bound. Events that come before the first subscription wait in the node's own queue. The first
 //! subscription to a kind also gets the events of that kind that wait there, and from then on the
-//! node's own queue accepts no event of that kind. So no event is lost between the start of a node
-//! and its first reader, and no events pile up in a queue without a reader.
+//! node's own queue accepts no event of that kind. So the first subscription also gets the events
+//! that came before it, and no events pile up in a queue without a reader.
 
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::queue::{Ended, EventQueue};
@@ -31,7 +31,7 @@ struct Readers {
     /// The kinds that the node's own queue no longer accepts.
     taken: Vec<EventKind>,
     ended: bool,
-    /// The last fatal event, for later subscriptions. A node that has regained its name clears it.
+    /// The last fatal event, for later subscriptions. It is removed when the node regains its name.
     fatal: Option<(Time, EventBody)>,
 }
 

@@ -1,8 +1,9 @@
 //! The list of members that the application reads without asking the engine.
 //!
 //! Readers share the list. If a reader still holds it when the engine changes a member, the engine
-//! changes a copy, so a list that was handed out never changes. The lock is held no longer than it
-//! takes to copy the pointers. The list stays readable after the node has ended.
+//! changes a copy, so a list that was handed out never changes. A copy shares the facts about the
+//! members with the original, so the engine holds the lock only for a short time. The list stays
+//! readable after the node has ended.
 
 use crate::driver::os::lock::lock;
 use crate::serf::Member;

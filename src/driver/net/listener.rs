@@ -2,7 +2,7 @@
 //!
 //! Gossip and services accept their connections here. During a pause the listener is not polled,
 //! and connections wait in the backlog of the kernel. Without the pause, a thread that cannot
-//! accept connections would spin.
+//! accept connections would wake up again and again.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
 use crate::driver::os::own_fd::OwnFd;
@@ -46,7 +46,7 @@ impl Listener {
         self.resumes = now + PAUSE;
     }
 
-    /// The time when the last pause ends or ended.
+    /// The time at which the last pause ends or ended.
     pub fn resumes(&self) -> Time {
         self.resumes
     }

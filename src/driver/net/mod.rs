@@ -1,4 +1,4 @@
-//! Sockets that never block, and name resolution, which may block.
+//! Sockets that never block, and name resolution, which can block.
 //!
 //! Gossip and services both use a [`listener`], which accepts connections, and a set of
 //! [`streams`], which reads and writes.

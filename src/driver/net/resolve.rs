@@ -1,4 +1,4 @@
-//! Resolving names with the resolver of the system, which may block.
+//! Resolving names with the resolver of the system, which can block.
 
 use crate::Config;
 use crate::config::address;
@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// The maximum number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
-/// Resolves all seeds that are host names, adds their addresses to the seeds unless these would
-/// become too many, and returns the names that have no address. A process that changes its root
-/// directory before it starts the node calls this first, since it cannot resolve names afterwards.
-/// The call blocks as long as the resolver of the system does.
+/// Resolves all seeds that are host names, adds their addresses to the seeds, and returns the names
+/// that have no address. If the addresses would make too many seeds, none is added. A process that
+/// changes its root directory before it starts the node calls this first, since it cannot resolve
+/// names afterwards. The call blocks as long as the resolver of the system does.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
@@ -31,15 +31,14 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
             }
         }
     }
-    // If there are too many addresses, the seeds stay as they were given.
     if seeds.len() <= address::TARGETS {
         config.settings.seeds = seeds;
     }
     unknown
 }
 
-/// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if the name has
-/// none. An IPv4 address is never in its IPv6 form.
+/// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if the name does
+/// not resolve. An IPv4 address is never in its IPv6 form.
 pub(in crate::driver) fn resolve(host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let Ok(addrs) = (host, 0).to_socket_addrs() else {

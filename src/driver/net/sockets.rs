@@ -19,9 +19,9 @@ const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 const BACKLOG: i32 = 512;
 /// The number of attempts to find a port that is free for both sockets, if any port will do.
 const PORT_ATTEMPTS: usize = 32;
-/// The advice where port 0 is allowed and the chosen port is taken.
+/// The advice for a setting that allows port 0, if the chosen port is taken.
 const ANY_PORT: &str = "; another program listens there; port 0 takes any free port";
-/// The advice where the port must be named and is taken.
+/// The advice for a setting that does not allow port 0, if the port is taken.
 const OTHER_PORT: &str = "; another program listens there; choose another port";
 
 /// The sockets of a node. They do not block, and are closed on exec and in forked children.
@@ -102,7 +102,7 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
-    // Lets a restarted node take its port back even while old connections linger.
+    // Lets a restarted node take its port back even while the kernel still holds old connections.
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(addr))?;
     socket.listen(BACKLOG)?;
@@ -111,7 +111,7 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
-    // Linux grants as much of this as it allows, and refuses no size.
+    // Linux refuses no size: it grants as much as its own limit allows.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&SockAddr::from(addr))?;
     Ok(socket.into())
@@ -127,8 +127,8 @@ impl Sockets {
         self.udp.is_intact() && self.listener.is_intact()
     }
 
-    /// Sends a datagram without waiting, or drops it: gossip is repeated, and an old datagram is
-    /// worth nothing.
+    /// Sends a datagram, or drops it if it cannot be sent without waiting: gossip is repeated, and
+    /// an old datagram is worth nothing.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
         match self.udp.send_to(bytes, for_family(to, self.bound)) {
             Ok(_) => Ok(()),
@@ -139,8 +139,8 @@ impl Sockets {
     /// Receives the next waiting datagram; `None` if none waits. The address of an IPv4 sender
     /// is in IPv4 form.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        // An error may belong to an earlier datagram that was sent to another host. Then the next
-        // datagram is tried, a bounded number of times.
+        // An error may be about an earlier datagram that this node sent. Then it tries again to
+        // receive, a bounded number of times.
         for _ in 0..8 {
             match self.udp.recv_from(buffer) {
                 Ok((len, from)) => return Some((len, canonical(from))),

@@ -34,8 +34,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// the stream that would end first is closed at once.
 const CLOSING: usize = 128;
 /// The maximum number of bytes that the closing streams of a set may still have to write. If there
-/// are more, the streams that would end first are closed at once, except for the last one.
-/// Otherwise peers that ask for much and read nothing could fill the memory.
+/// are more, the streams that would end first are closed at once, but one stream always remains.
+/// Without this bound, peers that ask for much and read nothing could fill the memory.
 const CLOSING_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +112,9 @@ pub(in crate::driver) struct StreamSet {
 }
 
 impl StreamSet {
-    /// A set of streams on which both sides may send much at the same time, as in a push/pull.
-    /// They are dialled from `bound`, unless that is a wildcard: members recognise a node by its
-    /// address.
+    /// A set of streams on which both sides may send large amounts at the same time, as in a
+    /// push/pull. Streams are dialled from `bound` unless it is a wildcard, because members
+    /// recognise a node by its address.
     pub fn for_gossip(bound: IpAddr) -> StreamSet {
         StreamSet {
             streams: SortedMap::default(),
@@ -125,8 +125,8 @@ impl StreamSet {
         }
     }
 
-    /// A set of streams of questions and answers. A peer that does not take its answers is not
-    /// read.
+    /// A set of streams of questions and answers. Nothing more is read from a peer until it has
+    /// taken its answers.
     pub fn for_services() -> StreamSet {
         StreamSet {
             reads: 1,
@@ -227,7 +227,8 @@ impl StreamSet {
         Ok(())
     }
 
-    /// Appends bytes to those that were written before. Does nothing for a stream that has ended.
+    /// Writes bytes after those that were written before, now or when the kernel can take them.
+    /// Does nothing for a stream that has ended.
     pub fn write(&mut self, id: StreamId, bytes: Vec<u8>) {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.out.push_back(bytes);

@@ -14,9 +14,10 @@ impl Node {
     /// Asks a node which members its cluster has, without joining: no member of that cluster learns
     /// of this node. Returns the members that the asked node lists, in any state, sorted by name. A
     /// node forgets the address and the tags of a member soon after the member has failed or left
-    /// (`gossip_to_the_dead_ms`). In serf mode it then lists the member with the address 0.0.0.0,
-    /// the port 0 and no tags for about a day; in memberlist mode not at all. A `timeout` of `None`
-    /// waits without limit; an address that is silent is given up after `stream_timeout_ms`.
+    /// (`gossip_to_the_dead_ms`). In serf mode it then lists the member for about another day, with
+    /// the address 0.0.0.0, the port 0 and no tags. In memberlist mode it no longer lists the
+    /// member. A `timeout` of `None` waits without limit; an address that is silent is given up
+    /// after `stream_timeout_ms`.
     ///
     /// # Errors
     /// `Address` if the address cannot be parsed or the host name has no address; `Unreachable`,

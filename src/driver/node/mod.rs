@@ -56,8 +56,8 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Binds the sockets, starts the threads, and begins to join the setting `seeds`. Events wait
-    /// until the application takes them.
+    /// Binds the sockets, starts the threads, and begins to join the addresses of the setting
+    /// `seeds`. Events wait until the application takes them.
     ///
     /// # Errors
     /// `Config` if a value is not allowed, if settings contradict each other, or if they do not fit
@@ -85,10 +85,10 @@ impl Node {
 
     /// Joins a cluster: exchanges lists of members with every address. Returns a moment after the
     /// first address has answered, with the number of addresses that have answered by then. The
-    /// node goes on asking the other addresses. Later it asks an address again whenever it knows no
-    /// alive member there, but only if at least one of these addresses has answered. A node that
-    /// has left becomes a member again. After the timeout the join goes on without the caller; a
-    /// `timeout` of `None` waits without limit.
+    /// node goes on asking the other addresses. If at least one of these addresses has answered and
+    /// `reconnect` is not false, the node later asks an address again whenever it knows no alive
+    /// member there. A node that has left becomes a member again. After the timeout the join goes
+    /// on without the caller; a `timeout` of `None` waits without limit.
     ///
     /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
     /// name in front as in `name/host:port`. The port is 7946 if none is given.
@@ -133,10 +133,11 @@ impl Node {
         self.start_pending(|waiter| Command::Join { seeds, waiter })
     }
 
-    /// Leaves the cluster, and waits until every live member has acknowledged the leave. In a
-    /// cluster of more than 1,024 live members with the default `retransmit_mult`, it waits for
-    /// 1,024 of them, and gossip reaches the others. Afterwards the node still lists members, and
-    /// leaving again has the same result. A `timeout` of `None` waits without limit.
+    /// Leaves the cluster, and waits until every live member has acknowledged the leave or has been
+    /// given up as unreachable. In a cluster of more than 1,024 live members with the default
+    /// `retransmit_mult`, it waits for 1,024 of them, and gossip reaches the others. Afterwards the
+    /// node still lists members, and leaving again has the same result. A `timeout` of `None` waits
+    /// without limit.
     ///
     /// # Errors
     /// `Unreachable` if this node has left but some members did not acknowledge the leave and may
@@ -168,7 +169,7 @@ impl Node {
     /// Stops the node immediately without telling the other members, which will see it fail unless
     /// it has left. Calls that wait for the node return `Closed`; queued events, members, counters
     /// and the state can still be read. Waits for the threads of the engine and of the services,
-    /// but not for a callback. A second call does nothing.
+    /// but not for a callback. A second call changes nothing.
     pub fn shutdown(&self) {
         self.running.shut_down();
     }
@@ -197,7 +198,7 @@ impl Node {
         self.running.lifecycle.state()
     }
 
-    /// The address at which other members reach this node, with the real port. It may change while
+    /// The address at which other members reach this node, with the real port. It can change while
     /// the node runs if `bind` is a wildcard and `advertise` is not set.
     pub fn addr(&self) -> SocketAddr {
         self.running.addr()
@@ -209,7 +210,7 @@ impl Node {
     }
 
     /// This node and all members that the filters of the settings let through, sorted by name. The
-    /// list never changes once it is returned, is shared instead of copied, and may outlive the
+    /// list is shared instead of copied, never changes once it is returned, and can outlive the
     /// node. It is empty in a forked child.
     pub fn members(&self) -> Arc<Vec<Member>> {
         if self.running.origin.is_elsewhere() {
@@ -336,8 +337,8 @@ impl Node {
     /// Explains the state of a member.
     ///
     /// # Errors
-    /// `NotFound` if there is no such member, if a filter hides it, or if it failed or left longer
-    /// than `gossip_to_the_dead_ms` ago and this node has forgotten the reasons; `Closed`;
+    /// `NotFound` if there is no such member, if a filter hides it, or if it failed or left so long
+    /// ago that this node has forgotten the reasons (more than `gossip_to_the_dead_ms`); `Closed`;
     /// `Forked`.
     pub fn explain(&self, name: &str) -> Result<Explanation> {
         let name = name.to_owned();
@@ -352,7 +353,7 @@ impl Node {
         self.running.ask(|reply| Command::Health { reply })
     }
 
-    /// The counters. After the end of the node they have their last values; in a forked child the
+    /// The counters. After the end of the node they keep their last values; in a forked child the
     /// list is empty.
     pub fn stats(&self) -> Vec<Counter> {
         self.running.counters()
@@ -399,9 +400,9 @@ impl Node {
 
     /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
     /// `capacity` events can wait for it. Any number of subscriptions may exist, and each sees
-    /// every event of its kinds; an overflow is reported to the subscription that it concerns, and
-    /// a fatal event to all of them. The first subscription to a kind also gets the events that
-    /// have waited since the start, and [`Node::next_event`] returns no further event of that kind.
+    /// every event of its kinds. An overflow is reported to the subscription that it concerns, and
+    /// a fatal event to all of them. The first subscription to a kind also gets the events of that
+    /// kind that still wait for [`Node::next_event`], which returns no further event of that kind.
     ///
     /// # Errors
     /// `State` if a callback takes the events; `Io` if the system refuses a descriptor; after the
@@ -444,8 +445,8 @@ impl Node {
         self.finish(timeout, what, command(Waiter::Caller(reply)), answer)
     }
 
-    /// Sends a command, and waits for the answer. This function is not generic, because otherwise
-    /// the library would hold a copy of it for each command.
+    /// Sends a command, and waits for the answer. This function is not generic, because the library
+    /// would otherwise contain a copy of it for each command.
     fn finish(
         &self,
         timeout: Option<Duration>,

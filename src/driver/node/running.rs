@@ -14,8 +14,8 @@ use std::time::Duration;
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
 /// The longest time that the end of a node waits for host names that are being resolved. Nothing
-/// can interrupt the resolver of the system. If the resolver takes longer, the thread that called
-/// it ends later, and the data that it uses lives until then.
+/// can interrupt the resolver of the system. If it takes longer, the thread that called it ends
+/// later, and the data that this thread uses lives until then.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The threads of a node.
@@ -82,8 +82,8 @@ pub(super) type ThreadsCell = Arc<OnceLock<Threads>>;
 
 /// A node that runs. The last clone of its `Node` drops this, which ends the node.
 pub(in crate::driver) struct RunningNode {
-    /// The parts are leaked in a forked child: their locks may be held by threads that do not exist
-    /// there.
+    /// The parts are leaked in a forked child: threads that do not exist there may have held their
+    /// locks at the fork.
     parts: ManuallyDrop<(Arc<EngineHandle>, ThreadsCell)>,
     /// True if a callback takes the events.
     pub(super) with_callback: bool,
@@ -131,8 +131,8 @@ impl RunningNode {
         }
     }
 
-    /// Ends the node and waits for all its threads; no further callback starts. On the event thread
-    /// it returns at once, and that thread waits for the other threads when its callback has
+    /// Ends the node and waits for all its threads; no further callback starts. A call on the event
+    /// thread returns at once, and that thread waits for the other threads when its callback has
     /// returned.
     pub(super) fn close(&self) {
         if !self.request_end() {

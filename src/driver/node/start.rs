@@ -1,5 +1,5 @@
-//! Starting a node: its sockets, services, core and threads, in this order. If one of them fails,
-//! those before it are taken down again.
+//! Starting a node: its sockets, services, core and threads, in this order. If one of these steps
+//! fails, the earlier steps are undone.
 
 use crate::Config;
 use crate::driver::engine::Engine;
@@ -187,14 +187,14 @@ impl Services {
     }
 }
 
-/// The services of a node. `loopback` is true if the settings fix the node's address to a
-/// loopback address. A new service is added here.
+/// The services of a node. `loopback` is true if the settings give the node a loopback address that
+/// never changes. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, loopback: bool) -> Result<Services> {
     use crate::service::spoe::candidate::Rules;
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
-    // If this node always has a loopback address, servers may have loopback addresses, too.
+    // If this node always has a loopback address, servers can have loopback addresses, too.
     let spoe = || {
         Spoe::new(Rules {
             loopback,

@@ -72,8 +72,8 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
     await_event(&watching, EventKind::MemberAlive);
 }
 
-/// All commands of a turn run at the one time that the engine read when it woke up. A hint that
-/// began at the time after the jump would be postponed by the jump, and end an hour late.
+/// All commands of a turn see the time that the engine read when it woke up. A hint that began at
+/// the time after the jump would be postponed by the length of the jump, and end an hour late.
 #[test]
 fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
     let (silent, watching) = (node("silent", "127.0.0.1:0"), node("b", "127.0.0.1:0"));

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 fn read(clock: ClockId) -> Duration {
-    // Both clocks exist on every Linux since 2.6.39, so reading them cannot fail.
+    // Linux has had both clocks since 2.6.39, so reading them cannot fail.
     let time = clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
     #[cfg(test)]
     let time = time + AHEAD.get();
@@ -21,7 +21,7 @@ thread_local! {
     static AHEAD: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
 }
 
-/// Moves both clocks ahead, as this thread alone sees them.
+/// Moves both clocks ahead, for this thread only.
 #[cfg(test)]
 pub(in crate::driver) fn jump_ahead(by: Duration) {
     AHEAD.set(AHEAD.get() + by);

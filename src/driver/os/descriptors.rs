@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// An eventfd that is either raised (readable) or lowered. Raising it wakes a thread that polls it.
 ///
-/// A descriptor that the host program has closed is neither written nor read: the number may stand
-/// for a file of that program.
+/// A descriptor that the host program has closed is neither written nor read, because its number
+/// may now stand for a file of that program.
 pub(in crate::driver) struct Wakeup(OwnFd<File>);
 
 impl Wakeup {
@@ -68,7 +68,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until a descriptor is ready or `timeout` has passed, and returns the ready flags of each
 /// descriptor. `None` waits without limit; a fraction of a millisecond is rounded up. If a signal
-/// interrupts the wait, it ends early and nothing is ready.
+/// interrupts the wait, the wait ends early and nothing is ready.
 ///
 /// The kernel refuses to wait for more descriptors than the process may open now, even if they were
 /// opened long ago. This happens in a host program that gives up the right to open more
@@ -81,7 +81,7 @@ pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>)
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
     });
     match poll(fds, limit) {
-        // `None` would be an event that `nix` does not know; it is treated as an error.
+        // `revents` returns `None` for a flag that `nix` does not know. It is treated as an error.
         Ok(_) => (fds.iter())
             .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR))
             .collect(),
@@ -100,8 +100,8 @@ pub(in crate::driver) fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _hard)| soft)
 }
 
-/// Returns true if this error means that the process or the system has run out of a resource:
-/// waiting helps, trying again immediately does not.
+/// Returns true if this error means that the process or the system has run out of a resource: to
+/// try again helps later, but not immediately.
 pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -2,9 +2,9 @@
 //!
 //! This library registers one set of handlers with `pthread_atfork`. The handler in the child
 //! increments a generation number. A value records the current number when it is made (its
-//! [`Origin`]); if the number is another one later, a child has inherited the value. The handler
-//! also closes the child's copies of sockets and wake-up descriptors, so that a port is not kept
-//! open by a process that does not read from it.
+//! [`Origin`]). If the number has changed since then, this process is a child that has inherited
+//! the value. The handler also closes the child's copies of sockets and wake-up descriptors, so
+//! that a port is not kept open by a process that does not read from it.
 //!
 //! The child never touches a lock that a thread of the parent may have held. The list of
 //! descriptors is safe, because the forking thread itself takes the lock of the list before the
@@ -67,7 +67,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Makes every forked child run `hook` once its descriptors are closed. Only the first hook counts.
+/// Makes every forked child run `hook` after the descriptors are closed. Later hooks are ignored.
 pub(in crate::driver) fn run_in_child(hook: fn()) {
     IN_CHILD.get_or_init(|| hook);
 }
@@ -90,7 +90,7 @@ extern "C" fn in_child() {
         // SAFETY: the call only looks at the number, whatever it stands for.
         let now = Identity::of(unsafe { BorrowedFd::borrow_raw(fd) });
         if now.is_ok_and(|now| now == identity) {
-            let _ = nix::unistd::close(fd); // its owner closes nothing in the child
+            let _ = nix::unistd::close(fd); // the owner of the descriptor does not close it again
         }
     }
     OPEN.unlock();
@@ -117,7 +117,8 @@ static OPEN: OpenList = OpenList {
 impl OpenList {
     fn lock(&self) {
         while self.held.swap(true, Ordering::Acquire) {
-            std::thread::yield_now(); // held for a few instructions, or for the length of a fork
+            // The lock is held for a few instructions, or for the length of a fork.
+            std::thread::yield_now();
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, ptr};
 
 /// The distance in bytes up to which an address belongs to the same stack. A thread can also sleep
-/// on another stack, such as that of a coroutine, and then nothing follows from the address.
+/// on another stack, such as that of a coroutine; its address then says nothing about the function.
 const SAME_STACK: usize = 1 << 20;
 
 /// A thread, and an address in its stack.
@@ -56,7 +56,7 @@ const WORDS: usize = 32;
 pub(crate) struct Variable([u64; WORDS]);
 
 impl Variable {
-    /// A variable with its number. It must not be moved once [`Variable::frame`] was called.
+    /// A variable with a new number. It must not be moved once [`Variable::frame`] was called.
     pub(crate) fn new() -> Variable {
         /// The numbers begin at a value that is rare in memory.
         static NEXT: AtomicU64 = AtomicU64::new(0x5bd1_e995_9e37_79b9);
@@ -122,8 +122,8 @@ impl Frame {
         let _uncancelled = Uncancelled::new();
         let path = format!("/proc/self/task/{}/syscall", self.place.thread);
         let text = fs::read_to_string(path).unwrap_or_default();
-        // The last two words are the stack pointer and the program counter. If the thread runs, the
-        // text is one word.
+        // The last two words are the stack pointer and the program counter. While the thread runs,
+        // the text is a single word.
         let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
         let pointer = usize::from_str_radix(word.trim_start_matches("0x"), 16);
         let above = |at: usize| (1..SAME_STACK).contains(&at.wrapping_sub(self.place.stack));
@@ -133,7 +133,7 @@ impl Frame {
 
 /// Returns true if this process has no such thread.
 fn has_ended(thread: Pid) -> bool {
-    // SAFETY: the call takes numbers, and the signal 0 is never sent.
+    // SAFETY: the call takes only numbers, and signal 0 only checks that the thread exists.
     let found = unsafe { libc::syscall(libc::SYS_tgkill, getpid().as_raw(), thread.as_raw(), 0) };
     found == -1 && Errno::last() == Errno::ESRCH
 }

@@ -1,11 +1,11 @@
 //! Telling a descriptor of this library from another one that has taken its number.
 //!
-//! A host program can close the descriptors of a node, as daemons do that close all descriptors
-//! they do not know. Files of the program then get the same numbers. The device and the inode of a
-//! socket show this, because every socket has its own inode. But all eventfds share one inode, so
-//! the library puts a mark on each of its eventfds: the number of the signal that the kernel would
-//! send for it (`F_SETSIG`). No signal is ever sent, because the library does not request signals
-//! (`O_ASYNC`).
+//! A host program can close the descriptors of a node, for example a daemon that closes all
+//! descriptors it does not know. Files of the program can then get the same numbers. For a socket,
+//! the device and the inode show this, because every socket has its own inode. But all eventfds
+//! share one inode, so the library puts a mark on each of its eventfds: the number of the signal
+//! that the kernel would send for it (`F_SETSIG`). No signal is ever sent, because the library does
+//! not request signals (`O_ASYNC`).
 
 use nix::sys::stat::fstat;
 use std::io;
@@ -46,8 +46,8 @@ impl Identity {
     }
 }
 
-/// Puts the next mark on a descriptor. On a system without marks, the descriptor has the same
-/// identity as all others of its kind.
+/// Puts the next mark on a descriptor. If the system does not support this, the descriptor has the
+/// same identity as all others of its kind.
 pub(in crate::driver) fn mark(fd: BorrowedFd<'_>) {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let next = LAST.fetch_add(1, Ordering::Relaxed) % MARKS + 1;

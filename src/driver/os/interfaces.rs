@@ -53,8 +53,9 @@ fn is_private(ip: &IpAddr) -> bool {
     }
 }
 
-/// Returns true if other hosts can use an address. Unspecified and link-local addresses are of no
-/// use to other hosts, because such an address means something else on every host or link.
+/// Returns true if an address is neither unspecified nor link-local. An unspecified or link-local
+/// address is of no use to other hosts, because it means something else on every host or link. A
+/// loopback address counts as usable: members on the same host can use it.
 fn is_usable(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_link_local(),
@@ -62,9 +63,9 @@ fn is_usable(ip: &IpAddr) -> bool {
     }
 }
 
-/// Chooses the address of this host that the other members can most likely reach. A private address
-/// comes before a public one, then the address of the default route before another, and a loopback
-/// address comes last.
+/// Chooses the address of this host that the other members can most likely reach. Private addresses
+/// come before public ones, and in each group the address of the default route comes first. A
+/// loopback address is the last resort.
 fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
     let default = default.filter(|ip| is_usable(ip) && !ip.is_loopback());
     let usable = || all.iter().copied().filter(is_usable);
@@ -83,6 +84,7 @@ pub(in crate::driver) struct HostAddresses {
     all: Vec<IpAddr>,
     /// The source address of IPv4 packets that leave by the default route.
     default_v4: Option<IpAddr>,
+    /// The same for IPv6.
     default_v6: Option<IpAddr>,
 }
 
@@ -113,7 +115,8 @@ impl HostAddresses {
 
     /// Returns the address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`.
     /// It is an IPv4 address if possible, since every member of an IPv4 cluster can use it. With
-    /// `::` it is an IPv6 address if this host has no usable IPv4 address, or only a loopback one.
+    /// `::` it is an IPv6 address if this host has no usable IPv4 address, or if the IPv4 address
+    /// is a loopback address and the IPv6 address is not.
     pub fn best(&self, any: IpAddr) -> Option<IpAddr> {
         let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = self.all.iter().partition(|ip| ip.is_ipv4());
         let found = choose(&v4, self.default_v4);
@@ -140,7 +143,7 @@ impl HostAddresses {
 }
 
 /// The address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`: see
-/// [`HostAddresses::best`]. It is in one of the networks if possible.
+/// [`HostAddresses::best`]. It is in one of these networks if possible.
 ///
 /// # Errors
 /// `Address` if no interface has a usable address.
@@ -153,7 +156,7 @@ pub(in crate::driver) fn advertised(any: IpAddr, networks: &[IpNet]) -> Result<I
     })
 }
 
-/// A host with these addresses, for tests. The address of the default route may be missing.
+/// A host with these addresses, for tests. `default` is the address of the default route, if any.
 #[cfg(test)]
 pub(in crate::driver) fn host_with(all: &[&str], default: Option<&str>) -> HostAddresses {
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Locks a mutex, even if a thread panicked while it held the lock. The panic is reported
-/// elsewhere, and every single step leaves the data behind a mutex of this library consistent.
+/// elsewhere, and the data behind a mutex of this library is consistent after each single step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ enum Slot<T> {
 
 type Shared<T> = Arc<(Mutex<Slot<T>>, Condvar)>;
 
-/// The side that answers. Dropping it without an answer wakes the other side, too.
+/// The side that answers. Dropping it without an answer also wakes the other side.
 pub(in crate::driver) struct Reply<T>(Shared<T>);
 
 /// The side that waits.

@@ -1,7 +1,7 @@
 //! A descriptor of this library in a process that belongs to a host program.
 //!
 //! * Its number is never 0, 1 or 2. If a host has closed these descriptors, the system assigns
-//!   their numbers first, and a host that later opens its standard streams would replace ours.
+//!   their numbers first, and the host would later replace ours when it opens its standard streams.
 //! * A forked child closes its copy right after the fork, and does not close it again when it drops
 //!   this value.
 //! * Before each use, the owner can ask whether the number still stands for the same file. If it
@@ -29,7 +29,7 @@ impl<T: AsFd + From<OwnedFd>> OwnFd<T> {
     /// Takes over a descriptor that was just opened.
     ///
     /// # Errors
-    /// The system has no descriptor left to replace one of the first three.
+    /// The number is 0, 1 or 2, and the system has no other descriptor left.
     pub fn new(opened: T) -> io::Result<OwnFd<T>> {
         let inner = match opened.as_fd().as_raw_fd() {
             LOWEST.. => opened,

@@ -24,8 +24,8 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sets the hook, once. Setting a hook on a thread that panics would be a panic itself, so in that
-/// case it is left to a later call.
+/// Sets the hook, once. To set a hook on a thread that panics would cause another panic, so in that
+/// case a later call sets it.
 fn install() {
     static HOOK: Once = Once::new();
     if HOOK.is_completed() || std::thread::panicking() {
@@ -52,9 +52,9 @@ fn text(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("a panic without text")
 }
 
-/// Runs `work` inside, and returns its result or the description of its panic. This is unwind safe
-/// enough: a panic leaves at most one object half changed, which can still be freed, and the locks
-/// of this library ignore poisoning.
+/// Runs `work` inside, and returns its result or the description of its panic. Going on after a
+/// panic is sound: at most one object is half changed, which can still be freed, and the locks of
+/// this library ignore poisoning.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     install();
     let inside = Side::change_to(true);

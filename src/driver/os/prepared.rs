@@ -3,8 +3,8 @@
 //! Some host programs fork, and then forbid new threads before they begin to serve (a process limit
 //! of zero). So threads are created early and wait on a condition variable; nodes use them before
 //! they create new ones. A forked child has none of its parent's threads, so the fork handler
-//! creates the same number in the child. They belong to a new pool, because the lock of the old
-//! pool may have been held at the moment of the fork.
+//! creates the same number in the child. The new threads belong to a new pool, because the lock of
+//! the old pool may have been held at the moment of the fork.
 
 use crate::driver::os::fork;
 use crate::driver::os::lock::{lock, wait};
@@ -34,7 +34,7 @@ static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 struct Task {
     name: String,
     job: Job,
-    /// Dropped when the job has ended and the thread waits again.
+    /// Dropped when the job has ended and the thread is free again.
     opener: Opener,
     /// True if the thread that submitted the job can no longer gain privileges (`no_new_privs`).
     /// Then the job must not be able to gain any, either.
@@ -140,7 +140,7 @@ impl Pool {
             drop(queue);
             set_name(&task.name);
             if task.no_new_privileges {
-                // The flag stays set: a later job may have fewer privileges, but never more.
+                // The flag stays set, so later jobs on this thread cannot gain privileges either.
                 renounce_new_privileges();
             }
             let _ = panic::caught(task.job); // the job reports its own panics

@@ -1,7 +1,7 @@
 //! Signals belong to the application: the threads of this library handle none.
 //!
-//! These threads block all signals, except those that a fault raises on the thread itself, and
-//! SIGPROF, so that crash handlers and profilers of the application keep working.
+//! These threads block all signals except SIGPROF and those that a fault raises on the thread
+//! itself, so that profilers and crash handlers of the application keep working.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_blocked_until_the_guard_is_dropped_and_faults_never() {
+    fn signals_are_blocked_until_the_guard_is_dropped_but_those_of_faults_never_are() {
         assert!(!is_blocked(Signal::SIGTERM));
         let blocked = Blocked::new();
         assert!(is_blocked(Signal::SIGTERM) && is_blocked(Signal::SIGUSR1));

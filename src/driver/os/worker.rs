@@ -1,8 +1,8 @@
 //! The threads of a node: where they come from, and how the library waits for their end.
 //!
 //! A host program can create the threads itself ([`Spawn`]) or have them created early
-//! ([`PreparedThreads`]); otherwise the library creates them with std. In every case a latch
-//! opens when the job has ended, and the library waits for that. A thread of std is joined
+//! ([`PreparedThreads`]); otherwise the library creates them with std. In every case a latch opens
+//! when the job has ended, and the library waits for the latch. A thread of std is joined
 //! afterwards, so that it no longer counts among the threads of the process.
 
 use crate::driver::os::lock::lock;
@@ -17,8 +17,8 @@ use std::time::Duration;
 /// library needs more than 100 KiB.
 pub(in crate::driver) const STACK: usize = 256 * 1024;
 
-/// Creates the threads of a node, for a host that must create threads in its own way. Each job must
-/// be run exactly once, on a thread of its own.
+/// Creates the threads of a node, for a host program that must create threads in its own way. Each
+/// job must be run exactly once, on a thread of its own.
 pub trait Spawn: Send + Sync {
     /// Starts `job` on a thread called `name`.
     ///
@@ -45,8 +45,8 @@ impl PreparedThreads {
         prepared::idle()
     }
 
-    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked on
-    /// that thread, and a panic in `work` is caught.
+    /// Runs `work` on a prepared thread, or on a new one if none is idle. All signals except
+    /// SIGPROF and those of faults are blocked on that thread, and a panic in `work` is caught.
     ///
     /// # Errors
     /// The system refuses the thread; the work is dropped.
@@ -63,11 +63,11 @@ pub(in crate::driver) struct Worker {
 }
 
 impl Worker {
-    /// Starts `work` on a thread of its own. The host creates the thread if there is a `spawn`;
-    /// otherwise it is a prepared thread, or a new one of std if none is idle.
+    /// Starts `work` on a thread of its own. If there is a `spawn`, the host program creates the
+    /// thread; otherwise it is a prepared thread, or a new one of std if none is idle.
     ///
     /// # Errors
-    /// The host or the system refuses the thread; the work is dropped.
+    /// The host program or the system refuses the thread; the work is dropped.
     pub fn start(
         name: &'static str,
         stack: usize,

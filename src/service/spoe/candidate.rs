@@ -45,7 +45,8 @@ pub enum Desired {
     Maint,
 }
 
-/// The reason why a member cannot be a server. The texts of tags are as they came from the network.
+/// The reason why a member cannot be a server. The texts of tags come from the network and can hold
+/// any characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unfit {
     /// Its name is too long, or has characters that mean something in a command to HAProxy.
@@ -56,7 +57,7 @@ pub enum Unfit {
     Port(Box<str>),
     /// Its tag `ip` is not an address.
     Ip(Box<str>),
-    /// Its address cannot be that of a server.
+    /// No server can have its address, for example because it is unspecified or multicast.
     Unroutable(IpAddr),
     /// Its address is a loopback address, and those are not allowed.
     Loopback(IpAddr),
@@ -64,7 +65,7 @@ pub enum Unfit {
     Network(IpAddr),
     /// The load balancer itself listens at its address: requests would come back to it.
     Own(SocketAddr),
-    /// A server of the load balancer that is not meant for members has its name already.
+    /// A server of the load balancer that is not meant for members already has its name.
     Taken,
 }
 
@@ -88,7 +89,7 @@ impl Unfit {
     }
 }
 
-/// An optional tag with an invalid value, which is replaced by a valid one.
+/// An optional tag whose value is invalid and was replaced by a valid one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ignored {
     /// The tag `weight`, and the weight that is used instead.
@@ -124,7 +125,7 @@ pub struct Candidate {
     pub weight: u16,
     /// The state that it asks for.
     pub desired: Desired,
-    /// Its tags with invalid values.
+    /// Its optional tags with invalid values.
     pub ignored: Vec<Ignored>,
 }
 
@@ -140,7 +141,7 @@ impl Candidate {
 pub struct Rules {
     /// The tag that a server has, and its value.
     pub tag: (String, String),
-    /// The port of members without a tag `port`; if it is `None`, such members are not servers.
+    /// The port of members without a tag `port`; if it is `None`, such members cannot be servers.
     pub port: Option<u16>,
     /// True if servers may have loopback addresses, for tests on one machine.
     pub loopback: bool,
@@ -273,7 +274,7 @@ fn desired(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Desired {
     }
 }
 
-/// Returns true if a command to HAProxy may contain this name. HAProxy splits commands at
+/// Returns true if a command to HAProxy can safely contain this name. HAProxy splits commands at
 /// semicolons, spaces and line ends, and names come from the network.
 pub fn is_safe_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-".contains(&c);

@@ -15,7 +15,8 @@ pub const SIZE_MAX: u64 = 256 * 1024;
 pub enum Status {
     /// One side is done.
     Normal = 0,
-    /// A frame is larger than both sides have agreed.
+    /// A frame is larger than the size that both sides have agreed on, or than [`SIZE_MAX`] before
+    /// that.
     TooBig = 3,
     /// A frame cannot be read, or comes at the wrong time.
     Invalid = 4,
@@ -49,7 +50,7 @@ impl Status {
 /// A question: its name and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The name that `spoe-message` gives it.
+    /// The name that `spoe-message` gives to the question.
     pub name: String,
     /// The arguments in their order. An unnamed argument has an empty name.
     pub arguments: Vec<(String, Value)>,
@@ -114,7 +115,7 @@ pub fn read(frame: &[u8]) -> Result<Incoming, Status> {
     })();
     let (kind, flags, stream, frame) = head.map_err(|_: Malformed| Status::Invalid)?;
     if flags & FIN == 0 {
-        return Err(Status::Invalid); // this side did not announce that it understands fragments
+        return Err(Status::Invalid); // this side does not announce that it understands fragments
     }
     match kind {
         kind::HELLO => hello(reader),

@@ -119,8 +119,8 @@ impl MemberIndex {
     }
 }
 
-/// The servers that get requests. Suspected members are included only if no server among the
-/// members that are alive can take requests: in that case the fault may be at this node.
+/// The servers that get requests. Suspected members are included only if no member that is alive is
+/// a server that can take requests: in that case the fault may be at this node.
 fn servers(members: &[Member], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();

@@ -2,7 +2,7 @@
 //! Ravishankar 1998).
 //!
 //! All nodes that know the same members with the same weights choose the same member for a key,
-//! without a table. When a member goes, only its keys move, and they spread over all other members.
+//! without a table. When a member goes, only its keys move, and they spread over the other members.
 
 /// A hash of 64 bits that is the same on every host and in every version: FNV-1a, followed by the
 /// last step of SplitMix64. Without that step, similar names would get similar hashes.
@@ -22,13 +22,14 @@ fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
         return None;
     }
     // 52 bits of the hash plus one half, as a fraction between 0 and 1. With 53 bits, adding one
-    // half would round. The logarithm is that of libm, because that of the standard library differs
-    // from host to host in its last bit.
+    // half would round. The logarithm comes from libm, because the result of the standard library
+    // can differ from host to host in its last bit.
     let part = ((hash([name.as_bytes(), key]) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
     Some(f64::from(weight) / -libm::log(part))
 }
 
-/// The index of the member for this key in a list of names and weights.
+/// The index of the member for this key in a list of names and weights; `None` if all weights are
+/// 0.
 pub fn pick<'a>(members: impl IntoIterator<Item = (&'a str, u16)>, key: &[u8]) -> Option<usize> {
     let members = members.into_iter().enumerate();
     let scored = members.filter_map(|(at, (name, weight))| Some((at, score(name, key, weight)?)));

@@ -3,7 +3,8 @@
 use super::frame::{self, Incoming, Message, SIZE_MAX, Status, Variable};
 use crate::service::{Actions, End};
 
-/// The maximum number of messages in one frame. HAProxy sends those of one event, which are few.
+/// The maximum number of messages in one frame. HAProxy sends the few messages of one event in a
+/// frame.
 const MESSAGES: usize = 64;
 /// The number of answered questions after which no further frame is read until other connections
 /// have had their turn.
@@ -49,7 +50,7 @@ impl Session {
         at
     }
 
-    /// The length of the first frame with its length field; `None` while the frame is incomplete.
+    /// The length of the first frame including its length field; `None` if the frame is incomplete.
     fn next_frame(&self, input: &[u8]) -> Result<Option<usize>, Status> {
         let Some((len, _)) = input.split_first_chunk::<4>() else {
             return Ok(None);
@@ -90,7 +91,7 @@ impl Session {
                 let variables: Vec<Variable> = found.collect();
                 let answer = frame::ack(stream, frame, &variables);
                 let fits = answer.len() as u64 - 4 <= size;
-                // If the answer does not fit, HAProxy gets one without variables.
+                // If the answer does not fit, HAProxy gets an answer without variables.
                 let answer = if fits {
                     answer
                 } else {

@@ -130,8 +130,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns the signed number that the peer has written without a sign. A negative number may have
-/// been extended to 64 bits.
+/// Returns the signed number that the peer has written as an unsigned one. The peer may have
+/// extended a negative number to 64 bits.
 fn int32(number: u64) -> Result<i32, Malformed> {
     let extended = i32::try_from(number as i64);
     let extended = extended.or_else(|_| u32::try_from(number).map(|number| number as i32));
