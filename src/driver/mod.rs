@@ -9,7 +9,7 @@
 //!                            resolvers
 //! ```
 //!
-//! If the application has a callback, the event thread takes the events and runs the callback.
+//! If the application has set a callback, the event thread takes the events and runs the callback.
 //!
 //! The folders are layers. Each one uses only the layers above it in this table:
 //!
@@ -19,7 +19,7 @@
 //! | [`net`] | sockets, listeners, streams, name resolution |
 //! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
 //! | [`engine`] | the thread that owns the core, its commands, and the host of services |
-//! | [`node`] | the public face: [`Node`] |
+//! | [`node`] | the public interface: [`Node`] |
 
 pub(crate) mod engine;
 pub(crate) mod events;

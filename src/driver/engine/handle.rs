@@ -150,7 +150,7 @@ impl EngineHandle {
         }
     }
 
-    /// Checks that the caller may wait for the engine.
+    /// Checks that the caller can wait for the engine.
     ///
     /// # Errors
     /// `Forked` in a forked child; `Deadlock` on the engine's own thread.

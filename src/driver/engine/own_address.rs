@@ -77,7 +77,7 @@ impl OwnAddress {
         self.problem
     }
 
-    /// Returns true if the node chooses its own address, which may then change.
+    /// Returns true if the node chooses its own address, which can then change.
     pub fn is_chosen(&self) -> bool {
         self.any.is_some()
     }

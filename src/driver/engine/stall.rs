@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_probe_interval_tolerates_longer_absences() {
+    fn with_a_long_probe_interval_longer_absences_are_tolerated() {
         let mut detector = detector(5 * SECOND);
         assert_eq!(detector.on_work(START + 9 * SECOND), None);
         assert_eq!(detector.on_work(START + 20 * SECOND), stopped(11));

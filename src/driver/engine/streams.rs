@@ -39,8 +39,8 @@ impl Engine {
     }
 
     /// The time from which the next connection can be accepted: the pause of the listener is over,
-    /// and a place is free or can be freed. `None` if no place is free and this node itself opened
-    /// all the streams.
+    /// and a place is free or can be freed. `None` if no place is free and no accepted stream can
+    /// give way.
     pub(super) fn accept_from(&self, now: Time) -> Option<Time> {
         let place = match self.has_place() {
             true => now,

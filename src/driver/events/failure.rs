@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_a_join_is_the_one_to_correct_and_names_every_target() {
+    fn the_error_of_a_join_has_the_status_to_act_on_and_names_every_target() {
         let report = JoinReport {
             contacted: 0,
             reached_another: false,

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_is_logged_at_first_and_then_once_a_minute() {
+    fn a_counter_is_logged_when_it_first_grows_and_then_once_a_minute() {
         let start = Time::from_nanos(1);
         let mut log = Log::new(Some(Level::Warn), start);
         let at = |seconds: u64| start + Duration::from_secs(seconds);

@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_event_that_moves_to_another_queue_keeps_its_number() {
+    fn an_overflow_event_that_moves_to_another_queue_keeps_its_count() {
         let flooded = || {
             let events = queue(16);
             (0..17).for_each(|number| events.push(NOW, join(&format!("n{number}"))));
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_event_that_stays_when_others_are_taken_out_keeps_its_number() {
+    fn an_overflow_event_that_stays_when_others_are_taken_out_keeps_its_count() {
         let events = queue(16);
         for number in 0..17 {
             events.push(NOW, join(&format!("n{number}")));

@@ -139,8 +139,8 @@ impl Sockets {
     /// Receives the next waiting datagram; `None` if none waits. The address of an IPv4 sender
     /// is in IPv4 form.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        // An error may be about an earlier datagram that this node sent. Then it tries again to
-        // receive, a bounded number of times.
+        // An error may be about an earlier datagram that this node sent, so receiving is tried
+        // again, a bounded number of times.
         for _ in 0..8 {
             match self.udp.recv_from(buffer) {
                 Ok((len, from)) => return Some((len, canonical(from))),
@@ -170,7 +170,7 @@ fn send_failure(error: &io::Error) -> SendFailure {
     }
 }
 
-/// Returns true if the node chooses its own address, which may then change: it is bound to all
+/// Returns true if the node chooses its own address, which can then change: it is bound to all
 /// addresses, and the settings do not say which one to advertise.
 pub(in crate::driver) fn is_address_chosen(set: Option<&Advertise>, bound: SocketAddr) -> bool {
     set.is_none() && bound.ip().is_unspecified()

@@ -1,4 +1,4 @@
-//! The public face of a running member: the [`Node`].
+//! The public interface of a running member: the [`Node`].
 
 mod look;
 mod running;
@@ -104,8 +104,9 @@ impl Node {
         self.run(timeout, "the join", join)?.result
     }
 
-    /// A new operation with a value of the program, for one of the calls that do not wait. It has
-    /// not begun yet, so its `Done` event cannot come before the program has stored its number.
+    /// A new operation, for a call that does not wait; its `Done` event hands back `token`. The
+    /// operation has not begun yet, so the event cannot come before the program has stored the
+    /// number of the operation.
     pub fn operation(&self, token: usize) -> Operation {
         let id = self.running.next_id();
         Operation { id, token }
@@ -219,7 +220,7 @@ impl Node {
         self.running.members.all()
     }
 
-    /// The member of this name; `None` if there is no such member or a filter hides it, and in a
+    /// The member of this name; `None` if there is no such member, if a filter hides it, or in a
     /// forked child.
     pub fn member(&self, name: &str) -> Option<Member> {
         if self.running.origin.is_elsewhere() {

@@ -87,7 +87,7 @@ extern "C" fn in_child() {
     for (fd, identity) in open.drain(..) {
         // The host program may have closed the descriptor and given its number to a file of its
         // own.
-        // SAFETY: the call only looks at the number, whatever it stands for.
+        // SAFETY: the call only asks the system which file the number stands for, if any.
         let now = Identity::of(unsafe { BorrowedFd::borrow_raw(fd) });
         if now.is_ok_and(|now| now == identity) {
             let _ = nix::unistd::close(fd); // the owner of the descriptor does not close it again

@@ -1,4 +1,4 @@
-//! Telling whether a function that has called code of the program still runs.
+//! Telling whether a function that has called code of the program is still running.
 //!
 //! A function of the library that calls code of the program may never regain control: longjmp()
 //! skips the function. So such a function keeps a number in each word of a variable, and other code
@@ -144,7 +144,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::{Duration, Instant};
 
-    /// Calls `inner` from a function that runs, and returns the frame of that function.
+    /// Calls `inner` from a function with a frame, and returns the frame of that function.
     #[inline(never)]
     fn function(inner: impl FnOnce(Frame)) -> Frame {
         let variable = Variable::new();

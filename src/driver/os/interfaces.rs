@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_address_is_preferred_and_that_of_the_default_route_first() {
+    fn a_private_address_is_preferred_and_so_is_the_address_of_the_default_route() {
         let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
         let all = ips(&["127.0.0.1", "8.8.4.4", "172.17.0.1", "10.0.0.5"]);
         assert_eq!(choose(&all, ip("10.0.0.5")), ip("10.0.0.5"));

@@ -15,10 +15,10 @@
 //! | [`prepared`] | threads that were created before they are needed |
 //! | [`signals`] | the signal mask of a thread |
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
-//! | [`worker`] | a thread of a node: made by the library, now or early, or by the host program |
+//! | [`worker`] | a thread of a node: prepared, created on demand, or created by the host program |
 //!
-//! The crate `nix` makes the calls safe. The C library is called directly only where `nix` has no
-//! such call: for `pthread_atfork`, `pthread_setcancelstate`, `tgkill` and the marks of
+//! The crate `nix` provides safe versions of the calls. The C library is called directly only where
+//! `nix` has none: for `pthread_atfork`, `pthread_setcancelstate`, `tgkill` and the marks of
 //! [`identity`].
 
 pub(crate) mod clock;

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_finished_when_its_work_is_and_blocks_signals() {
+    fn a_worker_has_finished_when_its_work_has_and_it_blocks_signals() {
         for spawn in [None, Some(&Foreign as &dyn Spawn)] {
             let seen = Arc::new(AtomicBool::new(false));
             let inside = seen.clone();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_panics_is_finished_too() {
+    fn a_worker_that_panics_has_finished_too() {
         let worker = Worker::start("sprat-test", 256 * 1024, None, || panic!("on purpose"));
         assert!(worker.unwrap().finish(None));
     }

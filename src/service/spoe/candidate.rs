@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn members_with_another_role_are_not_servers() {
+    fn members_without_the_tag_of_servers_are_not_servers() {
         let mut other = member("a", &[("port", "80")]);
         other = Member::without_tags(Arc::new(NodeFacts::clone(&other)), MemberState::Alive);
         assert_eq!(rules().candidate(&other), None);
