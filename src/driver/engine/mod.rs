@@ -83,8 +83,8 @@ pub(in crate::driver) struct Engine {
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
-    /// Commands that were taken from the queue and have not run yet. After a panic they end with the
-    /// engine, so their callers are woken only when the reason for the engine's end is known.
+    /// Commands that were taken from the queue and have not run yet. After a panic they end with
+    /// the engine, so their callers are woken only when the reason for the engine's end is known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
