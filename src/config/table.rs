@@ -21,7 +21,7 @@ use crate::vocabulary::SettingType;
 macro_rules! settings_table {
     ($make:ident) => { $make! {
         "name" => name = NodeName::default(), [name(String)]
-            "The name of this node, unique in the cluster; the host name if it is not set.";
+            "The name of this node, unique in the cluster; by default the host name.";
         "bind" => bind = Bind::default(), [bind(SocketAddr)]
             "The address that this node listens on, over UDP and TCP; the IPv6 wildcard address \
              also accepts IPv4.";
@@ -32,8 +32,8 @@ macro_rules! settings_table {
             "The kind of cluster: serf for members with tags, memberlist for bare memberlist with \
              raw metadata.";
         "profile" => profile = Profile::Lan, [profile(Profile)]
-            "Chooses the defaults of the times and numbers below; settings that are set keep their \
-             value.";
+            "Chooses the defaults of the settings that are times or numbers; a setting that is set \
+             keeps its value.";
         "encrypt" => encrypt = None, [encrypt(Key)]
             "The key that encrypts all traffic; it cannot be read back.";
         "keyring_file" => keyring_file = None, [keyring_file(PathBuf)]
@@ -43,8 +43,8 @@ macro_rules! settings_table {
             "A label in front of all traffic; clusters with different labels do not see each \
              other.";
         "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
-            "Addresses that are joined at the start, and tried again whenever no alive member has \
-             them, unless reconnect is false.";
+            "Addresses that the node joins at its start. Unless reconnect is false, it tries each \
+             again whenever no alive member has that address.";
 
         "probe_interval_ms" => core.swim.probe_interval: 1_000, 5_000, 1_000 in 10..=600_000 "ms",
             [probe_interval(Duration)]
@@ -93,10 +93,10 @@ macro_rules! settings_table {
              forbids it.";
         "member_bytes" => core.swim.member_bytes: 16_777_216, 16_777_216, 16_777_216
             in 65_536..=1_073_741_824 "bytes", [member_bytes(usize)]
-            "The memory that the members may take: about 256 bytes for each, its name and its \
-             tags. Beyond that, members that never answered make room for new ones.";
+            "The memory that the members may take: for each, 256 bytes and the lengths of its name \
+             and tags. Beyond that, members that never answered make room for new ones.";
         "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
-            "The networks that members must have their addresses in; empty allows all.";
+            "The networks in which the addresses of members must lie; empty allows all.";
         "compression" => compression = true,
             "Whether messages are compressed where that saves bytes.";
         "verify_incoming" => verify_incoming = true,
@@ -110,8 +110,8 @@ macro_rules! settings_table {
             "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
              missed.";
         "repeat_pings" => core.swim.repeat_pings = true,
-            "Whether a probe repeats its ping until an answer comes, so that loss alone makes \
-             nobody a suspect.";
+            "Whether a probe repeats its ping until an answer comes, so that packet loss alone \
+             does not make a member a suspect.";
         "final_probe" => core.swim.final_probe = true,
             "Whether a suspect is probed a few more times before it is declared dead.";
         "reconnect" => core.swim.reconnect = true,
@@ -126,24 +126,25 @@ macro_rules! settings_table {
              it must be at least reconnect_min_ms.";
         "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
             [leave_propagate(Duration)]
-            "The time that a leave goes on after it has spread, so that the node still answers \
-             probes.";
+            "The time for which a leave goes on after it has spread; meanwhile the node still \
+             answers probes.";
         "broadcast_timeout_ms" => core.broadcast_timeout: 5_000, 5_000, 5_000 in 100..=600_000 "ms",
             [broadcast_timeout(Duration)]
-            "The longest wait for one step of a leave to spread.";
+            "The longest time that one step of a leave may take to spread.";
         "reconnect_timeout_ms" => core.reconnect_timeout: 86_400_000, 86_400_000, 86_400_000
             in 1_000..=2_592_000_000 "ms", [reconnect_timeout(Duration)]
-            "The time for which a failed member is searched for, and in serf mode kept in the \
-             list.";
+            "The time for which the node tries to reach a failed member again; in serf mode, the \
+             member stays in the list for the same time.";
         "tombstone_timeout_ms" => core.tombstone_timeout: 86_400_000, 86_400_000, 86_400_000
             in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
             "The time for which a member that left is kept in the list; only in serf mode.";
 
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
-            "The number of events that can wait for the application. A full queue keeps only the \
-             last event of each member, then drops the oldest events, and reports the loss with \
-             one overflow event.";
+            "The number of events, not counting log lines, that can wait for the application. A \
+             full queue keeps only the last event of each member; if that is not enough, it drops \
+             the oldest member events, and at last the oldest events of any kind. One overflow \
+             event reports the loss.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
              are always queued. The end of an asynchronous operation is reported as an event only \
@@ -158,13 +159,14 @@ macro_rules! settings_table {
             "The address at which HAProxy may ask about requests (SPOE); empty disables it. A \
              client that can reach it can read all tags, so a loopback address is advisable.";
         "spoe_servers" => spoe_servers = TagPair::new("role", "backend"),
-            "The tag of the members that are servers, for the questions of HAProxy at spoe_bind.";
+            "The tag that makes a member a server in the answers to HAProxy's questions at \
+             spoe_bind.";
         "spoe_port" => spoe_port: 0, 0, 0 in 0..=65_535 "", [spoe_port(u16)]
             "The port used for members without a `port` tag; 0 ignores such members.";
         "spoe_networks" => spoe_networks = Vec::new(),
-            "The networks that servers must have their addresses in; empty allows all.";
+            "The networks in which the addresses of servers must lie; empty allows all.";
         "filter.names" => core.filter.names = Vec::new(), [filter_names(Vec<String>)]
-            "Makes the node list and report only itself and the members whose name matches one of \
+            "The node lists and reports only itself and the members whose name matches one of \
              these patterns; empty matches all. The other members stay in the protocol and see \
              this node.";
 
@@ -202,9 +204,9 @@ const TAG: Setting = Setting {
 
 const FILTER_TAG: Setting = Setting {
     name: "filter.tag.KEY",
-    help: "Makes the node list and report only itself and the members whose tag KEY has exactly \
-           this value. With several such settings a member must match all. The other members stay \
-           in the protocol and see this node. Only in serf mode.",
+    help: "The node lists and reports only itself and the members whose tag KEY has exactly this \
+           value. With several such settings, a member must match all. The other members stay in \
+           the protocol and see this node. Only in serf mode.",
     changeable: false,
     describe: |_| format!("at most {LABEL_LEN} bytes"),
     ..TAG

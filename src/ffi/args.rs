@@ -41,7 +41,7 @@ pub(super) unsafe fn optional<'a>(argument: &str, at: *const c_char) -> Result<O
     })
 }
 
-/// Reads bytes with a length, which is at most `max`. `at` may be NULL if the length is 0.
+/// Reads `len` bytes, and refuses more than `max`. `at` may be NULL if `len` is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` bytes that outlive `'a`.
@@ -66,7 +66,7 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
 
-/// Reads a list with its count. `at` may be NULL if the count is 0.
+/// Reads a list of `len` items, and refuses more than [`LIST_LEN`]. `at` may be NULL if `len` is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` items that outlive `'a`.
@@ -109,7 +109,7 @@ pub(super) fn flags(flags: c_uint, known: c_uint) -> Result<()> {
     }
 }
 
-/// Empties an `out` argument, so that a failure leaves nothing to misread, and refuses NULL.
+/// Writes `empty` to an `out` argument, so that a failure leaves no old value there. Refuses NULL.
 ///
 /// # Safety
 /// `out` is NULL or valid for a write.

@@ -93,8 +93,8 @@ enum Phase {
     Released,
 }
 
-/// The time after which a thread that waits for callbacks looks for callbacks that were left
-/// without a return.
+/// The interval at which a thread that waits for the end of all callbacks looks for callbacks that
+/// were left without a return.
 const CHECK: Duration = Duration::from_millis(50);
 
 struct State {
@@ -216,8 +216,9 @@ impl CallbackGuard {
         if state.phase != Phase::Open {
             return false;
         }
-        // The variable has its number before the guard looks for callbacks that were left: one of
-        // them may have had its variable at the same address.
+        // A callback that was left may have had its variable at the same address. The number of
+        // the new variable replaces the old number there, so `forget_left` sees that the callback
+        // is gone.
         let variable = Variable::new();
         let frame = variable.frame();
         state.forget_left(frame.place());

@@ -73,7 +73,7 @@ impl<S: Sink> Callback<S> {
         }
     }
 
-    /// Refuses a second node that would share the data with the first: neither could free it.
+    /// Refuses to give the data to a second node: neither of the two nodes could free it.
     fn check_free(&self, what: &str) -> Result<()> {
         let owned = self.sink.is_some_and(|sink| sink.user().free.is_some());
         if owned && self.taken.get() {
@@ -199,8 +199,9 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
 /// @param key     the name of the setting
 /// @param value   the value as text, which is copied
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and sprat_last_error() then gives the
-///         most similar known name; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is
-///         not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+///         most similar known name, if one is similar enough; SPRAT_ERR_INVALID or
+///         SPRAT_ERR_TOO_LARGE for a value that is not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+///         After a failure, no setting has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set(
     config: *mut sprat_config,
@@ -215,7 +216,8 @@ pub unsafe extern "C" fn sprat_config_set(
 }
 
 /// Reads one of the settings: the value that was set, or else the default. The text is empty if the
-/// setting is not set and has no default. An encryption key cannot be read back: its text is "set".
+/// setting is not set and has no default. An encryption key cannot be read back: the text of
+/// `encrypt` is "set" if there is a key.
 ///
 /// @param config  the settings
 /// @param key     the name of the setting
@@ -249,9 +251,11 @@ pub unsafe extern "C" fn sprat_config_get(
 ///
 /// @param config  the settings
 /// @param path    the path of the file
-/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or has more
-///         than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8; otherwise as sprat_config_set(), and
-///         sprat_last_error() also gives file and line. After a failure nothing has changed.
+/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read (see sprat_last_errno()), is not a
+///         regular file, or has more than 1 MiB; SPRAT_ERR_CONFIG if the file is not UTF-8;
+///         SPRAT_ERR_INVALID also for a line that is not `name = value` or has wrong quotes;
+///         otherwise as sprat_config_set(). For an error in a line, sprat_last_error() also gives
+///         the file and the line. After a failure, no setting has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_load(
     config: *mut sprat_config,
@@ -336,9 +340,9 @@ pub unsafe extern "C" fn sprat_config_add_key(
     })
 }
 
-/// Makes the node list and report only itself and the members whose name matches a pattern. With
-/// several patterns, a member must match one of them. The other members stay in the protocol. This
-/// call adds a pattern to the setting `filter.names`.
+/// Adds a pattern to the setting `filter.names`. The node then lists and reports only itself and
+/// the members whose name matches at least one of the patterns. The other members stay in the
+/// protocol.
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -369,9 +373,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Makes the node list and report only itself and the members that have a tag with exactly this
-/// value. With several such filters, a member must match all of them. The other members stay in the
-/// protocol. This call sets the setting `filter.tag.KEY`.
+/// Sets the setting `filter.tag.KEY`. The node then lists and reports only itself and the members
+/// that have a tag `key` with exactly this value. With several such filters, a member must match
+/// all of them. The other members stay in the protocol.
 ///
 /// @param config  the settings
 /// @param key     the key of the tag
@@ -400,7 +404,7 @@ pub unsafe extern "C" fn sprat_config_set_filter_tag(
 /// @param config          the settings
 /// @param cb              the callback; NULL removes it
 /// @param user_data       a pointer that is passed to cb
-/// @param free_user_data  called once, when neither the settings nor a node need user_data any
+/// @param free_user_data  called once, when neither the settings nor a node needs user_data any
 ///                        more; never if this call fails or if cb is NULL; may be NULL
 /// @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
@@ -428,7 +432,7 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
 ///                        call also sets the setting `log_level` to it
 /// @param cb              the callback; NULL removes it
 /// @param user_data       a pointer that is passed to cb
-/// @param free_user_data  called once, when neither the settings nor a node need user_data any
+/// @param free_user_data  called once, when neither the settings nor a node needs user_data any
 ///                        more; never if this call fails or if cb is NULL; may be NULL
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]

@@ -21,7 +21,8 @@ use std::time::Duration;
 /// The code of the program, such as the callback for log lines, runs between two calls of
 /// [`Reader::next`], outside of every step that catches a panic.
 ///
-/// Nothing holds the node meanwhile: if the callback is left by longjmp(), the node can still end.
+/// The reader does not keep the node alive between two calls of [`Reader::next`]: if the callback
+/// is left by longjmp(), the node can still end.
 struct Reader {
     node: *const sprat_node,
     /// The time at which the reader stops waiting; `None` if it waits without limit.

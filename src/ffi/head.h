@@ -40,16 +40,17 @@
  * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
  *   `out` argument, is yours: free it with the _free function of its type. Every _free function
  *   accepts NULL.
- * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
- *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
- *   sprat_last_error() returns a sentence for people, on the thread that made the call.
+ * - A function that returns an int and can fail returns 0 or more on success, otherwise a negative
+ *   enum sprat_status. An `out` argument is emptied first and written only on success. After a
+ *   failure sprat_last_error() returns a sentence for people, on the thread that made the call.
  * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
  *   thread at a time; several threads may read it as long as none changes it.
- * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions return
+ * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions fail with
  *   SPRAT_ERR_HANDLE. If another argument is NULL and must not be, they return SPRAT_ERR_NULL;
- *   functions that only look something up return NULL, 0 or false instead.
+ *   functions that only look something up return NULL or 0 instead, or the value that their
+ *   comment names.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
  *   Strings that you get live as long as the object that they came from.
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative

@@ -18,8 +18,8 @@ pub struct sprat_members {
     own: Option<usize>,
 }
 
-/// Takes a list of the members in any state, this node included, sorted by name. Members that the
-/// filter settings hide are left out.
+/// Takes a list of all members, whatever their state, this node included, sorted by name. Members
+/// that the filter settings hide are left out.
 ///
 /// The list is a consistent picture of one moment. It never changes and may outlive the node. The
 /// call is cheap: the list shares unchanged members with the previous list.
@@ -71,9 +71,8 @@ pub unsafe extern "C" fn sprat_node_members(
 ///         SPRAT_ERR_UNREACHABLE if no node answered, as for sprat_node_join(); SPRAT_ERR_ADDRESS
 ///         if addr cannot be parsed; SPRAT_ERR_STATE if 16 of these calls are under way;
 ///         SPRAT_ERR_TIMEOUT if the time is up; SPRAT_ERR_INVALID if flags is not 0 or timeout_ms
-///         is below -1; SPRAT_ERR_TOO_LARGE if addr is too long; SPRAT_ERR_CLOSED if the node is
-///         shut down before or during the call; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL;
-///         SPRAT_ERR_UTF8.
+///         is below -1; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
 #[unsafe(no_mangle)]

@@ -29,8 +29,9 @@ use std::sync::Arc;
 /// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, or if the settings contradict each other
 ///         or do not fit this host; SPRAT_ERR_STATE if the user_data of a callback belongs to
 ///         another node already; SPRAT_ERR_ADDRESS if an address cannot be bound, or if this host
-///         has no usable address; SPRAT_ERR_IO if the system refuses a thread, a descriptor or a
-///         port; SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
+///         has no usable address; SPRAT_ERR_IO if the keyring file cannot be read, or if the
+///         system refuses a thread, a descriptor or a port; SPRAT_ERR_TOO_LARGE if the process has
+///         too many nodes; SPRAT_ERR_NULL.
 ///
 /// The call waits for the operating system only. It is thread-safe if no other thread uses config.
 #[unsafe(no_mangle)]

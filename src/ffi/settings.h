@@ -2,7 +2,7 @@
  * name, type, default in brackets, allowed values, and description.
  *
  * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
- *     The name of this node, unique in the cluster; the host name if it is not set.
+ *     The name of this node, unique in the cluster; by default the host name.
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
  *         IPv4:PORT or [IPv6]:PORT; port 0 means any free port
@@ -19,8 +19,8 @@
  *     metadata.
  *
  * profile: word [lan], lan, wan or local
- *     Chooses the defaults of the times and numbers below; settings that are set keep their
- *     value.
+ *     Chooses the defaults of the settings that are times or numbers; a setting that is set
+ *     keeps its value.
  *
  * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
  *     The key that encrypts all traffic; it cannot be read back.
@@ -33,8 +33,8 @@
  *     A label in front of all traffic; clusters with different labels do not see each other.
  *
  * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
- *     Addresses that are joined at the start, and tried again whenever no alive member has
- *     them, unless reconnect is false.
+ *     Addresses that the node joins at its start. Unless reconnect is false, it tries each
+ *     again whenever no alive member has that address.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.
@@ -86,11 +86,11 @@
  *     it.
  *
  * member_bytes: number [16777216], 65536 to 1073741824
- *     The memory that the members may take: about 256 bytes for each, its name and its tags.
- *     Beyond that, members that never answered make room for new ones.
+ *     The memory that the members may take: for each, 256 bytes and the lengths of its name and
+ *     tags. Beyond that, members that never answered make room for new ones.
  *
  * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
- *     The networks that members must have their addresses in; empty allows all.
+ *     The networks in which the addresses of members must lie; empty allows all.
  *
  * compression: boolean [true], true or false
  *     Whether messages are compressed where that saves bytes.
@@ -110,8 +110,8 @@
  *     missed.
  *
  * repeat_pings: boolean [true], true or false
- *     Whether a probe repeats its ping until an answer comes, so that loss alone makes nobody a
- *     suspect.
+ *     Whether a probe repeats its ping until an answer comes, so that packet loss alone does
+ *     not make a member a suspect.
  *
  * final_probe: boolean [true], true or false
  *     Whether a suspect is probed a few more times before it is declared dead.
@@ -128,21 +128,24 @@
  *     must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     The time that a leave goes on after it has spread, so that the node still answers probes.
+ *     The time for which a leave goes on after it has spread; meanwhile the node still answers
+ *     probes.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
- *     The longest wait for one step of a leave to spread.
+ *     The longest time that one step of a leave may take to spread.
  *
  * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     The time for which a failed member is searched for, and in serf mode kept in the list.
+ *     The time for which the node tries to reach a failed member again; in serf mode, the
+ *     member stays in the list for the same time.
  *
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
  *     The time for which a member that left is kept in the list; only in serf mode.
  *
  * event_queue: number [4096], 16 to 1048576
- *     The number of events that can wait for the application. A full queue keeps only the last
- *     event of each member, then drops the oldest events, and reports the loss with one
- *     overflow event.
+ *     The number of events, not counting log lines, that can wait for the application. A full
+ *     queue keeps only the last event of each member; if that is not enough, it drops the
+ *     oldest member events, and at last the oldest events of any kind. One overflow event
+ *     reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
@@ -163,24 +166,23 @@
  *     that can reach it can read all tags, so a loopback address is advisable.
  *
  * spoe_servers: text [role=backend], KEY=VALUE
- *     The tag of the members that are servers, for the questions of HAProxy at spoe_bind.
+ *     The tag that makes a member a server in the answers to HAProxy's questions at spoe_bind.
  *
  * spoe_port: number [0], 0 to 65535
  *     The port used for members without a `port` tag; 0 ignores such members.
  *
  * spoe_networks: list of networks [not set], CIDR networks, separated by commas
- *     The networks that servers must have their addresses in; empty allows all.
+ *     The networks in which the addresses of servers must lie; empty allows all.
  *
  * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
- *     Makes the node list and report only itself and the members whose name matches one of
- *     these patterns; empty matches all. The other members stay in the protocol and see this
- *     node.
+ *     The node lists and reports only itself and the members whose name matches one of these
+ *     patterns; empty matches all. The other members stay in the protocol and see this node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
  *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Makes the node list and report only itself and the members whose tag KEY has exactly this
- *     value. With several such settings a member must match all. The other members stay in the
+ *     The node lists and reports only itself and the members whose tag KEY has exactly this
+ *     value. With several such settings, a member must match all. The other members stay in the
  *     protocol and see this node. Only in serf mode.
  */

@@ -7,7 +7,7 @@
 use crate::settings;
 use std::{env, fs};
 
-/// The length of the longest line of the list in bytes.
+/// The maximum length of a line of the list in bytes.
 const WIDTH: usize = 96;
 
 /// Makes the comment that lists every setting.

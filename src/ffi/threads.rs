@@ -9,19 +9,20 @@ use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::io;
 use std::sync::Arc;
 
-/// The largest number of threads that a process can ask for.
+/// The maximum number of prepared threads that a program can ask for.
 const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that the program starts later, when it can no longer create threads.
 /// A node takes prepared threads before it creates new ones, unless its settings have a spawn
-/// callback (sprat_config_set_spawn_cb()). Such a node needs two threads, one more with an event
-/// callback, and one more with the setting spoe_bind. All start with the node. Without prepared
-/// threads, the thread that resolves host names is created when the first name waits, so a program
-/// that cannot create threads after sprat_node_start() has to prepare them, too.
+/// callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
+/// with an event callback, and one more with the setting spoe_bind. It takes all of them when it
+/// starts. A node with neither prepared threads nor a spawn callback creates its threads that
+/// resolve host names later, when a name waits. A program that cannot create threads after
+/// sprat_node_start() must therefore prepare threads as well.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
-/// number of prepared threads. Threads that are already prepared count, even if a node uses them,
-/// so a second call with the same number does nothing.
+/// number of prepared threads. The number `n` includes the threads that are already prepared, even
+/// if a node uses them, so a second call with the same number does nothing.
 ///
 /// @param n  the number of prepared threads in all, at most 1024
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.

@@ -75,7 +75,7 @@ pub struct sprat_event {
     /// DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0.
     pub status: i32,
     /// The sequence number: one more than that of the previous event. A larger step means that
-    /// events were lost.
+    /// events were lost, or that log lines between the two events went to a log callback.
     pub seq: u64,
     /// The time at which it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub time_ns: u64,
@@ -142,6 +142,7 @@ pub struct sprat_explanation {
     /// suspected.
     pub time_left_ms: i64,
     /// Milliseconds since the start of this node's last finished probe of it; -1 if there is none.
+    /// A final probe that got no answer does not count.
     pub probe_ago_ms: i64,
     /// An enum sprat_probe_answer: the result of the direct probe by datagram.
     pub probe_direct: i32,
@@ -227,8 +228,8 @@ pub type sprat_log_cb = Option<
 /// normally.
 pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
-/// once.
+/// A function that starts a thread with the name `name` (at most 15 bytes). The thread must call
+/// run(arg) exactly once.
 ///
 /// It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
 /// will never be called. The library calls it only inside sprat_node_start(), on the thread that
