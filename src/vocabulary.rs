@@ -190,8 +190,8 @@ macro_rules! event_table {
                     /// The reason.
                     error: Error,
                 } = 22, "fatal";
-                /// The name conflict that an event of kind `Fatal` reported is over: no other node
-                /// has this node's name any more. The members now list this node under its name.
+                /// The name conflict that a fatal event reported is over: no other node has this
+                /// node's name any more. The members now list this node under its name.
                 NameRegained {} = 23, "name-regained";
             }
         }

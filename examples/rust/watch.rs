@@ -5,10 +5,9 @@
 //! ```
 //!
 //! Each event is one line of output. For an event about a member, the line has the name of the
-//! event, and the member's name, address and tags. `--key KEY` encrypts, and `--set KEY=VALUE` sets
-//! any setting.
-//! `--for SECONDS` leaves after that time. The program also leaves when standard input ends or has
-//! the line `leave`.
+//! event, and the member's name, address and tags. `--key KEY` encrypts the traffic with a key in
+//! base64, and `--set KEY=VALUE` sets any setting. With `--for SECONDS`, the program leaves after
+//! that time. It also leaves when standard input ends or has the line `leave`.
 
 use sprat::{Config, Event, EventBody, Member, Node};
 use std::io::BufRead;

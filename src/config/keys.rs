@@ -51,7 +51,7 @@ impl Config {
                 return Err(Error::new(Status::Config, message));
             }
         };
-        // A file may hold any number, and `encrypt` may be set after the other keys were added.
+        // A file may hold any number of keys, and `encrypt` may be set after keys were added.
         check_count(keys.len(), Status::Config)?;
         Ok(Keyring::new(keys))
     }

@@ -1,7 +1,7 @@
 //! [`Config`]: the settings of a node, each set from text or by a typed setter.
 //!
-//! Text is read and checked when it is set, and nothing is parsed again later. A setting that is
-//! not set follows the profile, so the profile may be set before or after the others.
+//! Text is parsed and checked when it is set. A setting that is not set follows the profile, so the
+//! profile may be set before or after the others.
 
 use super::setting::{Place, Setting};
 use super::table::{defaults_of, find, nearest, settings};
@@ -283,7 +283,7 @@ impl Config {
             let (name, allowed) = (shown(&name), NAMES);
             let message = format!(
                 "name is not set, and the host name is {name}, which cannot be a name: \
-                 set a name of {allowed}"
+                 set a name; allowed: {allowed}"
             );
             return Err(Error::new(Status::Config, message));
         }
@@ -319,7 +319,7 @@ impl Config {
         &self.settings.seeds
     }
 
-    /// The number of events that may wait for a reader.
+    /// The number of events that can wait for a reader.
     pub fn event_queue_len(&self) -> usize {
         self.settings.event_queue
     }
@@ -346,7 +346,7 @@ fn known(name: &str) -> Result<(&'static Setting, Place)> {
     row.ok_or_else(|| unknown(name))
 }
 
-/// The error for two times whose order is wrong: the first is too long compared with the second.
+/// The error for two times in the wrong order: the first is too long compared with the second.
 fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
     let message = format!(
         "{} is {}, but must be {relation} {}, which is {}",

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeName(pub(crate) String);
 
-/// Describes the names that [`is_name`] allows.
+/// A description of the names that [`is_name`] allows.
 pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
 
 impl From<String> for NodeName {

@@ -234,7 +234,7 @@ impl<T: Element> Value for Vec<T> {
         if self.len() > ELEMENTS {
             return Err(format!("more than {ELEMENTS} elements"));
         }
-        // A value that a program has set may have elements that no text could have given.
+        // A list from a typed setter may have elements that `Element::read` would refuse.
         let read_back = |element: &T| T::read(&element.write()).map(drop);
         self.iter().try_for_each(read_back)
     }

@@ -261,10 +261,11 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 /// node fails with SPRAT_ERR_HANDLE.
 ///
 /// When this call returns, no callback runs or will run, free_user_data has been called, and the
-/// threads and descriptors of the node are gone. Calls of other threads that wait for the node
-/// return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
-/// returns immediately: that callback is then the last one, and free_user_data is called when it
-/// ends.
+/// threads and descriptors of the node are gone. One exception: if the system takes more than a
+/// second to resolve a host name, the thread that resolves it ends later. Calls of other threads
+/// that wait for the node return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of
+/// the same node this call returns immediately: that callback is then the last one, and
+/// free_user_data is called when it ends.
 ///
 /// This call waits for a running callback: do not hold a lock that the callback waits for. If the
 /// callback never returns, neither does this call.
