@@ -1,5 +1,5 @@
-//! Names the shared library and writes its C header with include/header.rs. Without the C interface,
-//! this script has nothing to do, and cbindgen is not built.
+//! Sets the soname of the shared library and writes its C header with include/header.rs. Without
+//! the C interface, this script has nothing to do, and cbindgen is not built.
 
 #[cfg(feature = "capi")]
 #[path = "include/header.rs"]

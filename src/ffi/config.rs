@@ -421,7 +421,8 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
     })
 }
 
-/// Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG.
+/// Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG. If the setting
+/// `event_kinds` is set, it must contain `log`: otherwise the callback gets no lines.
 ///
 /// The callback runs where events are delivered: on the thread of the library if there is an event
 /// callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and
