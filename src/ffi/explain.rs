@@ -24,7 +24,7 @@ use std::time::Duration;
 /// @param id       receives the number of the operation, or 0 after a failure; may be NULL
 /// @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
 ///         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
-///         a hint already probes it, if too many hints are under way, or after sprat_node_leave();
+///         a hint already probes it, if 16 hints are under way, or after sprat_node_leave();
 ///         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
 ///         Thread-safe.
 #[unsafe(no_mangle)]

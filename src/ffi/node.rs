@@ -81,10 +81,11 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// One address is enough. The call succeeds within half of probe_timeout_ms after the first address
 /// has answered, or somewhat later if the cluster lists the name of this node at another address.
 /// The node goes on with the other addresses, but reports no further result. From then on all
-/// addresses count as `seeds`: unless the setting `reconnect` is false, the node tries an address
-/// again whenever no alive member has it, after pauses that grow from reconnect_min_ms to
-/// reconnect_max_ms, so that a split cluster heals. After a join that fails, the node tries none of
-/// the addresses again: call this function again, or start the node with the setting `seeds`.
+/// addresses count as `seeds`, of which a node remembers at most 256: unless the setting
+/// `reconnect` is false, the node tries an address again whenever no alive member has it, after
+/// pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
+/// a join that fails, the node tries none of the addresses again: call this function again, or
+/// start the node with the setting `seeds`.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
