@@ -43,7 +43,7 @@ def leader(members: sprat.Members) -> str:
 
 def verdict(node: sprat.Node, role: str, at_least: int) -> tuple[bool, str]:
     """Return true if this node leads, and a line that describes the situation."""
-    # A suspect still counts: members differ in whom they suspect, and most suspicions pass.
+    # A suspect still counts: members differ in whom they suspect, and most suspects refute.
     members = node.members(role=role)
     if node.health().isolated:
         return False, "isolated: no member leads here"
@@ -83,7 +83,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--role", default="worker", help="only members with this role may lead")
-    parser.add_argument("--at-least", type=int, default=1, help="fewest members that have a leader")
+    parser.add_argument("--at-least", type=int, default=1, help="members needed to have a leader")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds to lead before acting")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()

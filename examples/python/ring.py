@@ -29,7 +29,7 @@ import sprat
 
 def score(name: str, key: str) -> bytes:
     """Return the score of a member for a key: the same in every process, unlike `hash`."""
-    # The length keeps ("ab", "c") and ("a", "bc") apart.
+    # With the length in front, ("ab", "c") and ("a", "bc") have different scores.
     encoded = name.encode()
     text = len(encoded).to_bytes(4, "big") + encoded + key.encode()
     return hashlib.blake2b(text, digest_size=16).digest()

@@ -37,7 +37,8 @@ impl Members {
         place.ok().map(|at| Member::of(&self.list[at]))
     }
 
-    /// The indices of a member. Only a list constructed by hand can contain a member repeatedly.
+    /// Returns the indices of a member. Only a list that a program constructs can contain a member
+    /// more than once.
     fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
         let member = member.cast::<Member>().ok();
         let same = move |it: &sprat::Member| {

@@ -134,6 +134,6 @@ def generate_key(size: int = 32) -> str:
         raise TypeError(f"size must be int, not {type(size).__name__}")
     if size not in (16, 24, 32):
         raise InvalidError(f"size must be 16, 24 or 32, got {size!r}")
-    import secrets  # takes a tenth of the import time of sprat, and few programs make keys
+    import secrets  # only here: it takes a tenth as long as `import sprat`; few programs make keys
 
     return _binascii.b2a_base64(secrets.token_bytes(size), newline=False).decode()

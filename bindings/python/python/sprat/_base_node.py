@@ -82,9 +82,10 @@ class BaseNode:
     ) -> Self:
         """Start a node with the settings of a file: lines ``key = value`` and ``tag.KEY = value``.
 
-        The other arguments are those of the class; they override the file, except that `tags` and
-        `filter_tags` are added to those of the file, and keys cannot be given both here and in a
-        `keyring_file` of the file. The `__init__` of a subclass is not called.
+        The other arguments are those of the class, and override the settings of the file. `tags`
+        and `filter_tags` override those of the file key by key. `keys` replaces the `encrypt` of
+        the file, and cannot be combined with a `keyring_file`. The `__init__` of a subclass is not
+        called.
 
         Raises `NetworkError` if the file cannot be read, is not a regular file or is larger than
         1 MiB, and `ConfigError` or `TooLargeError` if a line is wrong.
@@ -158,7 +159,7 @@ class BaseNode:
 
     @property
     def is_open(self) -> bool:
-        """True if this node can be used; false if it is closed, broken or inherited by a fork."""
+        """True if this node can be used; false if it is closed, broken or inherited in a fork."""
         return self._native.state not in ("shutdown", "broken")
 
     def _check_open(self) -> None:
@@ -214,7 +215,11 @@ class BaseNode:
         self._native.remove_failed(check_text("name", name), prune)
 
     def explain(self, name: str) -> Explanation:
-        """Explain why a member is in its state. Raises `UnknownMemberError` for an unknown name."""
+        """Explain why a member is in its state.
+
+        Raises `UnknownMemberError` if no member with this name is listed, or if the member failed
+        or left so long ago (`gossip_to_the_dead_ms`) that this node has forgotten the reasons.
+        """
         return Explanation._from_native(self._native.explain(check_text("name", name)))
 
     def health(self) -> Health:
@@ -265,7 +270,7 @@ class BaseNode:
 
         The other members see a failure, unless the node has left before. A second call does
         nothing. `sprat.Node` waits at most 5 s for a running callback, unless the callback itself
-        calls this method.
+        calls this method. A host name that is being resolved delays the return by at most 1 s.
         """
         self._stop()
         self._await_callback(_CALLBACK_WAIT)

@@ -26,7 +26,7 @@ class Setting(Record):
     "list of addresses", "list of networks" or "list of patterns".
     """
     default: int | bool | str | tuple[str, ...] | None
-    """The default in the given profile; `None` if there is none."""
+    """The default in the given profile; `None` if the setting has no default."""
     minimum: int | None
     """The smallest allowed number; `None` if the setting is not a number."""
     maximum: int | None

@@ -1,8 +1,9 @@
 """The thread that calls `on_event`, and that hands log lines of the library to `logging`.
 
 It is a Python thread: debuggers and context variables work, exceptions in the callback are logged,
-and no thread of the library ever waits for the interpreter. The thread is a daemon and holds its
-node only while it delivers a batch, so a forgotten node can be collected. It ends with the node.
+and no thread of the library ever waits for the interpreter. The thread is a daemon and ends with the
+node. It has only a weak reference to the node, and refers to the callback only while it delivers a
+batch, so a forgotten node can be collected.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class HasCallback(Protocol):
 
 
 class Delivery:
-    """The delivery of one node's events and log lines."""
+    """Delivers the events and log lines of one node."""
 
     def __init__(self, node: HasCallback, subscription: _native.Subscription) -> None:
         self.stopped = False

@@ -173,7 +173,8 @@ class JoinError(Error, ConnectionError):
 class LeaveError(Error, ConnectionError):
     """The node has left, but some members did not acknowledge the leave and may list it as failed.
 
-    `members` has the names of these members. A member whose crash is not noticed yet is among them.
+    `members` has the names of these members. They include members that have crashed, if this node
+    has not noticed the crash yet.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"
@@ -248,7 +249,9 @@ def from_status(status: int, message: str, errno: int) -> Error:
 
 
 def of_system(cls: type[Error], message: str, code: str, errno: int) -> Error:
-    """Make an error. A network or address error is also Python's own error for its `errno`."""
+    """Make an error. A network or address error is also an instance of Python's own class for the
+    `errno`.
+    """
     if errno == 0 or not issubclass(cls, NetworkError | AddressError):
         return cls(message, code=code)
     error: Any = _class_of_system(cls, type(OSError(errno, "")))(message, code=code)

@@ -19,7 +19,7 @@ __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
-"""The maximum number of events in a batch, or that a task reads before other tasks run."""
+"""The maximum number of events in a batch, and of events that a task reads in a row."""
 
 _log = logging.getLogger("sprat")
 
@@ -63,7 +63,7 @@ class Selection:
         return False
 
     def _warn(self, lost: int) -> None:
-        """Log that events were lost. A line also counts the losses that were not logged before."""
+        """Log that events were lost. A line also counts earlier losses that were not logged."""
         self._lost += lost
         if self._warnings.admits():
             _log.warning("%d events were lost because they were not read in time", self._lost)

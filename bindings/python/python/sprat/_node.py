@@ -96,11 +96,12 @@ class Node(BaseNode):
     # Joining and leaving
 
     def join(self, *addresses: Address, timeout: float | None = 10) -> int:
-        """Join a cluster: exchange member lists with each address. Returns how many answered.
+        """Join a cluster: exchange member lists with the node at each address.
 
-        The call returns a moment after the first address has answered; the join goes on with the
-        others. All addresses then count as `seeds`: each is asked again whenever no alive member
-        has it. If no address answers, none of them becomes a seed.
+        Returns a moment after the first address has answered, with the number of addresses that
+        have answered by then; the join goes on with the others. All addresses then count as
+        `seeds`: each is asked again whenever no alive member has it. If no address answers, none of
+        them becomes a seed.
 
         addresses: "10.0.0.1", "10.0.0.1:7946", "::1", "[::1]:7946", "host", "host:7946", or an
             object of `ipaddress`.
@@ -120,7 +121,7 @@ class Node(BaseNode):
         When the call returns, every live member has acknowledged the leave, so none of them sees a
         failure. (In a cluster of more than 1,024 members, with the default `retransmit_mult`, 1,024
         have acknowledged it, and gossip reaches the others. During a name conflict, the node leaves
-        without an announcement.) The node still answers and lists members, and may join again.
+        without an announcement.) The node still answers and lists members, and can join again.
 
         Raises `LeaveError` if members did not acknowledge the leave, with their names in
         `members`; `StateError` if a join cancels the leave; and `TimeoutError` after `timeout`

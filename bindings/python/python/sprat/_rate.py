@@ -16,7 +16,7 @@ PER_PERIOD = 5
 """The maximum number of lines that are logged in one period."""
 
 PERIOD = 60.0
-"""The length of a period in seconds. A line after its end begins the next one."""
+"""The length of a period in seconds. The first line after a period begins the next period."""
 
 
 class Rate:

@@ -1,7 +1,8 @@
 """Records: read-only values with named fields, such as the health of a node.
 
-They are like frozen data classes, but the module `dataclasses` takes half as long to import as this
-package. Named tuples would lose the names of their fields in `json`, which turns them into lists.
+They are like frozen data classes, but importing the module `dataclasses` would take half as long as
+importing this whole package. Named tuples would lose the names of their fields in `json`, which
+turns them into lists.
 """
 
 import enum

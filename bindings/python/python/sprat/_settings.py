@@ -63,7 +63,7 @@ _TYPES = {
     "boolean": "bool",
     "file": "str or a path",
 }
-"""Python's words for the library's types, for messages. All others are str, or lists of str."""
+"""The library's types in Python's words, for messages. Other types are str or lists of str."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:

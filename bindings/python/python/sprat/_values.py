@@ -95,7 +95,7 @@ class ProbeAnswer(enum.StrEnum):
 
 
 class Probe(Record):
-    """The last probe of a member by this node. Times are in seconds."""
+    """The last finished probe of a member by this node. Times are in seconds."""
 
     ago: float
     """The time since the probe began."""
@@ -106,7 +106,9 @@ class Probe(Record):
     helpers: dict[str, ProbeAnswer]
     """The result of each helper, by name. Helpers are asked to ping the member for this node."""
     rtt: float | None
-    """The round-trip time of the last answer to a direct ping; `None` if there was no answer."""
+    """The round-trip time of the last answer to a direct ping, in this or an earlier probe; `None`
+    if no direct ping was ever answered.
+    """
 
 
 class Explanation(Record):
@@ -123,7 +125,9 @@ class Explanation(Record):
     since: float
     """The time for which the member has been in this state."""
     accuser: str | None
-    """The name of the accuser, which suspected the member or declared it failed, or `None`."""
+    """The name of the accuser: the member that suspected this one or declared it failed. `None` if
+    this member is alive or has left.
+    """
     confirmations: tuple[str, ...]
     """The names of the other members that confirmed the suspicion."""
     confirmations_wanted: int
@@ -131,7 +135,7 @@ class Explanation(Record):
     time_left: float | None
     """The time until the suspect is declared failed; `None` for other states."""
     probe: Probe | None
-    """This node's last probe of the member; `None` if there was no probe."""
+    """This node's last finished probe of the member; `None` if no probe has finished yet."""
     text: str
     """The explanation in words, as one paragraph."""
 
@@ -170,8 +174,9 @@ class Health(Record):
     """The number of known members that have not left, including this node."""
     isolated: bool
     """True if the fault may lie with this node: no other node has sent anything for a while, or
-    more than half of the other members, at least two, became suspect or failed within a short time.
-    If members fall silent together, it is true before the first of them is reported as failed.
+    more than half of the other members are suspect or failed a short time ago. If members fall
+    silent together, it is true before the first of them is reported as failed. It is always false
+    if this node knows fewer than two other members.
     """
     datagrams_work: bool
     """True if datagrams (UDP) get answers."""

@@ -67,8 +67,8 @@ def _wait_with_select(source: Source, timeout: float | None) -> bool:
 
 
 def _forget_listener(descriptor: int) -> None:
-    # If a signal interrupts eventlet's `select` while that begins, eventlet keeps the listener, and
-    # refuses a later descriptor with the same number.
+    # If a signal interrupts eventlet's `select` while it adds its listener, eventlet keeps the
+    # listener, and refuses a later descriptor with the same number.
     hubs = sys.modules.get("eventlet.hubs")
     if hubs is not None:
         hubs.get_hub().remove_descriptor(descriptor)

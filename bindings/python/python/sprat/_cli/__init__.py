@@ -45,8 +45,8 @@ on one host share a few names, so the lists hardly grow.
   sprat run --join 10.0.0.5 --tag role=web       run a member
   sprat keygen                                   make a key for encryption
 
-The shared options can also be given by environment variables, such as SPRAT_JOIN or SPRAT_KEY_FILE:
-see `sprat members --help`.
+Most of the shared options can also be given by environment variables, such as SPRAT_JOIN or
+SPRAT_KEY_FILE: see `sprat members --help`.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 128 plus the number of the signal if one ended the
 command early.

@@ -79,7 +79,7 @@ _PROBES = 20
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers by datagram, or a probe gets no answer, or 20 times.
+    """Probe a member until it answers by datagram or a probe gets no answer, at most 20 times.
 
     If an answer by stream is faster, it ends the probe, which then does not show whether datagrams
     get answers.

@@ -83,7 +83,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
     show = _show_json if style == "json" else _Lines().show
     # A signal is the normal end, unless it comes before the join has finished.
     with visit(connection) as node, contextlib.suppress(Ended):
-        # Unselected kinds are read, too: an update is compared with what was known before it.
+        # Unselected kinds are read, too: an update is compared with the last known record.
         events: sprat.Events[Any] = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
         _skip(events)
         members = node.members()

@@ -111,7 +111,7 @@ def run(
     arguments["tags"] = {**arguments["tags"], **own_tags}
     log_to_stderr(arguments["log_level"])
     timeouts = Timeouts(coalesce, handler_timeout, stop_timeout)
-    # Signals are queued before any other process can know the node.
+    # The queue of signals must exist before any other process can learn of the node.
     with signals_queue() as inbox, contextlib.closing(start(arguments)) as node:
         service = Service(
             node,
