@@ -1,9 +1,9 @@
 """The thread that calls `on_event`, and that hands log lines of the library to `logging`.
 
 It is a Python thread: debuggers and context variables work, exceptions in the callback are logged,
-and no thread of the library ever waits for the interpreter. The thread is a daemon and ends with the
-node. It has only a weak reference to the node, and refers to the callback only while it delivers a
-batch, so a forgotten node can be collected.
+and no thread of the library ever waits for the interpreter. The thread is a daemon and ends with
+the node. It has only a weak reference to the node, and refers to the callback only while it
+delivers a batch, so a forgotten node can be collected.
 """
 
 from __future__ import annotations

@@ -249,8 +249,9 @@ def from_status(status: int, message: str, errno: int) -> Error:
 
 
 def of_system(cls: type[Error], message: str, code: str, errno: int) -> Error:
-    """Make an error. A network or address error is also an instance of Python's own class for the
-    `errno`.
+    """Make an error.
+
+    A network or address error is also an instance of the class that Python raises for its `errno`.
     """
     if errno == 0 or not issubclass(cls, NetworkError | AddressError):
         return cls(message, code=code)

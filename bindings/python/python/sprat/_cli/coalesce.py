@@ -37,7 +37,7 @@ class Coalescer:
 
     def __init__(self, period: float) -> None:
         self._period, self._quiet = period, period / _QUIET_PART
-        # By name of the member: the kinds of its events, and the record to hand on for each.
+        # For each member, by name: the kinds of its events, each with the record to hand on.
         self._gathered: dict[str, dict[str, sprat.Member]] = {}
         self._opened = self._last = 0.0
 

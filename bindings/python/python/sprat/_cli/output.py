@@ -1,8 +1,8 @@
 r"""Output of the commands: tables and lines for people, JSON for programs.
 
-Names and tags come from the network, so only printable characters of them reach a terminal: an
-escape sequence in a name shows as `\x1b[2J`. JSON is plain ASCII for the same reason. A table folds
-its last column to the width of the terminal; in a file or a pipe, nothing is folded. Colours appear
+Names and tags come from the network, so their unprintable characters are escaped: an escape
+sequence in a name shows as `\x1b[2J`. JSON is plain ASCII for the same reason. A table folds its
+last column to the width of the terminal; in a file or a pipe, nothing is folded. Colours appear
 only on a terminal, and only if NO_COLOR is not set.
 """
 

@@ -1,4 +1,4 @@
-"""Visits: a command that only inspects the cluster is a member of it while the command runs.
+"""Visits: a command that only inspects the cluster is a member of the cluster while it runs.
 
 Agents list a member for a day after it has left, and a monitoring job may run thousands of times a
 day. So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on:
