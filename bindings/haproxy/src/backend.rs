@@ -39,7 +39,7 @@ impl Backend {
 }
 
 /// The key of a backend in a snapshot: its name and the tag of its members. The number of the
-/// backend cannot be the key, because it changes with the configuration.
+/// backend cannot be the key, because it can change with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendKey {
     /// The name of the backend in HAProxy's configuration.

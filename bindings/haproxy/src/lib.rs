@@ -1,8 +1,8 @@
 //! Assigns the members of a cluster to the servers of HAProxy.
 //!
-//! The Lua module that HAProxy loads (`lua/`) carries the assignments out, or else `sprat-hap`,
-//! which drives HAProxy's runtime API from outside (`hap/`). The library `sprat` decides which
-//! members can be servers: [`sprat::service::spoe::candidate`].
+//! The assignments are carried out either by the Lua module that HAProxy loads (`lua/`), or by
+//! `sprat-hap`, which drives HAProxy's runtime API from outside (`hap/`). The library `sprat`
+//! decides which members can be servers: [`sprat::service::spoe::candidate`].
 //!
 //! | module | contents |
 //! | --- | --- |

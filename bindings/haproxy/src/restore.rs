@@ -53,8 +53,9 @@ pub fn assignments(snapshot: &Snapshot, backends: &[Backend]) -> Vec<(usize, Ass
 
 fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignment> {
     let slot_of = |it: &SavedServer| backend.servers.iter().position(|name| *name == it.server);
-    // Servers that still exist come first, so that they keep their slots; then the states that
-    // admit more requests. Of two entries for a member, the first counts.
+    // Servers that still exist come first, so that their members keep their slots. Among these, and
+    // among the others, states that admit more requests come first. Of two entries for a member,
+    // the first one counts.
     servers.sort_by_key(|it| (slot_of(it).is_none(), it.state));
     let (mut names, mut addrs, mut slots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut found = Vec::new();

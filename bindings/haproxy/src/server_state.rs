@@ -3,8 +3,8 @@
 //!
 //! From HAProxy 3.0 on, an address that Lua sets takes effect only once HAProxy runs, so the first
 //! requests after a reload would find no server. The file is therefore written from the snapshot
-//! while HAProxy reads its configuration. It holds only addresses and ports: HAProxy leaves the
-//! servers in maintenance, and the Lua script makes them ready before the first request.
+//! while HAProxy reads its configuration. It restores only addresses and ports: HAProxy leaves
+//! the servers in maintenance, and the Lua script makes them ready before the first request.
 //!
 //! An operator may save the states of other backends in the same file, because HAProxy has only one
 //! global file. The lines of these backends are kept.
@@ -60,7 +60,7 @@ pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> i
     replace(path, &text, 0o600)
 }
 
-/// Returns the lines of the file that are about backends other than these.
+/// Returns the lines of the file that are about backends other than the configured ones.
 fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> {
     let mut options = std::fs::File::options();
     options.read(true);
@@ -68,7 +68,7 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        // The link is replaced, and not the file that it names.
+        // The link will be replaced, not the file that it points to.
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(String::new()),
         opened => opened?,
     };
@@ -97,7 +97,7 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
 
 /// Replaces the file with one that has this text and mode. The old content stays until the new one
 /// is complete, because another HAProxy may read it at the same moment. Links are not followed at
-/// this path or at that of the temporary file: otherwise a user who may write in the folder could
+/// this path or at that of the temporary file: otherwise a user who can write in the folder could
 /// choose which file is overwritten.
 ///
 /// # Errors
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_of_other_backends_stay_and_those_of_the_own_backends_are_replaced() {
+    fn lines_of_other_backends_stay_and_lines_of_configured_backends_are_replaced() {
         let folder = std::env::temp_dir().join(format!("sprat-state-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("state");

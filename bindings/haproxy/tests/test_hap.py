@@ -12,7 +12,7 @@ from cluster import PATIENCE, eventually
 from conftest import HAP, NO_SERVER, PLAIN
 
 FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_ms=1000")
-"""Settings with which members that have left or failed are forgotten soon. Both are needed: a leave
+"""Settings with which members that have left or failed are soon forgotten. Both are needed: a leave
 that the node does not hear about in time counts as a failure."""
 
 
@@ -45,7 +45,7 @@ def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
     assert "fixed" in proxy.servers()
 
 
-def test_a_haproxy_that_reloads_gets_all_servers_again(haproxy, hap, web) -> None:
+def test_an_haproxy_that_reloads_gets_all_servers_again(haproxy, hap, web) -> None:
     proxy = haproxy("-W", template=PLAIN, server=NO_SERVER)
     driver = hap([proxy])
     webs = [web(f"web-{n}") for n in range(2)]
@@ -187,7 +187,7 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("no state differs", lambda: "HAProxy has" not in driver.report())
 
 
-LISTS = "`show` lists the members, or `show sprat` on HAProxy's socket"
+LISTS = "`show` (`show sprat` on HAProxy's socket) lists the members"
 
 
 def told(path, command: str, is_open: bool = False) -> str:
@@ -414,7 +414,7 @@ def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
 
 
 def two_haproxys(haproxy, hap, web):
-    """Two HAProxys with one sprat-hap, all of which serve the same two members."""
+    """Start two HAProxys, one sprat-hap for both, and two members that both HAProxys serve."""
     proxies = [haproxy(template=PLAIN, server=NO_SERVER) for _ in range(2)]
     driver = hap(proxies)
     webs = web("web-0"), web("web-1")

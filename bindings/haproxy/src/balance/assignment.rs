@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 /// The administrative state of a server, as HAProxy knows it.
 ///
-/// The states are in the order of the requests that a server gets, from the most to none. So a
-/// removal, which drains or stops a server, always moves the server to a greater state.
+/// The states are ordered by how many requests a server gets, from the most to none. A removal,
+/// which drains or stops a server, therefore always moves the server to a greater state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdminState {
     /// The server gets requests.
@@ -49,7 +49,8 @@ pub struct Assignment {
     /// The administrative state of its server.
     pub state: AdminState,
     /// The number of the operator's last order for the member, or of its withdrawal; 0 if there
-    /// never was one. So an order for the present state is a change as well, and is carried out.
+    /// never was one. Because the number is part of the assignment, an order for the present state
+    /// is a change as well, and is carried out.
     pub order: u32,
     /// True if an operator has ordered the state.
     pub is_ordered: bool,

@@ -10,7 +10,7 @@ pub struct Limits {
     pub min_ready: u32,
     /// The time for which the server of a member that has left is drained before it is stopped.
     pub drain: Duration,
-    /// The time between two removals of failed members once a freeze has ended.
+    /// The time between two removals of lost members once a freeze has ended.
     pub pace: Duration,
     /// The time for which a failed member counts as known. After that it no longer keeps other
     /// servers from being removed.

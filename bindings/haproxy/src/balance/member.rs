@@ -81,13 +81,12 @@ pub(super) struct SlotMember {
     /// The order of an operator.
     pub order: Order,
     desired: Desired,
-    /// Set while the member cannot be a server at the address that it claims, or another member
-    /// owns that address.
+    /// Set while the member cannot be a server, or another member owns the address that it claims.
     unfit: bool,
     listing: Listing,
     /// The time at which `listing` last changed.
     since: Time,
-    /// Set once another member owns its address, until the member is present and gets an address.
+    /// Set once another member owns its address, until the member is present and owns an address.
     superseded: bool,
     /// Set if the cluster listed the member as failed before it stopped listing the member.
     lost: bool,
@@ -253,8 +252,9 @@ impl SlotMember {
         self.state
     }
 
-    /// Returns the reason why the server is still ready although it should not be. If there is none
-    /// and the member is remembered, this is [`Hold::Remembered`], whatever the server's state.
+    /// Returns the reason why the server is still ready although it should not be. If there is no
+    /// such reason and the member is remembered, returns [`Hold::Remembered`], whatever the
+    /// server's state.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
             .or(self.is_remembered().then_some(Hold::Remembered))

@@ -6,8 +6,8 @@
 //! than slots, a waiting member that is going to serve takes the slot of a member whose server is
 //! stopped, or else of a member that is gone and whose server drains.
 //!
-//! Members are added at once. Removals are guarded, because the failure of many members is more
-//! often a fault of this node's own network. The guard is one rule:
+//! Members are added immediately. Removals are guarded, because when many members seem to fail, the
+//! cause is usually this node's own network. The guard is one rule:
 //!
 //! > A ready server is taken away only if enough others are ready, or if a member that waits for a
 //! > slot takes its place in the same step.
@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! the member asks for it (it drains or leaves)   one that HAProxy reaches; any one, if HAProxy
-//!                                                reaches no ready server, this one included
+//!                                                reaches no ready server at all
 //! the member is lost (failed, unreachable)       the same, and at least `min_ready` percent of the
 //!                                                known members
 //! ```
@@ -24,12 +24,12 @@
 //! While this node is isolated, or an operator has frozen removals, a lost member whose server is
 //! ready keeps it, and no member that waits takes its place, except in a rescue (see below).
 //!
-//! A server that may not be removed is *held*: it stays ready, and only HAProxy's own health checks
-//! can take it out of rotation. When they take the last ready server out of rotation, a member that
-//! waits gets a slot (a *rescue*), or a draining server is made ready again (a *recall*).
-//! `model.rs` checks the rule against random sequences of events.
+//! A server whose removal is due but not allowed is *held*: it stays ready, and only HAProxy's own
+//! health checks can take it out of rotation. When they take the last ready server out of rotation,
+//! a member that waits gets a slot (a *rescue*), or a draining server is made ready again (a
+//! *recall*). `model.rs` checks the rule against random sequences of events.
 //!
-//! An operator may order a state for the server of a member. Orders are carried out at once,
+//! An operator may order a state for the server of a member. Orders are carried out immediately and
 //! without the guard: the guard protects against faults of the cluster and the network, not against
 //! the operator.
 //!
@@ -145,7 +145,7 @@ impl Balance {
     /// Sets whether the server in a slot gets no requests from HAProxy, because the health checks
     /// do not reach it or because someone else has drained or stopped it. A report about a member
     /// that no longer has the slot is ignored. Returns the member if its server has just become
-    /// unreachable: the cluster may want to probe the member.
+    /// unreachable, so that the caller can have the member probed early.
     pub fn set_unreachable(
         &mut self,
         now: Time,
@@ -230,7 +230,8 @@ impl Balance {
         }
     }
 
-    /// Returns the time at which to call [`Balance::advance`] next.
+    /// Returns the time at which to call [`Balance::advance`] next; `None` if no change will become
+    /// due by time alone.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         let members = || self.slots.iter().map(|(_, member)| member);
         let grace = |it: &SlotMember| Some(self.heard?.max(it.since()) + self.limits.grace);

@@ -2,9 +2,10 @@
 //! isolations in simulated time, in a world that knows which applications answer.
 //!
 //! After each event, the model checks that a ready server was taken away only if another one is
-//! ready, and that no member that may serve waits or drains while no server serves. After every
-//! twentieth event, once HAProxy's health checks have had time, it checks that a ready server
-//! answers if the application of any member that is present and may serve answers.
+//! ready. While no server serves, no member that could serve may wait, and no server that HAProxy
+//! reaches may drain. After every twentieth event, once HAProxy's health checks have had time, the
+//! model checks that a ready server answers if the application of any member that is present and
+//! may serve answers.
 
 use super::*;
 use sprat::service::spoe::candidate::{Desired, Presence};

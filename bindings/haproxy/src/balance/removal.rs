@@ -1,9 +1,9 @@
 //! Removals: which ready servers may be drained or stopped, which ones give their places to members
 //! that wait, and which ones are held.
 //!
-//! Removals that no failure has caused go first, then those of lost members; of each kind, those
-//! whose members changed their state earliest. After a freeze the removals of failed members are
-//! paced, so that an operator sees them begin.
+//! Removals that no failure has caused go first, then those of lost members. Within each kind, the
+//! members whose state changed earliest come first. After a freeze, the removals of lost members
+//! are paced, so that an operator sees them begin.
 
 use super::assignment::AdminState;
 use super::limits::Limits;

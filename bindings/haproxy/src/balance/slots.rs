@@ -45,8 +45,8 @@ pub(super) struct Slots {
     /// Members that wait for a slot, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
     /// Waiting members whose servers HAProxy did not reach, and the time at which each gave its
-    /// slot to another member. They come after the others, the one that gave its slot first before
-    /// the rest, so that each gets its turn if HAProxy reaches none of them.
+    /// slot to another member. They get slots after the other waiting members and in the order of
+    /// these times, so that each gets its turn if HAProxy reaches none of them.
     tried: HashMap<Arc<str>, Time>,
     orders: Orders,
 }
@@ -212,8 +212,9 @@ impl Slots {
         self.free_unneeded();
         let mut any = false;
         for (candidate, addr) in self.take_waiting() {
-            // Only a member that is going to serve may take the slot of a stopped member that is
-            // present or remembered, or of a member that is gone and whose server still drains.
+            // Only a member that is going to serve may take the slot of a member that is present or
+            // remembered and whose server is stopped, or of a member that is gone and whose server
+            // still drains.
             let most = match candidate.desired {
                 Desired::Ready => Spare::Leaving,
                 Desired::Drain | Desired::Maint => Spare::Failed,
@@ -262,8 +263,8 @@ impl Slots {
     }
 
     /// Gives a slot to the first waiting member for which `wanted` is true; the second argument of
-    /// `wanted` says whether the member was tried. The slot is the given one; otherwise a free
-    /// one; otherwise the one whose member can most easily do without it.
+    /// `wanted` says whether the member was tried. The slot is the given one, or else a free
+    /// one, or else the one whose member can most easily do without it.
     fn give_to_first(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! The slots of a backend in simulated time.
+//! Tests of the slots of a backend, in simulated time.
 
 use super::*;
 use AdminState::{Drain, Maint, Ready};
@@ -287,7 +287,7 @@ fn failed_members_are_held_while_too_few_others_are_ready() {
 }
 
 #[test]
-fn the_last_ready_server_is_never_removed() {
+fn the_last_ready_server_stays_until_another_is_ready() {
     let mut balance = pool(1);
     for last in [
         asking_for(0, Desired::Drain),

@@ -112,8 +112,8 @@ impl Controller {
             let of = backend.map(|backend| format!(" of backend {backend}"));
             let of = of.unwrap_or_default();
             return Err(format!(
-                "there is no member {name:?}{of}; `show` lists the members, or `show sprat` on \
-                 HAProxy's socket"
+                "there is no member {name:?}{of}; `show` (`show sprat` on HAProxy's socket) lists \
+                 the members"
             ));
         }
         for backend in meant {
@@ -133,8 +133,8 @@ impl Controller {
         self.backends[backend].servers.get(slot).cloned()
     }
 
-    /// Sets the text that tells how the server of a member in HAProxy differs from its assignment;
-    /// an empty text if it does not differ.
+    /// Sets the text that tells how the server of a member in HAProxy differs from its assignment.
+    /// An empty text means that it does not differ.
     pub fn set_drift(&self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         self.shared.send(Command::SetDrift {
             backend,
@@ -145,7 +145,7 @@ impl Controller {
     }
 
     /// Returns an index of the members for each backend, by that backend's rules; an empty list
-    /// before the node runs. While this node may be isolated, the members do not change.
+    /// before the node runs. While this node may be isolated, the indexes do not change.
     pub fn member_indexes(&self) -> Arc<Vec<MemberIndex>> {
         self.shared.member_indexes()
     }
@@ -158,8 +158,8 @@ impl Controller {
     }
 
     /// Sets whether the server of a member in a slot is unreachable: HAProxy's health checks do not
-    /// reach it, or someone else has drained or stopped it.
-    /// The call has no effect if the slot no longer belongs to this member.
+    /// reach it, or someone else has drained or stopped it. The call has no effect if the slot no
+    /// longer belongs to this member.
     pub fn set_unreachable(&self, backend: usize, slot: usize, name: Arc<str>, unreachable: bool) {
         self.shared.send(Command::SetUnreachable {
             backend,

@@ -1,9 +1,9 @@
 //! The handover of the port to a successor: the next process on this host with the same address
 //! for the cluster.
 //!
-//! A load balancer that is told to stop cannot know whether it is being reloaded or shut down.
-//! After a reload, its successor asks for the port on a socket, and the old process ends without
-//! leaving the cluster. If no successor asks, the old process leaves the cluster. The socket has an
+//! A load balancer that has to stop cannot know whether it is being reloaded or shut down. In a
+//! reload, its successor asks for the port on a socket, and the old process ends without leaving
+//! the cluster. If no successor asks, the old process leaves the cluster. The socket has an
 //! abstract name: it needs no file, works in a chroot, and vanishes with its owner.
 
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 
-/// HAProxy pads the names of abstract sockets with zeros to this length.
+/// The length to which HAProxy pads the names of abstract sockets with zeros.
 const NAME_LEN: usize = 107;
 /// The message by which a successor asks for the port. HAProxy itself also connects to this socket,
 /// to keep the old process alive, but sends nothing.

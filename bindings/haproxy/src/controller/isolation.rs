@@ -1,6 +1,7 @@
-//! Decides whether this node is cut off from the cluster. It counts as cut off from the moment when
-//! its health report says that it is isolated or gives the worst score, until more than half of the
-//! members that were present before are alive again.
+//! Decides whether this node is cut off from the cluster. The node counts as cut off from the
+//! moment when its health report says that it is isolated or gives the worst score. It counts as
+//! connected again once the report no longer does so and more than half of the members that were
+//! present before are alive.
 //!
 //! The node itself reports an isolation only for a while, because it ignores members that were lost
 //! long ago. For a load balancer, even an old loss is a reason not to remove servers.

@@ -14,16 +14,16 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `config` | the settings of a controller |
-//! | `handle` | the calls that HAProxy's threads make |
+//! | `handle` | the calls that HAProxy's threads or `sprat-hap` make |
 //! | `shared` | the state that both sides share, and the commands |
 //! | `thread` | the controller's thread, which wires the parts below |
 //! | `pools` | the backends with their slots |
-//! | `peers` | the addresses of members, and seeds for the next start |
+//! | `peers` | the addresses of members, which are also the seeds of the next start |
 //! | `snapshot_writer` | writes the snapshot, and limits how often |
 //! | `isolation` | decides whether this node is cut off from the cluster |
 //! | `join_diagnosis` | finds out why no seed answers |
 //! | `own_listeners` | the addresses at which this process listens |
-//! | `handover` | the successor process that takes the port over |
+//! | `handover` | hands the port over to a successor process |
 //! | `report`, `report_text`, `report_json` | the content of `show sprat`, and its two forms |
 //! | `notices` | the log lines |
 

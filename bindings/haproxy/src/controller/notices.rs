@@ -57,8 +57,8 @@ impl Notice {
     }
 }
 
-/// A condition: a key that stays the same while the condition lasts, and the line that is logged
-/// when it begins.
+/// The conditions of a round, by a key that stays the same while the condition lasts. The value is
+/// the line that is logged when the condition begins.
 pub(super) type Conditions = BTreeMap<String, Notice>;
 
 /// See the top of this file.

@@ -30,8 +30,8 @@ impl Peers {
         }
     }
 
-    /// Returns the settings of a node with the peers added to the seeds: the seeds of the settings
-    /// may all be gone.
+    /// Returns the settings of a node with the peers added to the seeds, because the seeds in the
+    /// settings may all be gone.
     pub fn add_to_seeds(&self, config: Config) -> Config {
         let peers = self.peers.iter().copied().map(Seed::Addr);
         let seeds = config.seed_list();

@@ -72,8 +72,8 @@ impl Pools {
         }
     }
 
-    /// Sets the text that tells how the server in a slot, in HAProxy, differs from the assignment
-    /// of the member; an empty text if it does not differ.
+    /// Sets the text that tells how the server of a slot in HAProxy differs from the assignment of
+    /// the member. An empty text means that it does not differ.
     pub fn set_drift(&mut self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         let Some(pool) = self.0.get_mut(backend) else {
             return;
@@ -102,7 +102,7 @@ impl Pools {
         self.0.iter_mut().flat_map(of_pool).collect()
     }
 
-    /// Restores assignments of one backend, except those that it does not accept.
+    /// Restores assignments of one backend, except those that the backend does not accept.
     pub fn restore(&mut self, now: Time, backend: usize, assignments: &[Assignment]) {
         if let Some(pool) = self.0.get_mut(backend) {
             for assignment in assignments.iter().filter(|it| pool.backend.accepts(it)) {
@@ -173,7 +173,8 @@ impl Pools {
             .collect()
     }
 
-    /// Returns the time at which the next change is due if nothing new arrives.
+    /// Returns the time at which the next change is due if nothing new arrives; `None` if no change
+    /// is due in this case.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         let timeouts = self.0.iter().map(|it| it.balance.next_timeout(now));
         timeouts.flatten().min()

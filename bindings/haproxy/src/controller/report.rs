@@ -203,7 +203,7 @@ pub(super) fn conditions(report: &Report) -> Conditions {
 }
 
 /// Takes the changes of servers, and returns a line for each change except those in which only the
-/// number of an order differs.
+/// order of an operator differs.
 pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
     let log = pools.take_log();
     let lines = log
@@ -212,7 +212,7 @@ pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
     lines.map(|text| Notice::new(Level::Info, text)).collect()
 }
 
-/// Returns the line for a change; `None` if only the number of an order has changed.
+/// Returns the line for a change; `None` if only the order of an operator has changed.
 fn change(backend: &str, server: &str, change: &Change) -> Option<String> {
     let Change {
         before,

@@ -37,8 +37,8 @@ pub(super) enum Command {
         name: Arc<str>,
         state: Option<AdminState>,
     },
-    /// Set the text that tells how the server of a member in HAProxy differs from its assignment;
-    /// an empty text if it does not differ.
+    /// Set the text that tells how the server of a member in HAProxy differs from its assignment.
+    /// An empty text means that it does not differ.
     SetDrift {
         backend: usize,
         slot: usize,

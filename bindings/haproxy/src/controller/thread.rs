@@ -29,7 +29,7 @@ const BEAT: Duration = Duration::from_millis(250);
 /// The pause between two attempts to bind, and between two checks for a successor. It is short,
 /// because the previous process may free the port at any moment.
 const BIND_RETRY: Duration = Duration::from_millis(5);
-/// The pause between two attempts to start after any other failure.
+/// The pause between two attempts to start after a failure other than that to bind.
 const START_RETRY: Duration = Duration::from_secs(1);
 /// The longest time to wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ struct ControllerThread<'a> {
     /// The version of the members from which questions are answered; `None` before the first
     /// round.
     index_version: Option<u64>,
-    /// Members whose servers were reported unreachable, and that the node has not been told to
+    /// Members whose servers were reported unreachable, and which the node has not been asked to
     /// probe yet.
     unreachable: Vec<Arc<str>>,
     /// The parties waiting for the changes that follow from restored assignments.
@@ -117,8 +117,8 @@ impl ControllerThread<'_> {
             };
             let pause = match error.status {
                 Status::Address => {
-                    // The previous process may have the port. Once told to stop, it frees the port
-                    // for a process that has asked.
+                    // The previous process may have the port. When it has to stop, it frees the
+                    // port without a leave if another process has asked for it.
                     request = request.or_else(|| handover::request(self.shared.bind));
                     BIND_RETRY
                 }
