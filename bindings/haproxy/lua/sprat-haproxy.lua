@@ -1,6 +1,7 @@
 -- HAProxy as a member of a cluster: members with a certain tag become the servers of a backend.
 --
--- The section `global` loads this script. The settings are environment variables, set before that:
+-- The section `global` loads this script. The settings are environment variables, which must be set
+-- before the script is loaded:
 --
 --     setenv SPRAT_BACKEND nodes
 --     lua-load /usr/share/sprat/sprat-haproxy.lua
@@ -44,9 +45,9 @@ must(LOOPBACK == "yes" or LOOPBACK == "no",
 local CHECKS_MS = 250 -- the period of reading the results of HAProxy's health checks
 local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read between two pauses
 local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
-local STOP_MS = 40 -- the period of asking whether HAProxy stops; a successor may wait for the port
+local STOP_MS = 40 -- the period of checks for a stop; short, as a successor may wait for the port
 local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
-local STUCK_S = 5 -- a task that has not run for this time is replaced
+local STUCK_S = 5 -- a task that has not run for this many seconds is replaced
 local ADDRESS_TRIES = 50 -- the number of checks for whether HAProxy has taken an address
 
 ----------------------------------------------------------------------------------------------
@@ -129,8 +130,8 @@ end
 --     names        the name of the member
 --     applied      the assignment that was last carried out
 --     states       the state in that assignment
---     moving       the address that HAProxy was told to take, until the server has its assignment;
---                  "" if HAProxy must be told again
+--     moving       the address that HAProxy was told to take, until the assignment is carried out;
+--                  "" if the command must be sent again
 --     unreachable  true if HAProxy sends no requests to a server that should get them
 --     failures     the number of health checks that had failed when the server was last started
 --     drifts       how the server differs from its assignment, as text
@@ -182,7 +183,7 @@ local function make_pools()
   end
 end
 
-local stats_failed = false -- true once it is logged that HAProxy gives Lua no statistics
+local stats_failed = false -- true once it has been logged that HAProxy gives Lua no statistics
 
 -- Returns HAProxy's statistics of a server; an empty table if HAProxy does not provide them.
 local function statistics(server)
@@ -244,8 +245,8 @@ local function set_state(server, state)
   else server:set_maint() end
 end
 
--- Returns the administrative state that HAProxy has for a server; nil if the state cannot be told
--- from the statistics. HAProxy shows a server with the weight 0 as draining, whatever its state.
+-- Returns the administrative state that HAProxy has for a server; nil if the statistics do not show
+-- it. HAProxy shows a server with the weight 0 as draining, whatever its state.
 local function actual_state(server, stats)
   local status = stats.status
   if not status then return nil end
@@ -257,8 +258,8 @@ end
 
 -- Notes the state, weight and address of a server that someone else has set: those that differ from
 -- the assignment that was last carried out. They are kept, whatever else changes, until they equal
--- the assignment again, until an operator gives an order with `sprat`, or until the slot gets
--- another member.
+-- the assignment again, until an operator gives or withdraws an order with `sprat`, or until the
+-- slot gets another member.
 local function note_others(pool, slot, stats)
   local server, ordered = pool.servers[slot], pool.applied[slot]
   if not ordered or pool.moving[slot] then return end
@@ -299,8 +300,8 @@ local function slot_key(assignment)
 end
 
 -- Assignments that could not be carried out yet, by slot: HAProxy has not taken the address, or the
--- last server that serves would be removed before another one is ready. Each is tried again until
--- it succeeds or a newer one replaces it.
+-- last server that serves would be removed before another one is ready. Each assignment is tried
+-- again until it succeeds or a newer one replaces it.
 local retries = {}
 local retry_logged = {} -- by slot: the address for which a retry is logged
 
@@ -314,7 +315,7 @@ local function retry_later(assignment)
   retries[key] = assignment
 end
 
--- Returns true if another server of the backend is about to be ready.
+-- Returns true if another server of the backend will be ready once its assignment is carried out.
 local function is_retrying(assignment)
   for _, other in pairs(retries) do
     if other.backend == assignment.backend and other.state == "ready" then return true end
@@ -322,8 +323,8 @@ local function is_retrying(assignment)
   return false
 end
 
--- Assignments of the snapshot whose addresses HAProxy takes only once it runs. HAProxy 3 does so if
--- it has no server-state file.
+-- Assignments of the snapshot whose addresses HAProxy takes only once it runs. There are some with
+-- HAProxy 3 if it has no server-state file.
 local late = {}
 
 -- Notes the member of a slot, and forgets what was found out about the previous member.
@@ -373,8 +374,8 @@ local function move(pool, server, assignment, wait)
   return false
 end
 
--- Applies an assignment to the server of its slot. `wait` lets HAProxy work for a moment. It is nil
--- before the first request, when a script cannot wait.
+-- Applies an assignment to the server of its slot. `wait` is a function that lets HAProxy work for
+-- a moment; it is nil before the first request, when a script cannot wait.
 local function apply(assignment, wait)
   local pool = pools[assignment.backend]
   local server = pool and pool.servers[assignment.slot]
@@ -410,7 +411,8 @@ local function apply(assignment, wait)
   pool.states[slot] = assignment.state
 end
 
--- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if none came.
+-- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if they returned
+-- no assignment.
 local function as_assignment(backend, slot, state, weight, ip, port, name, order)
   if not backend then return nil end
   return {
@@ -464,8 +466,8 @@ end)
 ----------------------------------------------------------------------------------------------
 -- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
--- Returns true if HAProxy sends no requests to a server that should get them: the results of its
--- health checks say that HAProxy does not reach it, or someone else has stopped it.
+-- Returns true if HAProxy sends no requests to a server that should get them: the health checks say
+-- that HAProxy does not reach it, or someone else has drained or stopped it or set its weight to 0.
 --
 -- HAProxy shows "UP 1/2" when the last check has failed and the previous one has not. It shows the
 -- same for a server that was just started and not checked yet. Such a server therefore counts as
@@ -698,7 +700,7 @@ local function run(number)
   if not ok and why ~= SUPERSEDED then error(why, 0) end
 end
 
--- Returns for how many seconds no task has served; nil if no task should serve.
+-- Returns the seconds since a task last served; nil if no task should serve.
 local function stuck_for()
   return is_serving and core.now().sec - served_at or nil
 end
@@ -843,8 +845,8 @@ core.register_fetches("sprat_server", function(txn, fetch, ...)
   return server or ""
 end)
 
--- The fetch `lua.sprat_member` is true if a member listens at the given address; without one, at
--- the source address of the request.
+-- The fetch `lua.sprat_member` is true if a member has the given address in the cluster. Without an
+-- argument, the address is the source address of the request.
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)

@@ -27,7 +27,8 @@ const UNKNOWN: usize = 100;
 /// # Errors
 /// The address cannot be used, or no thread can be created.
 pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{addr}: {error}");
+    let failed =
+        |error: std::io::Error| format!("cannot answer agent checks at {addr}: {error}");
     let listener = TcpListener::bind(addr).map_err(failed)?;
     let responder = Arc::new(Responder {
         desired,
@@ -80,7 +81,7 @@ impl Responder {
         let name = question.trim();
         let servers = self.desired.current();
         let answer = servers.get(name).map(|it| match it.state {
-            // HAProxy takes the weight as a percentage, which suits the default weight of 100.
+            // HAProxy takes the weight as a percentage of the weight in its configuration.
             AdminState::Ready => format!("up ready {}%\n", it.weight),
             AdminState::Drain => "drain\n".to_owned(),
             AdminState::Maint => "down #failed, gone or in maintenance\n".to_owned(),

@@ -25,9 +25,9 @@ The backend:
                          give both words as one argument: `app 1-16`
   --server-state FILE    keep the answer to `show servers state` in this file, from which HAProxy
                          loads its servers after a reload; needs --template and a single --haproxy
-  --snapshot FILE        the file that keeps the members of the slots, and the orders of operators;
-                         needed by --template
-  --control PATH         a Unix socket for the orders of operators: `drain NAME`, `maint NAME`,
+  --snapshot FILE        the file that keeps the members of the slots, orders and a freeze across a
+                         restart; --template needs it, and it needs --template
+  --control PATH         a Unix socket for commands of operators: `drain NAME`, `maint NAME`,
                          `ready NAME`, `auto NAME`, and others that `help` lists
 
 The members that serve:
@@ -37,8 +37,9 @@ The members that serve:
   --loopback             allow servers at loopback addresses
   --min-ready PERCENT    the percentage of known members that stay ready, however many fail  [50]
   --drain-ms N           how long to drain the server of a member that has left  [30000]
-  --grace-ms N           after a restart: how long to keep servers whose members nobody has reported
-                         yet; counted from the first contact with a member that serves  [30000]
+  --grace-ms N           after a restart: how long to keep servers whose members the cluster has not
+                         reported yet; counted from the first contact with a member with the tag
+                         of --role  [30000]
 
 Questions from HAProxy:
   --agent-check IP:PORT  answer agent checks; in HAProxy, set `agent-send` to the member's name and
@@ -50,20 +51,20 @@ The local member:
   --name NAME            its name  [the host name]
   --bind IP:PORT         the address for the cluster, UDP and TCP  [0.0.0.0:7946]
   --advertise IP:PORT    the address that other members use, if it differs from --bind
-  --join ADDRESS,...     seeds to join; tried again while no member has such an address
+  --join ADDRESS,...     seeds to join; each is tried again whenever no alive member has its address
   --profile NAME         lan, wan or local  [lan]
   --keyring-file FILE    the keys of an encrypted cluster, in Serf's format
-  --tag KEY=VALUE        a tag of the local member; repeat it for several  [role=balancer]
+  --tag KEY=VALUE        a tag of the local member; repeat the option for several  [role=balancer]
   --set KEY=VALUE        any other setting of the library
   --config FILE          a file of settings, one per line: key = value
 
   -h, --help             print this text
   -V, --version          print the version
 
-On SIGTERM or SIGINT, sprat-hap leaves the cluster. The servers stay as they are, and the next
-sprat-hap takes them over. SIGUSR1 prints the members, the servers, and the reason for each removal
-that is held back. SIGUSR2 thaws removals, whether an operator froze them or most of the cluster is
-out of sight.
+On SIGTERM or SIGINT, sprat-hap leaves the cluster and ends. The servers stay as they are, and the
+next sprat-hap takes them over. SIGUSR1 prints the members, the servers, and the reason for each
+removal that is held back. SIGUSR2 thaws removals, whether they are frozen by an operator or because
+most of the cluster is out of sight.
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 

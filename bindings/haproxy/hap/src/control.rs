@@ -27,7 +27,7 @@ drain NAME   drain the server of a member until `auto NAME`
 maint NAME   stop the server of a member until `auto NAME`
 ready NAME   keep the server of a member ready until `auto NAME`
 auto NAME    withdraw the order for the server of a member
-freeze       remove no server until `thaw`
+freeze       until `thaw`, remove no server except those whose members ask for it
 thaw         end a freeze, whether an operator or the node itself began it
 show         print the members, the servers, and the reason for each removal that is held back
 show json    print the report of show as JSON
@@ -42,7 +42,7 @@ pub struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Binds a path. A socket that an earlier process has left there is replaced.
+    /// Binds a path. A socket that an earlier process has left behind there is replaced.
     ///
     /// # Errors
     /// The path cannot be used, or a process listens there.
@@ -70,14 +70,14 @@ impl ControlSocket {
     /// No descriptor is free, or no thread can be started.
     pub fn serve(&self, desired: Arc<DesiredServers>) -> Result<()> {
         let listener = self.listener.try_clone()?;
-        // Connections are served one at a time: while one sends commands, the others wait. One that
-        // sends nothing for PATIENCE is closed.
+        // Connections are served one at a time: while one sends commands, the others wait. A
+        // connection that sends nothing for PATIENCE is closed.
         let answer_all = move || {
             for stream in listener.incoming() {
                 match stream {
                     // If the connection breaks, the operator sees no answer.
                     Ok(stream) => drop(answer(&stream, &desired)),
-                    // No descriptor is free.
+                    // There may be no free descriptor: the pause keeps this loop from spinning.
                     Err(_) => std::thread::sleep(Duration::from_millis(100)),
                 }
             }
@@ -97,7 +97,8 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Answers the commands of a connection until it ends, is silent, or does not end a line.
+/// Answers the commands of a connection until the connection ends, sends nothing for `PATIENCE`,
+/// or does not end a line in this time.
 fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut lines = Lines {
@@ -125,7 +126,8 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
         stream.write_all(text.as_bytes())?;
         if is_last {
             // The connection ends, because the bytes that still arrive may be the rest of that
-            // line. They are read, as closing a socket with unread bytes would discard the answer.
+            // line. They are read and ignored: closing a socket with unread bytes would discard the
+            // answer.
             stream.shutdown(Shutdown::Write)?;
             return lines.discard();
         }

@@ -34,7 +34,7 @@ struct Inner {
     /// For each HAProxy, the names of the members whose servers get no requests from it, because
     /// HAProxy does not reach them or because someone else has stopped them.
     unreachable: BTreeMap<String, BTreeSet<String>>,
-    /// Each HAProxy that does not answer.
+    /// The HAProxys that do not answer.
     silent: BTreeSet<String>,
     /// The servers of each HAProxy whose state someone else has set.
     changed: BTreeMap<String, ChangedServers>,
@@ -100,7 +100,7 @@ impl DesiredServers {
     }
 
     /// Takes the names of the members whose servers get no requests from an HAProxy. A server
-    /// counts as unreachable only if that is so for every HAProxy that answers.
+    /// counts as unreachable only if it gets no requests from any HAProxy that answers.
     pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
         inner.unreachable.insert(haproxy.to_owned(), names);
@@ -108,8 +108,8 @@ impl DesiredServers {
         self.report_unreachable(&inner);
     }
 
-    /// An HAProxy does not answer, so it serves nobody: its last report no longer counts, unless no
-    /// other HAProxy answers either.
+    /// Notes that an HAProxy does not answer. It serves nobody, so its last report no longer
+    /// counts, unless no other HAProxy answers either.
     pub fn set_silent(&self, haproxy: &str) {
         let mut inner = self.lock();
         if inner.silent.insert(haproxy.to_owned()) {

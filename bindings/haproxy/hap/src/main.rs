@@ -134,8 +134,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes changes available to the other threads and writes the log, until SIGTERM or SIGINT
-/// arrives.
+/// Makes changes available to the other threads, writes the log and handles signals, until SIGTERM
+/// or SIGINT arrives.
 fn follow(desired: &DesiredServers, signals: &Signals) {
     let controller = desired.controller();
     let mut phase = None;

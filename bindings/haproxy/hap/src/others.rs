@@ -1,10 +1,10 @@
 //! The servers whose state someone else has set, for example with `disable server`: `sprat-hap`
 //! leaves such a state alone.
 //!
-//! A state was set by someone else if it differs from the desired one, although HAProxy has had the
-//! desired state before and nothing else was desired since. It is left alone until it equals the
-//! desired state again, until the order for the member changes, or until the server gets another
-//! member.
+//! A state counts as set by someone else if it differs from the desired state, but the server had
+//! reached that desired state before, and nothing else has been desired since. The state is left
+//! alone until it equals the desired state again, until the order for the member changes, or until
+//! the server gets another member.
 //!
 //! In a new HAProxy process, a state is left alone only if it is the one that someone else had set
 //! in the old process, and the server still has the address of its member: then the state comes

@@ -1,10 +1,11 @@
 //! The commands that turn the servers that HAProxy has into those that it should have.
 //!
-//! HAProxy is asked for its servers before each round. So the result is the same after a restart of
-//! either side, and after a reload that forgets all dynamic servers. Servers that `sprat-hap` adds
-//! have ids in a range of their own, and HAProxy lists these ids. So the servers are recognised
-//! after a restart, and no other server is ever touched, whatever its name. The range follows from
-//! the tag of the members, so two `sprat-hap` for different tags can share a backend.
+//! HAProxy is asked for its servers before each round. Therefore the result is the same after a
+//! restart of either side, and after a reload that forgets all dynamic servers. Servers that
+//! `sprat-hap` adds have ids in a range of their own, and HAProxy lists these ids. The servers are
+//! therefore recognised after a restart, and no other server is ever touched, whatever its name.
+//! The range follows from a hash of the tag of the members, so two `sprat-hap` processes for
+//! different tags can share a backend, unless their tags happen to have the same range.
 //!
 //! With a `server-template`, the servers exist already: they are the slots, in the order of their
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
@@ -81,7 +82,7 @@ impl Planner {
         !self.template.is_empty()
     }
 
-    /// Returns the slot for which the id of a server stands; `None` if `sprat-hap` did not add the
+    /// Returns the slot that the id of a server stands for; `None` if `sprat-hap` did not add the
     /// server.
     fn slot(&self, server: &Server) -> Option<usize> {
         let slot = server.id.checked_sub(self.first_id)? as usize;
@@ -180,7 +181,7 @@ impl Planner {
         found
     }
 
-    /// Returns the names of those servers for members that get requests from HAProxy.
+    /// Returns the names of the servers of members that get requests from HAProxy.
     pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
         let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
         let serves = |(name, it): &(&String, &Server)| {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The pause between two rounds when nothing changes. Rounds go on, because a restarted HAProxy has
-/// none of the added servers.
+/// The pause between two rounds while the desired servers do not change. Rounds are still needed,
+/// for example because a restarted HAProxy has none of the added servers.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The maximum number of checks for whether HAProxy has taken an address, and the pause between two
 /// of them.
@@ -114,7 +114,7 @@ impl Reconciler {
     /// Carries out the steps of a round. The last serving server of this HAProxy is not taken away
     /// unless an operator has ordered its state. The desired servers are the same for every
     /// HAProxy, but this one may reach fewer of them than others, and the server that replaces the
-    /// last one may not be ready in it yet.
+    /// last one may not be ready here yet.
     fn carry_out_all(
         &mut self,
         steps: Vec<Step>,

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer, in bytes. Longer answers are not expected, and would be cut short.
+/// The maximum length of an answer, in bytes. Longer answers are not expected, and would be cut
+/// short.
 const ANSWER_LEN: u64 = 16 * 1024 * 1024;
 
 /// Sends a line to the runtime API at a path or at IP:PORT, and returns the answer.

@@ -1,7 +1,7 @@
 //! The Lua module that HAProxy loads: `require("sprat")`.
 //!
 //! One file serves Lua 5.3 and 5.4: it imports only functions that both versions have with the same
-//! meaning, and links no Lua library, because the host has one. Three rules:
+//! meaning, and links no Lua library, because HAProxy contains one. Three rules hold:
 //!
 //! - No call waits once HAProxy serves. The node runs on threads of its own; a call reads what
 //!   these threads have published.

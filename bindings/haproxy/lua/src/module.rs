@@ -78,7 +78,7 @@ fn prepare(_: &Arguments) -> CallResult {
 }
 
 /// `resolve_seeds()`: looks up the seeds that are names, before HAProxy changes its root. Returns
-/// the names without an address, or nil.
+/// the names for which no address was found, or nil if there are none.
 fn resolve_seeds(_: &Arguments) -> CallResult {
     let unknown = sprat::driver::resolve_seeds(module().config());
     let unknown = (!unknown.is_empty()).then(|| unknown.join(", "));
@@ -140,8 +140,8 @@ fn set(arguments: &Arguments) -> CallResult {
 }
 
 /// `unknown_variables(known)`: returns the environment variables that look like settings of this
-/// module but are not, or nil. `known` holds the names of the settings without `SPRAT_`, separated
-/// by spaces.
+/// module but are not, or nil if there are none. `known` holds the names of the settings without
+/// `SPRAT_`, separated by spaces.
 fn unknown_variables(arguments: &Arguments) -> CallResult {
     let known = arguments.text(1, "known")?;
     let is_known = |name: &str| known.split(' ').any(|it| it == name);
@@ -241,7 +241,7 @@ fn start(_: &Arguments) -> CallResult {
 }
 
 /// `generation()`: returns a number that changes when `next_change`, `addresses` or `map` has
-/// something new.
+/// something new; 0 before the node is started.
 fn generation(_: &Arguments) -> CallResult {
     let module = module();
     let generation = module.controller().map_or(0, Controller::generation);
@@ -425,12 +425,12 @@ fn version(_: &Arguments) -> CallResult {
     Ok(vec![env!("CARGO_PKG_VERSION").into()])
 }
 
-/// `panic()`: fails with an internal error, so that a test can see HAProxy survive it.
+/// `panic()`: fails with an internal error, so that a test can check that HAProxy survives it.
 fn panic(_: &Arguments) -> CallResult {
     panic!("on purpose")
 }
 
-/// Makes the table of functions, each behind an entry that C can call.
+/// Makes the table of functions, each wrapped in a function that C can call.
 macro_rules! functions {
     ($($name:ident),*) => {
         &[$((
