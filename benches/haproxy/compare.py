@@ -1,4 +1,4 @@
-"""Compares HAProxy as a member with the usual chain: lost requests, and the time of changes.
+"""Compares HAProxy as a member with the usual chain: lost requests, and how long changes take.
 
 Both variants balance three hosts, which a fourth joins and leaves. Each host is a network
 namespace, in which S6 runs Node.js and a stock serf agent. The first variant is HAProxy with the
@@ -8,7 +8,7 @@ requests per second each: the first opens a new connection for each request, and
 its connections. A kept connection that is closed while a request is under way counts as a lost
 request.
 
-This command prints the tables of the comparison in docs/haproxy/measured.md, and draws the plot:
+This command prints the figures of the comparison in docs/haproxy/measured.md, and draws the plot:
 
     scripts/bench-haproxy.sh chain
 """

@@ -1,4 +1,4 @@
-"""Measures the cost of asking the SPOE agent, compared with requests that do not ask.
+"""Measures the cost of requests that ask the SPOE agent, compared with requests that do not.
 
 HAProxy itself answers the requests, on a loopback address: immediately on one port, and on the
 other after two questions to the agent (the size of the cluster, and whether the client is a

@@ -54,7 +54,7 @@ class System:
         self.balancer = Balancer(self.balancer_host)
 
     def power_on(self, host: Host) -> None:
-        """Start a host. Its seeds are all other hosts but the client, whether they run or not."""
+        """Start a host. Its seeds are all other hosts but the client, whether or not they run."""
         members = [it for it in self.rack.hosts if it not in (host, self.client)]
         confined = "" if os.geteuid() else f"-f {host.service('haproxy')}/confined.cfg"
         variables = {

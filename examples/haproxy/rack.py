@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 60.0
-"""Seconds within which everything must happen, even on a busy machine."""
+"""Seconds within which an awaited condition must hold, even on a busy machine."""
 KINDS = Path(__file__).parent / "hosts"
 PR_SET_PDEATHSIG = 1
 SVSCAN = ["s6-svscan", "-t", "0"]
@@ -265,7 +265,7 @@ class Namespaces:
         self._in(self._switch.pid, f"ip link set {self._ports[host.name]} up")
 
     def silence(self, host: Host, port: int) -> None:
-        """Drop the packets of one port, in and out."""
+        """Drop the packets to one port, both those that arrive and those that leave."""
         filters = (
             f"add table inet cut; "
             f"add chain inet cut in {{ type filter hook input priority 0; }}; "
@@ -318,7 +318,7 @@ class Loopback:
 
 
 def open_rack(folder: Path) -> Namespaces | Loopback:
-    """Return namespaces, or loopback addresses if namespaces are not allowed or RACK=loopback."""
+    """Return hosts that are namespaces if these are allowed, unless RACK=loopback is set."""
     if os.environ.get("RACK") != "loopback":
         if Namespaces.allowed():
             return Namespaces(folder)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the programs of the hosts as a user would, and starts the demo. `make demo` calls this script
-# after its set-up.
+# Builds the programs of the hosts as a user would, and starts the demo. `make demo` calls this
+# script after its set-up.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
 . "$ROOT/scripts/python.sh"

@@ -1,4 +1,4 @@
-"""Prints what happens, line by line. On a terminal, a live table of the servers is below."""
+"""Prints what happens, line by line, and on a terminal a live table of the servers below."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Story:
         """Send requests during an act. A lost request counts as a broken promise.
 
         If a host dies in the act, the requests that it is answering at that moment may be lost: no
-        retry can save an answer that has begun. The act allows `IN_FLIGHT` such requests.
+        retry can save an answer that has begun. Such an act allows `IN_FLIGHT` lost requests.
         """
         self.heading(title)
         act = Act(title, self.tell)

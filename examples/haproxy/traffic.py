@@ -26,7 +26,7 @@ class Report:
     errors: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
-        """Add a report of hey. Only an answer with the status 200 counts as an answer."""
+        """Add a report of hey. A request without an answer of status 200 counts as lost."""
         answers = sum(int(n) for n in re.findall(r"^\s+\[200\]\s+(\d+) responses", text, re.M))
         others = re.findall(r"^\s+\[(?!200\])(\d+)\]\s+(\d+) responses", text, re.M)
         _, _, errors = text.partition("Error distribution:")

@@ -70,7 +70,7 @@ for variable, setting in pairs(SETTINGS) do
   if value then set(variable, setting, value) end
 end
 
--- Sets settings from a variable such as "key=value key=value".
+-- Sets settings from a variable with a value such as "key=value key=value".
 local function set_pairs(variable, default, prefix)
   for word in env(variable, default):gmatch("%S+") do
     local key, value = word:match("^([^=]+)=(.*)$")
@@ -165,7 +165,7 @@ local function servers_of(backend)
     return number_a < number_b
   end)
   must(#names > 0,
-    "backend " .. backend .. " has no slots; it needs a server-template with the address 0.0.0.0:1")
+    "backend " .. backend .. " has no slots; it needs a server-template with the address 0.0.0.0")
   local servers = {}
   for slot, name in ipairs(names) do servers[slot] = proxy.servers[name] end
   return servers, names
@@ -507,7 +507,7 @@ local function begin_round()
   end
 end
 
--- Reads a few results at a time: HAProxy serves no requests on this thread while it reads.
+-- Reads a few results at a time: while the script reads, HAProxy serves no requests on this thread.
 local function read_checks()
   local last = math.min(next_in_round + CHECKS_AT_ONCE - 1, #round)
   for n = next_in_round, last do

@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 /// The space for one record, in bytes.
 const RECORD_LEN: usize = 256 * 1024;
-/// The length of the longest file that is read, in bytes.
+/// The maximum length of a file that is read, in bytes. The snapshot in a longer file counts as
+/// empty.
 const FILE_LEN: u64 = 4 * RECORD_LEN as u64;
 const MAGIC: &[u8; 8] = b"sprat-3\n";
 const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;

@@ -1,7 +1,7 @@
 """Fixtures: HAProxy with the module, web servers that are members, and load.
 
-Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test. Each wait is for a
-condition, with a deadline (`PATIENCE`) that allows for a busy machine.
+Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test. A wait for a condition
+has a deadline (`PATIENCE`) that allows for a busy machine.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class HAProxy:
         return {name: (it["status"], it["addr"]) for name, it in self.statistics().items()}
 
     def statistics(self) -> dict[str, dict[str, str]]:
-        """The columns of `show stat` for every server of the backend that has an address."""
+        """The columns of `show stat` for every server of `nodes` that has an address."""
         rows = self.cli("show stat").splitlines()
         columns = rows[0].lstrip("# ").split(",")
         found = {}

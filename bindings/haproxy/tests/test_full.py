@@ -1,4 +1,4 @@
-"""Members that drain or wait for a slot: no request is lost while any member could serve.
+"""Members that drain or wait for a slot: requests are served while any member could serve.
 
 The client of these tests never retries. In most tests, there are more members than slots.
 """

@@ -160,7 +160,7 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
 
 
 @pytest.mark.parametrize("fault", ["real(600000)", 'error("a fault", 0)'])
-def test_a_task_that_does_not_run_any_more_is_replaced(haproxy, web, tmp_path, fault) -> None:
+def test_a_task_that_no_longer_runs_is_replaced(haproxy, web, tmp_path, fault) -> None:
     # Only the task that serves sleeps for 20 ms or less at a time.
     fault_file = tmp_path / "fault"
     script = tmp_path / "faulty.lua"

@@ -32,7 +32,7 @@ def test_failures_that_leave_too_few_servers_are_held_and_haproxys_checks_decide
     assert requests.failures == []
 
 
-def test_an_isolated_balancer_keeps_every_server_and_goes_on_when_it_is_back(
+def test_an_isolated_balancer_keeps_every_server_until_it_is_connected_again(
     haproxy, web, load
 ) -> None:
     proxy = haproxy(SETTINGS=FAST)

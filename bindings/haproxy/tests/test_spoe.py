@@ -91,8 +91,9 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
 class Asking:
     """An HAProxy that asks an SPOE agent, with the configuration of the guide.
 
-    The timeouts are longer, because on a busy machine an answer may take more than 50 ms. The tests
-    also ask further messages, show the answers at `/tell`, and check the agent more often.
+    The timeouts are longer, because on a busy machine an answer may take more than 50 ms. This
+    HAProxy also sends further messages, shows the answers at `/tell`, and checks the agent more
+    often.
     """
 
     def __init__(self, haproxy: Callable[..., HAProxy], folder: Path, agent: str) -> None:

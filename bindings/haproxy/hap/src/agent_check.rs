@@ -27,8 +27,7 @@ const UNKNOWN: usize = 100;
 /// # Errors
 /// The address cannot be used, or no thread can be created.
 pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), String> {
-    let failed =
-        |error: std::io::Error| format!("cannot answer agent checks at {addr}: {error}");
+    let failed = |error: std::io::Error| format!("cannot serve agent checks at {addr}: {error}");
     let listener = TcpListener::bind(addr).map_err(failed)?;
     let responder = Arc::new(Responder {
         desired,

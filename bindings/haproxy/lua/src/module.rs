@@ -220,7 +220,7 @@ fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
     ]
 }
 
-/// `start()`: starts the node, in the process that serves requests.
+/// `start()`: starts the node. The script calls it in the process that serves requests.
 fn start(_: &Arguments) -> CallResult {
     let mut module = module();
     if module.controller().is_some() {
