@@ -122,7 +122,7 @@ class Host:
         return str(self.services / name)
 
     def control(self, flags: str, service: str) -> None:
-        """Run a command that an operator of this host would type: `s6-svc -d web`."""
+        """Run a command that an operator of this host would type, such as `s6-svc -d web`."""
         subprocess.run(["s6-svc", *flags.split(), self.service(service)], check=True, timeout=60)
 
     def wait_until_down(self, service: str, within: float = PATIENCE) -> None:

@@ -39,7 +39,7 @@ pub struct Step {
     /// The address that HAProxy must have taken before the second line is sent. HAProxy 3 takes
     /// addresses a moment after the command.
     pub addr: Option<SocketAddr>,
-    /// The goal that the server has reached after the step; `None` if it has no member then.
+    /// The goal that the server has reached after the step; `None` if it then has no member.
     pub goal: Option<Goal>,
     /// True if the server should be ready after the step.
     pub is_ready: bool,

@@ -76,8 +76,9 @@ impl Reconciler {
         }
     }
 
-    /// Runs one round and returns the problems of single servers. If HAProxy refuses a command for
-    /// one server, the commands for other servers are still sent, and the next round tries again.
+    /// Runs one round and returns the problems with individual servers. If HAProxy refuses a
+    /// command for one server, the commands for other servers are still sent, and the next round
+    /// tries again.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
         let answered = self.present();
         let (process, present) =

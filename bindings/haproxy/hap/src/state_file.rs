@@ -1,5 +1,5 @@
-//! The file from which HAProxy loads the servers of a `server-template` after a reload. It holds the
-//! answer to `show servers state`, and is written again whenever a server has changed.
+//! The file from which HAProxy loads the servers of a `server-template` after a reload. It holds
+//! the answer to `show servers state`, and is written again whenever a server has changed.
 
 use sprat_haproxy::server_state;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A member in its slot: what the cluster says about it, the state it should have, and the state
-//! it has.
+//! A member in its slot: what the cluster says about the member, the state that its server should
+//! have, and the state that the server has.
 
 use super::assignment::{AdminState, Assignment};
 use super::orders::Order;

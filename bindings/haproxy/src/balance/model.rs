@@ -1,5 +1,5 @@
 //! Checks the guard against random sequences of joins, failures, leaves, drains, freezes and
-//! isolations in simulated time, in a world that knows which applications answer.
+//! isolations in simulated time. The simulated world knows which applications answer.
 //!
 //! After each event, the model checks that a ready server was taken away only if another one is
 //! ready. While no server serves, no member that could serve may wait, and no server that HAProxy
