@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
 . "$ROOT/scripts/python.sh"
 
-say "Building the library, the Python package and the module for HAProxy (minutes the first time) ..."
+say "Building the library, the Python package and the HAProxy module (minutes the first time) ..."
 "$ROOT/scripts/haproxy.sh" >/dev/null
 python_env
 install_wheel
