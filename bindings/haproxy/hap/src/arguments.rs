@@ -21,8 +21,8 @@ The backend:
   --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat the option for several instances
   --server OPTIONS       the words after the address in `add server`  [check inter 1s fall 2]
   --template PREFIX FROM-TO
-                         use the servers of `server-template PREFIX FROM-TO`, and add no others; give
-                         both words as one argument: `app 1-16`
+                         use the servers of `server-template PREFIX FROM-TO`, and add no others;
+                         give both words as one argument: `app 1-16`
   --server-state FILE    keep the answer to `show servers state` in this file, from which HAProxy
                          loads its servers after a reload; needs --template and a single --haproxy
   --snapshot FILE        the file that keeps the members of the slots, orders and a freeze across a
