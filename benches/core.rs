@@ -235,8 +235,8 @@ fn members(label: &str, codec: &Codec) {
     );
 }
 
-/// Measures a push/pull between two nodes that know all members already: the first one, and another
-/// one after it, when nothing has changed.
+/// Measures how a node answers a push/pull if both nodes know all members already: the first one,
+/// and a second one after it, when nothing has changed.
 fn push_pull(label: &str, codec: &Codec) {
     let now = Time::ZERO;
     let request = push_pull_request(codec);

@@ -52,7 +52,7 @@ def retry_if_leave_is_lost(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def sees_left(agent: Agent, name: str) -> None:
-    """Wait until an agent lists a member as left."""
+    """Wait until an agent lists a member as left. Fail at once if it lists the member as failed."""
 
     def has_left() -> bool:
         status = agent.members().get(name, {}).get("status")

@@ -27,7 +27,7 @@ TYPES = {
 
 
 def table() -> str:
-    """Return the table, with a row for each setting."""
+    """Return the table, with a row for each argument that stands for one setting."""
     rows = []
     for record in _native.settings():
         name = record["name"]

@@ -319,7 +319,7 @@ def test_many_events_do_not_keep_other_tasks_from_running(run, aio_node):
     run(main)
 
 
-def test_a_reader_may_be_used_under_one_loop_after_another(run, aio_node):
+def test_a_reader_can_be_used_under_one_loop_after_another(run, aio_node):
     node = aio_node()
     reader = node.events()  # outside of any loop
 
@@ -399,7 +399,7 @@ def test_an_async_with_block_also_leaves_when_its_task_is_cancelled(run, aio_nod
 
 
 @pytest.mark.parametrize("error", [KeyError, sprat.TimeoutError, sprat.ClosedError, Exception])
-def test_an_async_with_block_leaves_also_after_an_exception(run, aio_node, error):
+def test_an_async_with_block_also_leaves_after_an_exception(run, aio_node, error):
     async def main():
         other, node = aio_node("other"), aio_node("ours")
         await node.join(other.address)
@@ -413,7 +413,7 @@ def test_an_async_with_block_leaves_also_after_an_exception(run, aio_node, error
     run(main)
 
 
-def test_an_async_with_block_of_a_coroutine_that_is_thrown_away_only_closes(run, aio_node):
+def test_an_async_with_block_only_closes_its_node_if_its_coroutine_is_thrown_away(run, aio_node):
     async def main():
         async def use(node):
             async with node:

@@ -227,7 +227,7 @@ main()
     assert (process.returncode, errors.strip()) == (130, "")
 
 
-def test_a_signal_is_repeated_only_if_it_comes_a_second_after_the_first(monkeypatch):
+def test_sigint_or_sigterm_counts_as_repeated_only_a_second_after_the_first_signal(monkeypatch):
     now = 100.0
     monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: now))
     raiser = signals.Raiser()

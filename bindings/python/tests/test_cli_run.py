@@ -50,12 +50,12 @@ def test_settings_come_from_a_file_and_sighup_reloads_the_tags(run, agent, tmp_p
     sees_left(stock, "ours")
 
 
-def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
+def test_run_can_be_started_before_the_members_it_joins(run, agent, addresses):
     early = addresses.ip()
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The address of the agent is not the one given to --join, so the agent must join `ours`.
+    # The agent has another address than --join gives, so the agent must join `ours`.
     late.join(bound_address(running))
     late.sees("ours", "alive")
     ended(running)

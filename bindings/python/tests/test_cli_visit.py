@@ -72,7 +72,7 @@ def done(process, code=0):
     return output
 
 
-def test_members_lists_the_cluster_without_a_trace(visit, agent):
+def test_members_lists_the_cluster_and_leaves_no_trace(visit, agent):
     stock = agent("stock", "-tag", "role=web", "-tag", "dc=ams")
     other = agent("other", "-tag", "role=db", f"-join={stock.address}")
     lines = done(visit("members", "--join", stock.address)).splitlines()
@@ -140,7 +140,7 @@ def test_the_list_comes_from_the_first_address_that_answers(visit, agent, addres
         assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
 
 
-def test_a_file_of_settings_of_a_running_member_serves_looks_and_visits(
+def test_looks_and_visits_can_use_the_settings_file_of_a_running_member(
     visit, agent, tmp_path, addresses
 ):
     stock = agent("stock")
@@ -153,7 +153,7 @@ def test_a_file_of_settings_of_a_running_member_serves_looks_and_visits(
             assert stock.address in done(visit(*command, "--config", str(config)))
 
 
-def test_a_look_uses_a_file_of_settings_that_allows_only_other_networks(visit, agent, tmp_path):
+def test_a_look_works_with_a_settings_file_that_allows_only_other_networks(visit, agent, tmp_path):
     stock = agent("stock")
     config = tmp_path / "sprat.conf"
     config.write_text(f"cidrs_allowed = 10.0.0.0/8\nbind = 10.0.0.1\nseeds = {stock.address}\n")
@@ -305,7 +305,8 @@ MILLISECOND = datetime.timedelta(milliseconds=1)
 def next_event(watcher, kind):
     """Return the next event of this kind that a monitor prints in JSON.
 
-    On a busy machine, a member may be suspected in between, and refute the suspicion.
+    On a busy machine, a member may first be suspected and refute the suspicion. A failure of a
+    member raises `LeaveSeenAsFailure`.
     """
     while True:
         event = json.loads(watcher.stdout.readline())

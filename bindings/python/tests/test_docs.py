@@ -1,14 +1,14 @@
 """Runs the documentation: every Python block of each page, in order.
 
-Comments that readers do not see may surround the blocks of a page:
+HTML comments, which readers do not see, may stand between the blocks of a page:
 
 - ``<!-- setup: CODE -->`` runs code before the next block, in the same namespace. The code can call
   ``replace(shown, real)`` for addresses that this machine does not have, ``interrupt(text)`` for
   Ctrl-C once the next block has printed this text, and ``terminate(text)`` for SIGTERM instead.
 - ``<!-- program -->`` runs the next block in a process of its own.
 
-A text block after a Python block is its expected output; ``...`` matches any text. A page that
-names 127.0.0.2:7946 gets a stock serf agent in its place.
+A text block after a Python block is its expected output; ``...`` matches any text. If a
+page names 127.0.0.2:7946, the address of a stock serf agent replaces that address.
 """
 
 from __future__ import annotations

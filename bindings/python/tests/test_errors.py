@@ -80,7 +80,7 @@ def test_a_network_error_keeps_its_errno_when_pickled():
         (-15, 0, (sprat.AddressError, ValueError)),
     ],
 )
-def test_an_error_of_the_system_is_what_python_raises_for_it(status, number, classes):
+def test_an_error_of_the_system_has_the_class_that_python_uses_for_it(status, number, classes):
     error = from_status(status, "it failed", number)
     error.add_note("and that")
     for it in (error, pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
@@ -218,7 +218,7 @@ def test_a_wrong_argument_type_is_a_type_error_that_names_the_argument(node, cal
         ),
     ],
 )
-def test_a_wrong_argument_value_is_refused_with_the_allowed_ones(node, call, cls, says):
+def test_a_wrong_argument_value_raises_an_error_that_explains_it(node, call, cls, says):
     with pytest.raises(cls) as caught:
         call(node)
     assert type(caught.value) is cls
@@ -227,7 +227,7 @@ def test_a_wrong_argument_value_is_refused_with_the_allowed_ones(node, call, cls
     assert node.state == "running", "no operation began"
 
 
-def test_a_timeout_too_long_for_the_clock_has_no_limit(node):
+def test_a_timeout_too_long_for_the_clock_waits_without_limit(node):
     for forever in (math.inf, 1e300, 10**400, None):
         node.tags["x"] = str(forever)[:9]
         assert node.next_event(forever) is not None
@@ -243,7 +243,7 @@ def test_a_failed_join_has_an_error_for_each_address(node, addresses):
     assert type(error.errors[silent]) is sprat.UnreachableError
     assert str(error.errors[silent]) == "connection refused"
     assert type(error.errors["no-such-host.invalid:7"]) is sprat.AddressError
-    assert error.code == "SPRAT_ERR_ADDRESS", "addresses come before hosts that do not answer"
+    assert error.code == "SPRAT_ERR_ADDRESS", "the AddressError takes precedence"
     assert silent in str(error)
     again = pickle.loads(pickle.dumps(error))
     assert {name: str(it) for name, it in again.errors.items()} == {

@@ -89,7 +89,8 @@ def test_a_reader_gets_only_the_selected_kinds(node):
 
 def test_a_timeout_counts_from_the_call_even_if_the_wait_wakes_up_in_between(node):
     reader = node.events(sprat.MemberFailed)
-    # This subscription has events that the reader does not select: each of them ends a wait.
+    # This subscription has events that the reader does not select: each of them ends
+    # one wait inside `next`.
     reader._native = node._native.subscribe(64, ["member-update"])
     stop = threading.Event()
 
@@ -202,7 +203,7 @@ def test_threads_that_share_a_reader_get_each_event_once_and_in_order(node):
     assert all(part == sorted(part) for part in parts)
 
 
-def test_a_reader_keeps_its_node_alive_and_a_node_does_not_keep_itself(addresses):
+def test_a_reader_keeps_its_node_alive_but_a_node_alone_is_collected(addresses):
     held = [sprat.Node(bind=addresses.address()).events()]
     assert isinstance(held[0].next(60), sprat.MemberJoined)
     node = weakref.ref(held[0]._keeps_alive)
@@ -241,7 +242,7 @@ def test_a_descriptor_is_readable_exactly_while_there_are_events(node):
     assert select.select([node.fileno()], [], [], 10)[0] == [node.fileno()]
 
 
-def test_a_reader_in_a_selector_can_be_taken_out_after_the_end(node):
+def test_a_reader_can_be_unregistered_from_a_selector_after_its_node_is_closed(node):
     reader = node.events()
     with selectors.DefaultSelector() as selector:
         selector.register(reader, selectors.EVENT_READ, "reader")
@@ -430,7 +431,7 @@ def test_close_waits_for_a_running_callback_and_starts_no_other(called):
     assert len(seen) == 1
 
 
-def test_a_callback_has_the_context_variables_of_the_creation_of_its_node(called):
+def test_a_callback_sees_the_context_variables_as_they_were_when_its_node_was_created(called):
     request = contextvars.ContextVar("request")
     request.set("made here")
     seen = []

@@ -231,7 +231,8 @@ def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_do
         assert "acting" not in until(nodes[name], "b leads 2")
     until(nodes["b"], "acting")
     nodes["b"].process.kill()
-    # A single member cannot know which side is cut off: it must report that, and must not act.
+    # A single member cannot know which side is cut off: it must report that it is isolated, and
+    # must not act.
     assert "acting" not in until(nodes["c"], "isolated: no member leads here")
     nodes["c"].send(signal.SIGTERM)
     # The last member may still list the killed one, which does not acknowledge the leave.

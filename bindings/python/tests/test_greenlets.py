@@ -33,7 +33,7 @@ def run(request, program, addresses):
     return begin
 
 
-def test_a_wait_for_an_event_lets_the_greenlet_run_that_causes_the_event(run):
+def test_a_wait_for_an_event_lets_the_greenlet_that_causes_it_run(run):
     run(
         """
         with start("ours") as node:

@@ -84,7 +84,7 @@ def test_reloads_and_crashes_leave_no_names_behind(observer, server):
     workers = [it for it in observer.members(state=None) if it.name[-2:] in ("-2", "-3")]
     eventually("all workers have a node", lambda: all(map(listens, workers)))
     becomes(observer, {0: "left", 1: "left", 2: "alive", 3: "alive"})
-    # Every name leaves now, because the successor of the killed worker has taken its name.
+    # Both workers leave, because the successor of the killed worker has taken over its name.
     server.send(signal.SIGTERM)
     becomes(observer, dict.fromkeys(range(4), "left"))
     server.end()

@@ -294,7 +294,7 @@ done
 
 
 def appear(*files):
-    """Wait for files that handlers write. If a leave is lost, the file of a failure appears."""
+    """Wait for files that handlers write. Fail if `leaver` is reported as failed and not as left."""
 
     def exist():
         for it in files:
@@ -374,7 +374,7 @@ def test_failures_and_output_are_logged_and_the_next_handler_runs(run):
 APPEND = 'while read -r line; do printf "%s %s\\n" "$SERF_EVENT" "$line" >> "$CALLS"; done'
 
 
-def test_each_event_of_one_period_has_the_member_as_it_was_at_that_event(run, addresses, tmp_path):
+def test_in_one_period_a_departure_keeps_the_old_address_and_tags(run, addresses, tmp_path):
     calls = tmp_path / "calls"
     # The period does not end before the command does.
     running = run("--name=ours", "--coalesce=3600", f"--handler={APPEND}", CALLS=str(calls))

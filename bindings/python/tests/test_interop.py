@@ -176,7 +176,7 @@ def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addr
     assert stock.sees("same", "alive")["addr"] == same.address
 
 
-def test_a_node_hears_that_it_has_its_name_again_and_later_readers_hear_of_no_conflict(agent, ours):
+def test_a_node_reports_that_it_has_its_name_again_and_later_readers_get_no_conflict(agent, ours):
     stock = agent("stock", "-profile=local")
     owner, second = ours("same", profile="local"), ours("same", profile="local")
     owner.join(stock.address)

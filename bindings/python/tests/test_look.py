@@ -43,7 +43,7 @@ def test_a_look_returns_members_in_every_state_and_no_member_learns_of_it(outsid
     assert outside.members(state=None).names() == ["outside"]
 
 
-def test_a_node_can_look_at_its_own_cluster_and_after_it_has_left(node, outside):
+def test_a_node_can_look_at_its_own_cluster_even_after_it_has_left(node, outside):
     outside.join(node.address)
     assert outside.look(node.address).names() == ["ours", "outside"]
     outside.leave()

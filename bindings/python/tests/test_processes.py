@@ -466,7 +466,7 @@ for call in calls:
 assert next(reader).reason == seen[-1].reason
 assert broken.fullmatch(raised(lambda: next(reader)))
 assert type(seen[-1].error) is sprat.InternalError
-assert node.members().names() == ["ours"]  # what was last known
+assert node.members().names() == ["ours"]  # the last known members
 node.close()
 node.close()
 assert threading.active_count() == 1

@@ -126,7 +126,7 @@ def test_settings_have_the_defaults_of_a_profile_and_their_bounds():
     assert not any(it.changeable for it in lan.values())
 
 
-def test_an_unknown_profile_has_no_settings():
+def test_an_unknown_profile_is_refused():
     with pytest.raises(sprat.InvalidError) as caught:
         sprat.settings("man")
     assert str(caught.value) == "profile must be one of lan, wan, local, got 'man'"

@@ -158,11 +158,12 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
     ],
     ids=lambda it: str(it)[:60] if isinstance(it, dict) else "",
 )
-def test_a_wrong_value_of_a_setting_is_refused_with_the_allowed_ones(settings, cls, says):
+def test_a_wrong_value_of_a_setting_raises_an_error_that_explains_it(settings, cls, says):
     with pytest.raises(cls) as caught:
         sprat.Node(**{**FINE, **settings})
     assert says in str(caught.value)
-    assert type(caught.value).__name__ == cls.__name__  # a class may derive from it and OSError
+    # The names are compared, because the class may be one that derives from `cls` and OSError.
+    assert type(caught.value).__name__ == cls.__name__
 
 
 class Handler:
