@@ -10,10 +10,12 @@ RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 PROFILE=${SPRAT_PROFILE:-guest}
 BUILT=$TARGET/$PROFILE
 
-# With these variables, `cargo build` and `cargo test` use the same profile and share their builds.
+# With these variables, the profiles of `cargo build` and `cargo test` are equal, so that the two
+# share their builds.
 export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 
-# Incremental compilation makes a first build slower, and most builds of these scripts are first ones.
+# Incremental compilation makes a first build slower, and most builds of these scripts are first
+# builds.
 export CARGO_INCREMENTAL=0
 
 # The administration tools ip and nft are not on every user's path.
@@ -31,8 +33,8 @@ cargo_version() {
 }
 
 # Chooses a Rust that is new enough, in this order: the cargo on the path; a toolchain of rustup,
-# even if its default toolchain is older; the system's cargo, even if an older one comes first on the
-# path. Changes nothing if no Rust is new enough; scripts/setup.sh installs one.
+# even if rustup's default toolchain is older; the system's cargo, even if an older one comes first
+# on the path. Changes nothing if no Rust is new enough; scripts/setup.sh installs one.
 choose_rust() {
     local toolchain have
     ! at_least "$(cargo_version)" "$RUST_WANTED" || return 0

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs libFuzzer on the decoders and on a node, starting from the captured bytes in tests/golden and
-# a few SPOE frames.
-# Each target runs for FUZZ_SECONDS (60), or for FUZZ_RUNS inputs if that is set, which is the same
-# amount of work on every machine.
+# Runs libFuzzer on the decoders, on the reader of settings files and on a node, starting from the
+# captured bytes in tests/golden, a few SPOE frames and a few settings files. Each target runs for
+# FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead runs for this number of inputs, which
+# is the same amount of work on every machine.
 #
 # The stable compiler is enough: the flags below add the counters from which libFuzzer sees which
 # code an input reached. Inputs that reach new code are kept in target/fuzz/corpus for later runs.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks everything that can be checked without running the code: formatting, clippy, Python style and
-# types, warnings of the C compilers, and the syntax of shell scripts.
+# Checks the code without running it: formatting, clippy, Python style and types, warnings of the C
+# compilers, and the syntax of shell scripts.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"

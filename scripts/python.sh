@@ -21,8 +21,8 @@ python_env() {
 }
 
 # Builds the wheel for this machine in target/wheels/PROFILE, and installs it into the environment.
-# Does not touch the environment if the same wheel is installed: other tests may be using it. Steps
-# that run at the same time take turns.
+# Does not touch the environment if the same wheel is installed, because other tests may be using
+# the environment. Steps that run at the same time take turns.
 install_wheel() {
     mkdir -p "$TARGET/wheels"
     (

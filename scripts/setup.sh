@@ -4,10 +4,10 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-# Compilers; serf, to talk to; iproute2 and nftables for network namespaces and packet filters;
-# valgrind, libuv and cmake for the tests of the C library; python3 for the package and the demos;
-# haproxy and lua for the module; s6, Node.js, libmicrohttpd, hey and wrk for the demo and the
-# benches around HAProxy.
+# Compilers; serf, whose agents the tests talk to; iproute2 and nftables for network namespaces and
+# packet filters; valgrind, libuv and cmake for the tests of the C library; python3 for the package
+# and the demos; haproxy and lua for the module; s6, Node.js, libmicrohttpd, hey and wrk for the
+# demo and the benches around HAProxy.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
     libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
     wrk)
@@ -52,7 +52,7 @@ install_packages() {
 }
 
 # Prints the Debian packages of a Rust that is new enough: `rustc-web` on Debian 12, where `rustc`
-# is too old, and `rustc` on later versions.
+# is too old, or `rustc` on later versions. Fails if neither is new enough.
 debian_rust() {
     local set version
     for set in "rustc-web cargo-web rustfmt-web rust-web-clippy" "rustc cargo rustfmt rust-clippy"; do
@@ -66,8 +66,8 @@ debian_rust() {
     return 1
 }
 
-# Installs Rust from Debian's packages. Fails if none of them is new enough, or if the package rustup
-# is installed, because these packages would remove it.
+# Installs Rust from Debian's packages. Fails if none of them is new enough, or if the package
+# rustup is installed, because these packages would remove it.
 install_debian_rust() {
     local set
     command -v apt-cache >/dev/null && ! installed rustup || return 1
@@ -79,7 +79,7 @@ install_debian_rust() {
 # Installs rustup: from Debian, which has rustup since version 13, or else with rustup's own
 # installer, which changes nothing outside of the home directory.
 install_rustup() {
-    # A `grep -q` would end before apt-cache does, and then the pipe may fail.
+    # A `grep -q` would end before apt-cache does, and then the pipe could fail.
     if apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; then
         install_packages rustup
         return
@@ -95,8 +95,8 @@ install_rustup() {
         die "rustup could not be installed. Install it as https://rustup.rs says, then run this again."
 }
 
-# Makes sure that a new enough Rust is installed, with rustfmt and clippy. Downloads a toolchain from
-# elsewhere only if Debian has no suitable one, or if the package rustup is installed.
+# Makes sure that a new enough Rust is installed, with rustfmt and clippy. Downloads a toolchain
+# from elsewhere only if Debian has no suitable one, or if the package rustup is installed.
 check_rust() {
     if ! at_least "$(cargo_version)" "$RUST_WANTED" && install_debian_rust; then
         hash -r

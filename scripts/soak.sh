@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows that no test depends on time or luck: runs each group of tests five times while two other
-# processes keep both processors busy. `soak.sh` runs all groups, `soak.sh GROUP...` only the named
+# Checks that no test depends on time or luck: runs each group of tests five times while two other
+# processes keep two processors busy. `soak.sh` runs all groups, `soak.sh GROUP...` only the named
 # ones.
 #
 # The results are kept in target/soak, so that the next call continues where this one was stopped.

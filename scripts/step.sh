@@ -2,8 +2,8 @@
 # Runs one step of the tests: `step.sh NAME`, with one of the names below. `scripts/test.sh all`
 # runs all steps, scripts/soak.sh repeats some of them.
 #
-# With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as they
-# are shipped. Otherwise it runs only a few seeds, and the bindings are built quickly.
+# With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as
+# they are shipped. Otherwise a step runs only a few seeds, and the bindings are built quickly.
 set -euo pipefail
 export SPRAT_TEST_LEVEL=${SPRAT_TEST_LEVEL:-quick}
 if [ "$SPRAT_TEST_LEVEL" = all ]; then
@@ -15,8 +15,8 @@ fi
 . "$ROOT/scripts/python.sh"
 cd "$ROOT"
 
-# The tests of network faults make network namespaces, which needs root. sudo runs the tests, not the
-# compiler.
+# The tests of network faults make network namespaces, which needs root. sudo runs the tests, not
+# the compiler.
 if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
@@ -31,7 +31,7 @@ done
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
-build-tests) # everything that the later steps need
+build-tests) # everything that the later steps need, except the release library
     cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
@@ -46,7 +46,7 @@ documentation)
     ;;
 interop) # these tests mostly wait, so more of them run at once than there are processors
     RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --test interop -- --skip attack::
-    # Attacks take all the processor time that there is, which other tests should not share.
+    # The attacks use all processor time, so no other test runs at the same time.
     cargo test --locked --test interop attack::
     ;;
 fuzz) FUZZ_RUNS=50000 scripts/fuzz.sh ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the Rust example and four of the C examples, one after the other, with a serf agent.
 
-The example and the agent must see each other before the example leaves.
+Each example and the agent must see each other before the example leaves.
 """
 
 import json
@@ -18,7 +18,7 @@ from cluster import PATIENCE, claim_addresses  # needs the path above
 folder = sys.argv[1]
 BASE = claim_addresses()
 AGENT = f"{BASE}.1"
-# An example takes seconds. An example that takes this long hangs, and is killed.
+# An example takes seconds. If it takes this long, it hangs and is killed.
 LIMIT = 4 * PATIENCE
 
 
@@ -34,7 +34,7 @@ def command(program, address):
     }[program]
 
 
-# The line that an example prints once it sees the agent, and how it is asked to leave.
+# The line that an example prints once it sees the agent, and the way to make the example leave.
 EXAMPLES = {
     "watch": ("web1", lambda child: child.send_signal(signal.SIGTERM)),
     "rust-watch": ("member-join web1", lambda child: child.stdin.close()),

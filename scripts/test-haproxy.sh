@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the module for HAProxy and sprat-hap, and tests them with the HAProxy of this machine, or
-# with that of the variable HAPROXY: `HAPROXY=/opt/haproxy-3.4/haproxy scripts/test-haproxy.sh`.
+# with the one that the variable HAPROXY names:
+# `HAPROXY=/opt/haproxy-3.4/haproxy scripts/test-haproxy.sh`.
 set -euo pipefail
 export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 . "$(dirname "$0")/env.sh"

@@ -22,7 +22,7 @@ check_files() { # root libdir includedir
     ! grep -r '@[A-Z_]*@' "$1$2/pkgconfig" "$1$2/cmake" || die "a template was not filled"
 }
 
-# A staged installation into Debian's directories. Nothing may be written outside of the stage.
+# A staged installation into Debian's directories: all files must be in the stage.
 debian=/usr/lib/x86_64-linux-gnu
 make -s install DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
 check_files "$work/stage" $debian /usr/include
@@ -66,7 +66,7 @@ cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}"
     { cat "$work/alone.log"; die "a program cannot be linked with -static"; }
 "$work/alone" 0.1.0
 needed=$(readelf -d "$work/alone")
-[[ $needed != *NEEDED* ]] || die "the program of -static needs a shared library"
+[[ $needed != *NEEDED* ]] || die "the program linked with -static needs a shared library"
 mv "$prefix/lib/libsprat.so" "$work/" # the linker then takes the archive
 cc -shared -fPIC -o "$work/plugin.so" tests/install/version.c "${flags[@]}"
 mv "$work/libsprat.so" "$prefix/lib/"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs all tests. `make test` calls `test.sh`, which runs few seeds and the essential cases;
+# Runs all tests. `make test` calls `test.sh`, which runs a few seeds and the essential cases;
 # `make test-all` calls `test.sh all`, which runs every seed and case, fuzzes the decoders and a
 # node, and also builds and tries everything as it is shipped.
 #
 # Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
 # The computing steps have a lower priority, so that they do not delay the timers of the waiting
-# steps. The log of each step is printed when the step and all before it have ended, so that the order
-# is always the same. A step that fails does not stop the others; the last line names the steps that
-# failed. At the time limit of the run, or on a signal, the steps under way are ended and their logs
-# are printed as well: the log shows which test hangs.
+# steps. The log of each step is printed when the step and all before it have ended, so that the
+# order is always the same. A step that fails does not stop the others; the last line names the
+# steps that failed. At the time limit of the run, or on a signal, the steps under way are ended,
+# and their logs are printed as well: such a log shows which test hangs.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1

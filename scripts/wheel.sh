@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the files for upload in target/wheels: a manylinux2014 wheel for this kind of processor, and
-# the source distribution. Installs each into a fresh virtual environment and tries it.
+# Builds the files for upload in target/wheels: a manylinux2014 wheel for this processor
+# architecture, and the source distribution. Installs each into a fresh virtual environment and
+# tries it.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"

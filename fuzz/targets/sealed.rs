@@ -1,5 +1,6 @@
-//! With keys and a label: any datagram or stream is refused or opened, a sealed message is the same
-//! after it is opened, and it is refused if a bit was changed, except in the version of the
+//! A codec with a key, with or without a label and compression, refuses or opens any datagram or
+//! stream. A datagram that was sealed without compression is the same after it is opened. A sealed
+//! datagram or stream is refused if one of its bits was changed, except in the version of the
 //! encryption, which the protocol does not authenticate.
 #![no_main]
 
@@ -48,7 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// A codec with a key of one of the three lengths, with or without a label and compression.
+/// Returns a codec with a key of one of the three lengths, with or without a label and compression.
 fn codec(choice: u8) -> Codec {
     let length = [16, 24, 32][usize::from(choice >> 4) % 3];
     let key = Key::new(&vec![choice; length]).expect("this is the length of a key");
@@ -65,7 +66,7 @@ fn codec(choice: u8) -> Codec {
     codec
 }
 
-/// The bytes with one bit changed; `None` if that would be a bit of the version.
+/// Returns the bytes with one bit changed; `None` if that bit belongs to the byte at `version`.
 fn flipped(bytes: &[u8], place: u8, bit: u8, version: usize) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     let place = usize::from(place) % bytes.len();

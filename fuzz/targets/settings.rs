@@ -1,5 +1,5 @@
-//! Any file of settings is refused with a sentence or taken, and a setting that was taken reads
-//! back as a text that means the same.
+//! Any settings file is loaded or refused. Any single setting is accepted or refused with an error
+//! message, and the text of an accepted setting can be set again and stays the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn reads_back(config: &Config, key: &str) {
-    // A key cannot be read back.
+    // A secret key cannot be read back.
     let Ok(text) = config.get(key) else {
         return;
     };

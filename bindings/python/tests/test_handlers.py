@@ -294,7 +294,7 @@ done
 
 
 def appear(*files):
-    """Wait for files that handlers write. Fail if `leaver` is reported as failed and not as left."""
+    """Wait for files that handlers write. Fail if `leaver` is reported as failed, not left."""
 
     def exist():
         for it in files:
