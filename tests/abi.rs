@@ -96,7 +96,7 @@ fn run(command: &mut Command) -> Output {
     }
 }
 
-/// Returns the path of a file that only this call uses.
+/// Returns the path of a file that no other running call uses.
 fn tempfile(what: &str) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
@@ -280,7 +280,7 @@ fn every_function_is_tried_with_bad_input() {
 }
 
 #[test]
-fn bad_input_is_answered_and_never_crashes() {
+fn bad_input_gets_the_promised_result_and_never_crashes() {
     passes("bad_input.c", &[]);
     passes_asan("bad_input.c", &[]);
     passes_valgrind("bad_input.c", &[]);
@@ -319,14 +319,14 @@ fn a_callback_may_be_left_by_an_exception_the_end_of_its_thread_or_a_jump() {
 }
 
 #[test]
-fn the_end_of_an_operation_never_overtakes_its_number_and_no_event_is_missed() {
+fn the_done_event_of_an_operation_never_comes_before_its_number_and_no_event_is_missed() {
     passes("operations.c", &[]);
     passes_asan("operations.c", &[]);
     passes_valgrind("operations.c", &[]);
 }
 
 #[test]
-fn without_memory_a_thread_is_refused_and_the_process_aborts_with_a_message() {
+fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }
 

@@ -131,8 +131,8 @@ impl Net {
         net
     }
 
-    /// Joins as the host of [`Net::with_twin`] through `through`, and waits for the end of the
-    /// join.
+    /// Makes the fourth host of [`Net::with_twin`] join through `through`, and waits until the join
+    /// has ended.
     fn join_twin(&mut self, through: usize) {
         let joined = self.join(3, through);
         self.run_until(1, |net| net.is_done(3, joined));
@@ -590,7 +590,7 @@ fn a_leave_ends_even_if_no_other_node_answers() {
 }
 
 #[test]
-fn a_join_after_a_leave_takes_part_again() {
+fn a_node_that_joins_after_its_leave_takes_part_again() {
     let mut net = Net::joined(3);
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
@@ -1023,7 +1023,7 @@ fn no_message_between_healthy_nodes_is_refused() {
 }
 
 #[test]
-fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_harm() {
+fn a_join_with_a_name_that_is_taken_reports_the_owner_and_the_node_leaves_without_harm() {
     let mut net = Net::with_twin();
     net.join_twin(0);
     let told =
@@ -1061,9 +1061,10 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
     }
 }
 
-/// The owner of the name must not hear of the other node from nodes that ask that node, either.
+/// Nodes that ask the other node must not learn of it either: they would tell the owner of the
+/// name.
 #[test]
-fn a_node_whose_name_is_taken_shows_itself_to_nobody_who_asks_it() {
+fn a_node_whose_name_is_taken_shows_itself_to_no_node_that_asks_it() {
     let mut net = Net::with_twin();
     net.join_twin(0);
     let newcomer = net.boot(4, Config::default());
@@ -1091,7 +1092,7 @@ fn a_node_whose_name_is_taken_shows_itself_to_nobody_who_asks_it() {
     }
 }
 
-/// A node that uses the same list of seeds as all others asks itself first.
+/// A node that is in its own list of seeds may ask itself first.
 #[test]
 fn a_seed_that_is_the_node_itself_does_not_hide_that_its_name_is_taken() {
     let mut net = Net::with_twin();
@@ -1123,7 +1124,7 @@ fn a_node_that_returns_when_its_name_is_free_again_joins_at_once() {
 }
 
 #[test]
-fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed() {
+fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_the_owner_is_a_seed() {
     let mut net = Net::with_twin();
     net.join_twin(2);
     let is_told = |it: &CoreEvent| match it {
@@ -1141,7 +1142,7 @@ fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed()
 }
 
 #[test]
-fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
+fn a_node_whose_name_was_taken_gets_the_name_when_the_owner_is_gone() {
     let mut net = Net::with_twin();
     net.join(3, 0);
     net.run(secs(5));
@@ -1187,7 +1188,7 @@ fn a_node_that_returns_at_another_address_is_a_member_soon_after_members_give_up
 }
 
 #[test]
-fn a_node_that_members_list_as_failed_at_another_address_is_told_of_it() {
+fn a_node_that_members_list_as_failed_at_another_address_reports_that_in_its_health() {
     let mut net = Net::joined(3);
     net.hosts[2].up = false;
     net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Failed));

@@ -6,8 +6,9 @@
 //!
 //! The packets are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
 //! release; some were made by hand and sent to an agent. The forms that this crate does not write
-//! are version 0 of the encryption, nil slots in Serf's list of events, and the longer signed
-//! integers of the newest release: it writes the older forms, which both releases read.
+//! are version 0 of the encryption, nil slots in Serf's list of events, and the signed integers of
+//! the newest release. In place of these integers, this crate writes the older forms, which both
+//! releases read.
 
 #[path = "golden/json.rs"]
 mod json;

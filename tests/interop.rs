@@ -1,8 +1,8 @@
 //! Mixed clusters of sprat nodes and `serf` agents.
 //!
 //! Every test starts its own agents, either on loopback addresses that no other test uses, or in
-//! network namespaces of its own. A test fails if `serf` or a privilege is missing; no test is ever
-//! skipped. `make test` installs everything and runs the tests as root.
+//! network namespaces of its own. A test fails, and is not skipped, if `serf` or a privilege is
+//! missing. `make test` installs everything and runs the tests as root.
 
 #[path = "interop/addresses.rs"]
 mod addresses;

@@ -184,7 +184,7 @@ static void configs(void)
     sprat_config_free(config);
     SAME(freed, 2);
 
-    /* If the program refuses to start a thread, there is no node, and the errno of the error is the
+    /* If the program refuses to start a thread, there is no node, and sprat_last_errno() is the
      * value that the callback returned. */
     config = settings("refused");
     SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);

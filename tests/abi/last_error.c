@@ -1,5 +1,6 @@
-/* last_error.c: one statement reads the errors of several calls; each thread has its own last error; and
- * calls still report errors in the destructors of a thread, when its thread-local objects are gone. */
+/* last_error.c: one statement reads the errors of several calls; each thread has its own last
+ * error; and calls still report errors in the destructors of a thread, when its thread-local
+ * objects are gone. */
 #include "check.h"
 
 static pthread_key_t key;
@@ -23,7 +24,7 @@ static void fail_in_destructor(void *arg)
 static void *thread_with_destructor(void *arg)
 {
     pthread_setspecific(key, arg);
-    sprat_config_set(NULL, "x", "y");           /* creates what this thread keeps for its error */
+    sprat_config_set(NULL, "x", "y");           /* allocates this thread's last error */
     return NULL;
 }
 
@@ -52,7 +53,8 @@ static void several_errors(void)
     const char *first = error_of(sprat_config_set(NULL, "x", "y"));
     for (int i = 0; i < 100; i++)
         error_of(sprat_node_shutdown(NULL));
-    CHECK(strncmp(first, "sprat_", 6) == 0);    /* the text of a later error; the pointer is still valid */
+    /* The pointer is still valid, and points to the text of a later error by now. */
+    CHECK(strncmp(first, "sprat_", 6) == 0);
     sprat_config *config = sprat_config_new();
     char name[3000];
     memset(name, 'x', sizeof name - 1);

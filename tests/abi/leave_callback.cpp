@@ -169,7 +169,7 @@ static void *free_here(void *node)
     return NULL;
 }
 
-// Another thread frees the node, while the thread that has jumped waits for that thread.
+// Another thread frees the node, while the thread that has jumped waits for the other thread.
 static void jump_and_free_elsewhere()
 {
     sprat_node *node = node_with_log(ignore_line);

@@ -1,5 +1,5 @@
-/* Checks an installed sprat: the library has the version that the only argument names, the header has
- * the same version, and a node starts. */
+/* Checks an installed sprat: the library has the version that the only argument names, the header
+ * has the same version, and a node starts. */
 #include <sprat.h>
 #include <stdio.h>
 #include <string.h>

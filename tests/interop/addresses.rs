@@ -6,7 +6,8 @@ use super::ours::{Ours, config_at};
 use super::wait::until;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A node that is bound to a wildcard address, logs warnings, and has one seed.
+/// Starts a node inside a host. The node is bound to a wildcard address, logs warnings, and has one
+/// seed.
 fn node(lab: &Lab, host: u8, any: IpAddr, seed: SocketAddr) -> Ours {
     let mut config = config_at("ours", SocketAddr::new(any, PORT));
     config.set("log_level", "warn").unwrap();

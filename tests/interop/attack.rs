@@ -1,5 +1,5 @@
-//! A node under attack, without a key: it keeps its members, answers pings, lets a newcomer join,
-//! and stays small.
+//! A node without a key, under attack: it keeps its members, answers pings, lets a newcomer join,
+//! and takes a bounded amount of memory.
 //!
 //! The victim is a process of its own, so that its memory can be measured. Two honest nodes are its
 //! members. While the attack goes on, a prober pings the victim, and a newcomer joins through it.
@@ -19,10 +19,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The size in KiB that a victim must not exceed. Nearly all of what it holds is bounded to the
-/// byte; the rest is fragments, which vary.
+/// The resident memory in KiB that a victim must stay below. The library bounds nearly all of its
+/// memory to the byte; the rest is fragmentation, which varies.
 const MEMORY: u64 = 128 << 10;
-/// The names that an attacker invents, as many as a full table holds and some more.
+/// The number of names that an attacker invents: more than a member table holds.
 const NAMES: u32 = 70_000;
 /// The protocol versions of all members.
 const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 5];
@@ -32,11 +32,11 @@ const TAGS: usize = 100;
 /// One kind of attack.
 struct Attack {
     name: &'static str,
-    /// Attacks until the field is over.
+    /// Attacks until [`Field::is_over`] returns true.
     run: fn(&Field),
 }
 
-/// The place of an attack.
+/// An attack that is under way.
 struct Field {
     victim: SocketAddr,
     /// The address of the attacker's sockets.
@@ -114,7 +114,7 @@ const ATTACKS: [Attack; 10] = [
         },
     },
     Attack {
-        name: "datagrams that expand 150 times",
+        name: "datagrams that expand 250 times",
         run: |field| {
             let socket = field.socket();
             let mut bomb = Vec::new();
@@ -175,8 +175,8 @@ impl Field {
         let _ = socket.send(bytes);
     }
 
-    /// Opens streams from many threads, one after the other in each, writes `first` to each, and
-    /// goes on as `then` says.
+    /// Opens streams from many threads until the attack is over. Each thread opens one stream after
+    /// the other, writes `first` to it, and passes it to `then`.
     fn many_streams(&self, threads: usize, first: &[u8], then: impl Fn(&mut TcpStream) + Sync) {
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -358,14 +358,15 @@ struct Damage {
     joined: Option<Duration>,
     /// The largest memory of the victim in KiB; 0 if its process ended.
     memory: u64,
-    /// The number of times that an honest node took another honest node or the victim for failed.
+    /// The number of failures of the victim, the newcomer and each other that the honest nodes
+    /// reported.
     failed: usize,
-    /// True if the honest nodes and the newcomer are alive in the list of the victim at the end.
+    /// True if the victim lists itself, the honest nodes and the newcomer as alive at the end.
     is_complete: bool,
 }
 
-/// Attacks a victim for this long, or until the newcomer has joined. `patience` is the longest wait
-/// for the join, and for the list of the victim to be complete.
+/// Attacks a victim for this long, and longer if the join of the newcomer has not ended by then.
+/// `patience` is the longest wait for the join, and for the list of the victim to be complete.
 fn attack(
     attack: &Attack,
     start: fn(IpAddr) -> Victim,
@@ -444,7 +445,7 @@ fn probe(field: &Field, from: IpAddr) -> Damage {
     damage
 }
 
-/// Waits for the ack with this number, at most half a second for each datagram that comes.
+/// Waits for the ack with this number. Gives up if no datagram arrives for half a second.
 fn acked(socket: &UdpSocket, seq: u32) -> bool {
     let mut answer = [0; 1500];
     while let Ok(length) = socket.recv(&mut answer) {
@@ -460,7 +461,8 @@ fn acked(socket: &UdpSocket, seq: u32) -> bool {
     false
 }
 
-/// Returns true if the victim soon lists all honest nodes and the newcomer as alive.
+/// Returns true if, within `patience`, the victim lists itself, the honest nodes and the newcomer
+/// as alive.
 fn is_complete(from: &Ours, victim: SocketAddr, patience: Duration) -> bool {
     let began = Instant::now();
     while began.elapsed() < patience {
@@ -483,7 +485,7 @@ fn is_complete(from: &Ours, victim: SocketAddr, patience: Duration) -> bool {
     false
 }
 
-/// The length of an attack.
+/// Returns the length of an attack: `SPRAT_ATTACK_SECONDS`, or else `default`.
 fn seconds(default: u64) -> Duration {
     let wanted = std::env::var("SPRAT_ATTACK_SECONDS").ok();
     Duration::from_secs(wanted.and_then(|it| it.parse().ok()).unwrap_or(default))

@@ -111,7 +111,7 @@ fn a_sprat_node_that_received_nothing_for_a_while_refutes_the_suspicion() {
         if count > 0 {
             Ok(())
         } else {
-            Err("none does".to_owned())
+            Err("no agent does".to_owned())
         }
     });
     lab.heal();

@@ -217,7 +217,7 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
 }
 
 #[test]
-fn a_node_with_another_key_is_kept_out_and_told_why() {
+fn a_node_with_another_key_cannot_join_and_reports_why() {
     let block = Block::new();
     let agent = Setup::new("agent", block.ip(1))
         .key(KEYS[0])

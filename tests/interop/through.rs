@@ -35,7 +35,8 @@ impl Drop for Note {
     }
 }
 
-/// An agent that writes the payloads of the event `deploy` to a file, and answers the query `load`.
+/// Returns the settings of an agent that writes the payloads of the event `deploy` to a file, and
+/// answers the query `load`.
 fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
     let handler = format!("-event-handler=user:deploy=cat >> {}", note.0.display());
     Setup::new(&format!("web{host}"), lab.ip(host))
