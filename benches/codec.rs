@@ -2,8 +2,8 @@
 //!
 //! The bench prints the nanoseconds of one operation: the minimum and the median of many batches.
 //! The minimum is the cost of the code; its distance to the median shows how busy the machine was.
-//! The column `bytes` is the length of the encoded message or datagram; for LZW compression, of the
-//! text that is compressed.
+//! The column `bytes` is the length of the encoded message or datagram; for LZW compression, it is
+//! the length of the input.
 
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message};

@@ -1,7 +1,8 @@
 //! The memory that the core takes: bytes for each member that it knows, and heap allocations for
 //! each message.
 //!
-//! Nothing here depends on time. The numbers vary a little because hash tables grow in steps.
+//! Nothing here depends on time. The number of bytes for each member depends a little on the number
+//! of members, because hash tables grow in steps.
 
 mod counting;
 

@@ -204,7 +204,7 @@ fn forged_name(n: u32) -> String {
     format!("forged-{n}")
 }
 
-/// An alive message about a member that does not exist, at a loopback address that nobody has.
+/// An alive message about a member that does not exist, at a loopback address that no node has.
 fn forged(n: u32, incarnation: u32, vsn: [u8; 6]) -> Vec<u8> {
     let [_, _, high, low] = n.to_be_bytes();
     let mut meta = vec![0xff, 0xde, 0, TAGS as u8];

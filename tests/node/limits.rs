@@ -125,7 +125,7 @@ fn assert_logged(lines: &[String], what: &str, begun: Instant) {
 }
 
 #[test]
-fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_time() {
+fn a_node_in_a_process_without_descriptors_opens_one_stream_at_a_time_and_keeps_probing() {
     let _turn = alone();
     let other = node("other");
     let other_addr = other.addr().to_string();
@@ -408,7 +408,7 @@ fn nodes_whose_descriptors_now_belong_to_files_of_the_host_leave_these_alone() {
 }
 
 #[test]
-fn a_forked_child_keeps_the_files_that_have_taken_the_numbers_of_a_node() {
+fn a_forked_child_keeps_the_files_that_have_taken_the_descriptor_numbers_of_a_node() {
     in_a_process(|| {
         let before = open();
         let node = node("a");

@@ -57,7 +57,7 @@ impl Caller {
         frame
     }
 
-    /// The size of the cluster.
+    /// Asks the service for the size of the cluster.
     fn size(&mut self) -> u8 {
         let mut payload = Vec::new();
         put_text(&mut payload, b"size");

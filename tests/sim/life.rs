@@ -46,9 +46,9 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 fn a_killed_node_is_seen_as_failed_by_all_and_not_too_early() {
     let mut world = World::cluster(2, 10);
     world.kill(3);
-    // All see the failure after the shortest suspicion, 4 s, at the earliest. At the latest, they
-    // see it after nine probe intervals (all other members may be probed first), the probe, that
-    // suspicion, and some gossip.
+    // All see the failure after 4 s, the shortest suspicion, at the earliest. At the latest, they
+    // see it after nine probe intervals (all other members may be probed first), the probe itself,
+    // these 4 s, and some gossip.
     world.expect_between(secs(4), secs(20), |w| w.all_see(3, MemberState::Failed));
     assert_eq!(world.failures(), 9);
     world.expect_throughout(secs(60), |w| w.all_see(3, MemberState::Failed));
@@ -199,7 +199,7 @@ fn a_name_that_left_returns_from_another_address_at_once() {
 }
 
 #[test]
-fn a_force_leave_makes_a_failed_node_left_at_every_member() {
+fn a_failed_node_that_is_removed_becomes_left_at_every_member() {
     let mut world = World::cluster(12, 6);
     world.kill(5);
     world.run_until(secs(60), |w| w.all_see(5, MemberState::Failed));

@@ -36,7 +36,7 @@ impl Run {
         let mut world = world.nodes(self.nodes, &config);
         world.join_all_through(0);
         world.run_until(secs(60), World::is_complete);
-        // By then the gossip of the joins has ended.
+        // After this time, the gossip about the joins has ended.
         world.run(secs(90));
         world.every_link(Link::lossy(self.loss));
         let (before, verdicts, began) = (world.net.count.clone(), world.verdicts, Instant::now());

@@ -1,4 +1,4 @@
-//! The language of the tests: functions that build, break and watch clusters.
+//! The functions with which the tests build, break and watch clusters.
 
 use super::host::Host;
 use super::net::Link;
@@ -337,8 +337,9 @@ impl World {
     }
 
     /// The longest time until a lost member is asked again: the longest pause and its jitter (half
-    /// as much), a second for each other lost member (four times the shortest pause), and 10 s for
-    /// a stream that was dialled before the cut ended and hangs until its deadline.
+    /// that pause), a second for each other lost member, and 10 s for a stream that was dialled
+    /// before the cut ended and hangs until its deadline. A second is four times the shortest
+    /// pause.
     fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }

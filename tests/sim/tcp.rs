@@ -317,7 +317,7 @@ impl World {
     }
 
     /// Breaks a stream, because no flight gets through or the other host has no process. Both sides
-    /// are told.
+    /// are notified.
     pub(super) fn broken(&mut self, id: u64) {
         let Some(conn) = self.conns.remove(&id) else {
             return;

@@ -101,7 +101,7 @@ pub struct World {
     pub verdicts: Verdicts,
 }
 
-/// The numbers of events about members that any node has reported.
+/// The numbers of suspicions and failures that all nodes together have reported.
 #[derive(Clone, Copy, Default)]
 pub struct Verdicts {
     pub suspected: u64,

@@ -171,7 +171,7 @@ fn explained(source: &Source, line: usize) -> bool {
 }
 
 #[test]
-fn a_file_holds_one_idea_and_tells_its_story() {
+fn a_file_is_short_and_begins_with_a_comment_about_itself() {
     assert_no_findings(
         &["story", "file length"],
         stories_and_file_lengths(&everything()),
@@ -205,7 +205,7 @@ fn unwrap_and_expect_are_proved_by_a_comment() {
 }
 
 #[test]
-fn unsafe_code_stands_at_the_borders_and_says_why_it_is_sound() {
+fn unsafe_code_is_in_few_folders_and_each_block_says_why_it_is_sound() {
     assert_no_findings(&["unsafe", "safety"], unsafe_code(&shipped()));
 }
 

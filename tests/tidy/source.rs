@@ -196,7 +196,7 @@ pub fn shipped() -> Vec<Source> {
     sources(&["src", "bindings"])
 }
 
-/// All Rust files of the repository, except `include/header.rs` and build scripts.
+/// All Rust files of the repository except build scripts.
 pub fn everything() -> Vec<Source> {
     sources(&[
         "src", "include", "bindings", "tests", "examples", "benches", "fuzz",
@@ -204,7 +204,7 @@ pub fn everything() -> Vec<Source> {
 }
 
 #[test]
-fn comments_and_literals_are_told_from_code() {
+fn comments_and_literals_are_distinguished_from_code() {
     let text = "let a = \"unsafe { x }\"; // println!\nlet b = 'x'; let c = r#\"todo!\"#;\n";
     let source = Source::new("src/wire/x.rs", text);
     assert_eq!(source.code.len(), 2);
