@@ -71,8 +71,9 @@ build_haproxy() {
         die "the module for HAProxy does not build"
 }
 
-# Compiles examples/c/NAME.c to the path $1, which ends with NAME. Installs the library in the folder
-# of that path and links with it, and with the pkg-config packages given after the path.
+# Compiles examples/c/NAME.c to the path $1, which ends with NAME. Installs the library in the
+# folder of that path, and links the program with the library and with the pkg-config packages that
+# follow the path.
 build_example() {
     local out=$1 prefix flags
     shift

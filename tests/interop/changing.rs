@@ -134,7 +134,7 @@ fn the_agents_see_a_sprat_node_that_leaves_as_left_and_it_can_return() {
 }
 
 #[test]
-fn an_agent_that_stood_still_refutes_the_suspicion() {
+fn an_agent_that_was_stopped_for_a_while_refutes_the_suspicion() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     agents[2].pause();

@@ -55,7 +55,7 @@ def test_run_can_be_started_before_the_members_it_joins(run, agent, addresses):
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The agent has another address than --join gives, so the agent must join `ours`.
+    # The agent's address is not the one that --join gives, so the agent must join `ours`.
     late.join(bound_address(running))
     late.sees("ours", "alive")
     ended(running)

@@ -7,8 +7,8 @@ HTML comments, which readers do not see, may stand between the blocks of a page:
   Ctrl-C once the next block has printed this text, and ``terminate(text)`` for SIGTERM instead.
 - ``<!-- program -->`` runs the next block in a process of its own.
 
-A text block after a Python block is its expected output; ``...`` matches any text. If a
-page names 127.0.0.2:7946, the address of a stock serf agent replaces that address.
+A text block after a Python block is its expected output; ``...`` matches any text. If a page
+names 127.0.0.2:7946, the address of a stock serf agent replaces that address.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def test_a_reader_gets_only_the_selected_kinds(node):
 
 def test_a_timeout_counts_from_the_call_even_if_the_wait_wakes_up_in_between(node):
     reader = node.events(sprat.MemberFailed)
-    # This subscription has events that the reader does not select: each of them ends
-    # one wait inside `next`.
+    # This subscription has events that the reader does not select: each of them ends one wait
+    # inside `next`.
     reader._native = node._native.subscribe(64, ["member-update"])
     stop = threading.Event()
 
