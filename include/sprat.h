@@ -40,16 +40,17 @@
  * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
  *   `out` argument, is yours: free it with the _free function of its type. Every _free function
  *   accepts NULL.
- * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
- *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
- *   sprat_last_error() returns a sentence for people, on the thread that made the call.
+ * - A function that returns an int and can fail returns 0 or more on success, otherwise a negative
+ *   enum sprat_status. An `out` argument is emptied first and written only on success. After a
+ *   failure sprat_last_error() returns a sentence for people, on the thread that made the call.
  * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
  *   thread at a time; several threads may read it as long as none changes it.
- * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions return
+ * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions fail with
  *   SPRAT_ERR_HANDLE. If another argument is NULL and must not be, they return SPRAT_ERR_NULL;
- *   functions that only look something up return NULL, 0 or false instead.
+ *   functions that only look something up return NULL or 0 instead, or the value that their
+ *   comment names.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
  *   Strings that you get live as long as the object that they came from.
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
@@ -91,7 +92,7 @@
  * name, type, default in brackets, allowed values, and description.
  *
  * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
- *     The name of this node, unique in the cluster; the host name if it is not set.
+ *     The name of this node, unique in the cluster; by default the host name.
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
  *         IPv4:PORT or [IPv6]:PORT; port 0 means any free port
@@ -108,8 +109,8 @@
  *     metadata.
  *
  * profile: word [lan], lan, wan or local
- *     Chooses the defaults of the times and numbers below; settings that are set keep their
- *     value.
+ *     Chooses the defaults of the settings that are times or numbers; a setting that is set
+ *     keeps its value.
  *
  * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
  *     The key that encrypts all traffic; it cannot be read back.
@@ -122,8 +123,8 @@
  *     A label in front of all traffic; clusters with different labels do not see each other.
  *
  * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
- *     Addresses that are joined at the start, and tried again whenever no alive member has
- *     them, unless reconnect is false.
+ *     Addresses that the node joins at its start. Unless reconnect is false, it tries each
+ *     again whenever no alive member has that address.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.
@@ -175,11 +176,11 @@
  *     it.
  *
  * member_bytes: number [16777216], 65536 to 1073741824
- *     The memory that the members may take: about 256 bytes for each, its name and its tags.
- *     Beyond that, members that never answered make room for new ones.
+ *     The memory that the members may take: for each, 256 bytes and the lengths of its name and
+ *     tags. Beyond that, members that never answered make room for new ones.
  *
  * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
- *     The networks that members must have their addresses in; empty allows all.
+ *     The networks in which the addresses of members must lie; empty allows all.
  *
  * compression: boolean [true], true or false
  *     Whether messages are compressed where that saves bytes.
@@ -199,8 +200,8 @@
  *     missed.
  *
  * repeat_pings: boolean [true], true or false
- *     Whether a probe repeats its ping until an answer comes, so that loss alone makes nobody a
- *     suspect.
+ *     Whether a probe repeats its ping until an answer comes, so that packet loss alone does
+ *     not make a member a suspect.
  *
  * final_probe: boolean [true], true or false
  *     Whether a suspect is probed a few more times before it is declared dead.
@@ -217,21 +218,24 @@
  *     must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     The time that a leave goes on after it has spread, so that the node still answers probes.
+ *     The time for which a leave goes on after it has spread; meanwhile the node still answers
+ *     probes.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
- *     The longest wait for one step of a leave to spread.
+ *     The longest time that one step of a leave may take to spread.
  *
  * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     The time for which a failed member is searched for, and in serf mode kept in the list.
+ *     The time for which the node tries to reach a failed member again; in serf mode, the
+ *     member stays in the list for the same time.
  *
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
  *     The time for which a member that left is kept in the list; only in serf mode.
  *
  * event_queue: number [4096], 16 to 1048576
- *     The number of events that can wait for the application. A full queue keeps only the last
- *     event of each member, then drops the oldest events, and reports the loss with one
- *     overflow event.
+ *     The number of events, not counting log lines, that can wait for the application. A full
+ *     queue keeps only the last event of each member; if that is not enough, it drops the
+ *     oldest member events, and at last the oldest events of any kind. One overflow event
+ *     reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
@@ -252,25 +256,24 @@
  *     that can reach it can read all tags, so a loopback address is advisable.
  *
  * spoe_servers: text [role=backend], KEY=VALUE
- *     The tag of the members that are servers, for the questions of HAProxy at spoe_bind.
+ *     The tag that makes a member a server in the answers to HAProxy's questions at spoe_bind.
  *
  * spoe_port: number [0], 0 to 65535
  *     The port used for members without a `port` tag; 0 ignores such members.
  *
  * spoe_networks: list of networks [not set], CIDR networks, separated by commas
- *     The networks that servers must have their addresses in; empty allows all.
+ *     The networks in which the addresses of servers must lie; empty allows all.
  *
  * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
- *     Makes the node list and report only itself and the members whose name matches one of
- *     these patterns; empty matches all. The other members stay in the protocol and see this
- *     node.
+ *     The node lists and reports only itself and the members whose name matches one of these
+ *     patterns; empty matches all. The other members stay in the protocol and see this node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
  *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Makes the node list and report only itself and the members whose tag KEY has exactly this
- *     value. With several such settings a member must match all. The other members stay in the
+ *     The node lists and reports only itself and the members whose tag KEY has exactly this
+ *     value. With several such settings, a member must match all. The other members stay in the
  *     protocol and see this node. Only in serf mode.
  */
 
@@ -379,7 +382,10 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_LEAVE = 3,
     /** A member failed: it stopped answering without having announced that it leaves. */
     SPRAT_EVENT_MEMBER_FAIL = 4,
-    /** A member is no longer listed: it had failed or left, or the filter rejects it. */
+    /**
+     * A member is no longer listed: it had failed or left, the filter rejects it, or a
+     * full table needed its place.
+     */
     SPRAT_EVENT_MEMBER_REAP = 5,
     /** A member is suspected: it will fail unless it refutes the suspicion. */
     SPRAT_EVENT_MEMBER_SUSPECT = 6,
@@ -397,8 +403,8 @@ enum sprat_event_kind {
      */
     SPRAT_EVENT_FATAL = 22,
     /**
-     * The name conflict that an event of kind `Fatal` reported is over: no other node
-     * has this node's name any more. The members now list this node under its name.
+     * The name conflict that a fatal event reported is over: no other node has this
+     * node's name any more. The members now list this node under its name.
      */
     SPRAT_EVENT_NAME_REGAINED = 23,
 };
@@ -566,7 +572,7 @@ typedef struct sprat_event {
     int32_t status;
     /**
      * The sequence number: one more than that of the previous event. A larger step means that
-     * events were lost.
+     * events were lost, or that log lines between the two events went to a log callback.
      */
     uint64_t seq;
     /** The time at which it was queued, in nanoseconds of CLOCK_MONOTONIC. */
@@ -620,8 +626,8 @@ typedef void (*sprat_free_cb)(void *user_data);
 typedef void (*sprat_log_cb)(int level, const char *target, const char *message, void *user_data);
 
 /**
- * A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
- * once.
+ * A function that starts a thread with the name `name` (at most 15 bytes). The thread must call
+ * run(arg) exactly once.
  *
  * It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
  * will never be called. The library calls it only inside sprat_node_start(), on the thread that
@@ -688,6 +694,7 @@ typedef struct sprat_explanation {
     int64_t time_left_ms;
     /**
      * Milliseconds since the start of this node's last finished probe of it; -1 if there is none.
+     * A final probe that got no answer does not count.
      */
     int64_t probe_ago_ms;
     /** An enum sprat_probe_answer: the result of the direct probe by datagram. */
@@ -906,8 +913,9 @@ void sprat_config_free(struct sprat_config *config);
  * @param key     the name of the setting
  * @param value   the value as text, which is copied
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and sprat_last_error() then gives the
- *         most similar known name; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is
- *         not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+ *         most similar known name, if one is similar enough; SPRAT_ERR_INVALID or
+ *         SPRAT_ERR_TOO_LARGE for a value that is not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ *         After a failure, no setting has changed.
  */
 int sprat_config_set(struct sprat_config *config,
                      const char *key,
@@ -915,7 +923,8 @@ int sprat_config_set(struct sprat_config *config,
 
 /**
  * Reads one of the settings: the value that was set, or else the default. The text is empty if the
- * setting is not set and has no default. An encryption key cannot be read back: its text is "set".
+ * setting is not set and has no default. An encryption key cannot be read back: the text of
+ * `encrypt` is "set" if there is a key.
  *
  * @param config  the settings
  * @param key     the name of the setting
@@ -937,9 +946,11 @@ int sprat_config_get(const struct sprat_config *config,
  *
  * @param config  the settings
  * @param path    the path of the file
- * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or has more
- *         than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8; otherwise as sprat_config_set(), and
- *         sprat_last_error() also gives file and line. After a failure nothing has changed.
+ * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read (see sprat_last_errno()), is not a
+ *         regular file, or has more than 1 MiB; SPRAT_ERR_CONFIG if the file is not UTF-8;
+ *         SPRAT_ERR_INVALID also for a line that is not `name = value` or has wrong quotes;
+ *         otherwise as sprat_config_set(). For an error in a line, sprat_last_error() also gives
+ *         the file and the line. After a failure, no setting has changed.
  */
 int sprat_config_load(struct sprat_config *config,
                       const char *path);
@@ -983,9 +994,9 @@ int sprat_config_add_key(struct sprat_config *config,
                          size_t len);
 
 /**
- * Makes the node list and report only itself and the members whose name matches a pattern. With
- * several patterns, a member must match one of them. The other members stay in the protocol. This
- * call adds a pattern to the setting `filter.names`.
+ * Adds a pattern to the setting `filter.names`. The node then lists and reports only itself and
+ * the members whose name matches at least one of the patterns. The other members stay in the
+ * protocol.
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -997,9 +1008,9 @@ int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Makes the node list and report only itself and the members that have a tag with exactly this
- * value. With several such filters, a member must match all of them. The other members stay in the
- * protocol. This call sets the setting `filter.tag.KEY`.
+ * Sets the setting `filter.tag.KEY`. The node then lists and reports only itself and the members
+ * that have a tag `key` with exactly this value. With several such filters, a member must match
+ * all of them. The other members stay in the protocol.
  *
  * @param config  the settings
  * @param key     the key of the tag
@@ -1018,7 +1029,7 @@ int sprat_config_set_filter_tag(struct sprat_config *config,
  * @param config          the settings
  * @param cb              the callback; NULL removes it
  * @param user_data       a pointer that is passed to cb
- * @param free_user_data  called once, when neither the settings nor a node need user_data any
+ * @param free_user_data  called once, when neither the settings nor a node needs user_data any
  *                        more; never if this call fails or if cb is NULL; may be NULL
  * @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
  */
@@ -1028,7 +1039,8 @@ int sprat_config_set_event_cb(struct sprat_config *config,
                               sprat_free_cb free_user_data);
 
 /**
- * Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG.
+ * Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG. If the setting
+ * `event_kinds` is set, it must contain `log`: otherwise the callback gets no lines.
  *
  * The callback runs where events are delivered: on the thread of the library if there is an event
  * callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and
@@ -1039,7 +1051,7 @@ int sprat_config_set_event_cb(struct sprat_config *config,
  *                        call also sets the setting `log_level` to it
  * @param cb              the callback; NULL removes it
  * @param user_data       a pointer that is passed to cb
- * @param free_user_data  called once, when neither the settings nor a node need user_data any
+ * @param free_user_data  called once, when neither the settings nor a node needs user_data any
  *                        more; never if this call fails or if cb is NULL; may be NULL
  * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
  */
@@ -1092,8 +1104,9 @@ int sprat_config_check(const struct sprat_config *config);
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, or if the settings contradict each other
  *         or do not fit this host; SPRAT_ERR_STATE if the user_data of a callback belongs to
  *         another node already; SPRAT_ERR_ADDRESS if an address cannot be bound, or if this host
- *         has no usable address; SPRAT_ERR_IO if the system refuses a thread, a descriptor or a
- *         port; SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
+ *         has no usable address; SPRAT_ERR_IO if the keyring file cannot be read, or if the
+ *         system refuses a thread, a descriptor or a port; SPRAT_ERR_TOO_LARGE if the process has
+ *         too many nodes; SPRAT_ERR_NULL.
  *
  * The call waits for the operating system only. It is thread-safe if no other thread uses config.
  */
@@ -1107,10 +1120,11 @@ int sprat_node_start(const struct sprat_config *config,
  * One address is enough. The call succeeds within half of probe_timeout_ms after the first address
  * has answered, or somewhat later if the cluster lists the name of this node at another address.
  * The node goes on with the other addresses, but reports no further result. From then on all
- * addresses count as `seeds`: unless the setting `reconnect` is false, the node tries an address
- * again whenever no alive member has it, after pauses that grow from reconnect_min_ms to
- * reconnect_max_ms, so that a split cluster heals. After a join that fails, the node tries none of
- * the addresses again: call this function again, or start the node with the setting `seeds`.
+ * addresses count as `seeds`, of which a node remembers at most 256: unless the setting
+ * `reconnect` is false, the node tries an address again whenever no alive member has it, after
+ * pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
+ * a join that fails, the node tries none of the addresses again: call this function again, or
+ * start the node with the setting `seeds`.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -1220,10 +1234,11 @@ int sprat_node_shutdown(struct sprat_node *node);
  * node fails with SPRAT_ERR_HANDLE.
  *
  * When this call returns, no callback runs or will run, free_user_data has been called, and the
- * threads and descriptors of the node are gone. Calls of other threads that wait for the node
- * return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
- * returns immediately: that callback is then the last one, and free_user_data is called when it
- * ends.
+ * threads and descriptors of the node are gone. One exception: if the system takes more than a
+ * second to resolve a host name, the thread that resolves it ends later. Calls of other threads
+ * that wait for the node return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of
+ * the same node this call returns immediately: that callback is then the last one, and
+ * free_user_data is called when it ends.
  *
  * This call waits for a running callback: do not hold a lock that the callback waits for. If the
  * callback never returns, neither does this call.
@@ -1276,8 +1291,8 @@ int sprat_node_remove_failed(struct sprat_node *node,
  * ========================================================================================== */
 
 /**
- * Takes a list of the members in any state, this node included, sorted by name. Members that the
- * filter settings hide are left out.
+ * Takes a list of all members, whatever their state, this node included, sorted by name. Members
+ * that the filter settings hide are left out.
  *
  * The list is a consistent picture of one moment. It never changes and may outlive the node. The
  * call is cheap: the list shares unchanged members with the previous list.
@@ -1311,9 +1326,8 @@ int sprat_node_members(const struct sprat_node *node,
  *         SPRAT_ERR_UNREACHABLE if no node answered, as for sprat_node_join(); SPRAT_ERR_ADDRESS
  *         if addr cannot be parsed; SPRAT_ERR_STATE if 16 of these calls are under way;
  *         SPRAT_ERR_TIMEOUT if the time is up; SPRAT_ERR_INVALID if flags is not 0 or timeout_ms
- *         is below -1; SPRAT_ERR_TOO_LARGE if addr is too long; SPRAT_ERR_CLOSED if the node is
- *         shut down before or during the call; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL;
- *         SPRAT_ERR_UTF8.
+ *         is below -1; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
@@ -1566,7 +1580,7 @@ void sprat_event_free(const struct sprat_event *event);
  * @param id       receives the number of the operation, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
  *         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
- *         a hint already probes it, if too many hints are under way, or after sprat_node_leave();
+ *         a hint already probes it, if 16 hints are under way, or after sprat_node_leave();
  *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
  *         Thread-safe.
  */
@@ -1685,14 +1699,15 @@ void sprat_stats_free(struct sprat_stats *stats);
 /**
  * Prepares threads for nodes that the program starts later, when it can no longer create threads.
  * A node takes prepared threads before it creates new ones, unless its settings have a spawn
- * callback (sprat_config_set_spawn_cb()). Such a node needs two threads, one more with an event
- * callback, and one more with the setting spoe_bind. All start with the node. Without prepared
- * threads, the thread that resolves host names is created when the first name waits, so a program
- * that cannot create threads after sprat_node_start() has to prepare them, too.
+ * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
+ * with an event callback, and one more with the setting spoe_bind. It takes all of them when it
+ * starts. A node with neither prepared threads nor a spawn callback creates its threads that
+ * resolve host names later, when a name waits. A program that cannot create threads after
+ * sprat_node_start() must therefore prepare threads as well.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
- * number of prepared threads. Threads that are already prepared count, even if a node uses them,
- * so a second call with the same number does nothing.
+ * number of prepared threads. The number `n` includes the threads that are already prepared, even
+ * if a node uses them, so a second call with the same number does nothing.
  *
  * @param n  the number of prepared threads in all, at most 1024
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
