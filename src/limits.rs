@@ -39,6 +39,8 @@ pub const LABEL_LEN: usize = 255;
 /// Number of streams that one node has open at a time, a quarter of them reserved for those that it
 /// dials. Looks and joins may exceed it. memberlist serves 127 streams.
 pub const STREAMS: usize = 128;
+/// Number of seeds that a node remembers, and number of addresses in one list of them.
+pub const SEEDS: usize = 4096;
 /// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte even for
 /// the smallest datagram.
 pub const RECEIVE_QUEUE: usize = 8192;

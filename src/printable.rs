@@ -61,33 +61,42 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match u8::try_from(character) {
-            _ if !is_unfit(character) => out.push(character),
-            Ok(byte) => put_bytes(&mut out, &[byte]),
-            Err(_) => drop(write!(out, "\\u{{{:x}}}", u32::from(character))),
-        }
-    }
+    text.chars().for_each(|it| put_character(&mut out, it));
     Cow::Owned(out)
 }
 
-/// Returns a text as one line, as [`line`] does. A line of more than `most` bytes is cut off there,
-/// and a note is appended.
+/// Returns a text as one line, as [`line`] does. If the line has more than `most` bytes, it ends
+/// before the character or escape that goes beyond them, and a note is appended.
 pub(crate) fn line_up_to(text: &str, most: usize) -> String {
-    let mut line = line(text).into_owned();
-    if line.len() > most {
-        let end = (0..=most).rev().find(|at| line.is_char_boundary(*at));
-        line.truncate(end.unwrap_or(0));
-        line.push_str(CUT_OFF);
+    let mut out = String::new();
+    for character in text.chars() {
+        let end = out.len();
+        put_character(&mut out, character);
+        if out.len() > most {
+            out.truncate(end);
+            out.push_str(CUT_OFF);
+            break;
+        }
     }
-    line
+    out
+}
+
+fn put_character(out: &mut String, character: char) {
+    match u8::try_from(character) {
+        _ if !is_unfit(character) => out.push(character),
+        Ok(byte) => put_bytes(out, &[byte]),
+        Err(_) => drop(write!(out, "\\u{{{:x}}}", u32::from(character))),
+    }
 }
 
 /// Returns true for control characters, for the separators of lines and paragraphs, and for the
 /// characters that change the direction in which a line is read.
 fn is_unfit(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        )
         || matches!(character, '\u{2066}'..='\u{2069}')
 }
 

@@ -1,6 +1,7 @@
 //! Addresses as people write them: for joining, binding and advertising.
 
 use crate::error::{Error, Result, Status};
+use crate::limits;
 use crate::networks;
 use crate::swim::Seed;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,7 +11,7 @@ pub(crate) const PORT: u16 = 7946;
 /// The length of the longest host name that DNS can carry.
 const HOST_LEN: usize = 253;
 /// The maximum number of addresses in one join.
-pub(crate) const TARGETS: usize = 4096;
+pub(crate) const TARGETS: usize = limits::SEEDS;
 
 /// The reason why an address with a zone, such as `fe80::1%eth0`, is refused.
 pub(super) const ZONE: &str = "an address with a zone is valid on this host only, and members pass \

@@ -298,6 +298,15 @@ impl Config {
         2 + usize::from(addrs.iter().any(|(_, addr)| addr.is_some()))
     }
 
+    /// Adds a kind to those that the node queues, unless it queues all kinds.
+    #[cfg(feature = "capi")]
+    pub(crate) fn queue_kind(&mut self, kind: crate::event::EventKind) {
+        let kinds = &mut self.settings.event_kinds;
+        if !kinds.is_empty() && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+
     /// The settings that give the addresses of services, and their values. A service is enabled if
     /// it has an address; all services of a node share one thread.
     pub(crate) fn service_addrs(&self) -> [(&'static str, Option<SocketAddr>); 1] {

@@ -347,8 +347,8 @@ pub unsafe extern "C" fn sprat_config_add_key(
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
 ///                 contain a comma. NULL removes all patterns
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
-///         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, one that begins or
+///         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_filter_name(
     config: *mut sprat_config,
@@ -359,9 +359,11 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
         let Some(pattern) = (unsafe { args::optional("pattern", pattern)? }) else {
             return config.config.set("filter.names", "");
         };
-        if pattern.trim().is_empty() || pattern.contains(',') {
+        let is_one = !pattern.is_empty() && !pattern.contains(',') && pattern.trim() == pattern;
+        if !is_one {
             let message = format!(
-                "pattern is \"{pattern}\", allowed: one pattern that is not empty and has no comma"
+                "pattern is \"{pattern}\", allowed: one pattern that is not empty, has no comma, and \
+                 has no space at its beginning or end"
             );
             return Err(Error::new(Status::Invalid, message));
         }
@@ -421,8 +423,8 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
     })
 }
 
-/// Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG. If the setting
-/// `event_kinds` is set, it must contain `log`: otherwise the callback gets no lines.
+/// Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG, whatever the
+/// setting `event_kinds` is.
 ///
 /// The callback runs where events are delivered: on the thread of the library if there is an event
 /// callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and

@@ -11,11 +11,15 @@ use super::{args, entry, events, threads};
 use crate::driver::os::frame::Place;
 use crate::driver::{EventCallback, Node};
 use crate::error::{Error, Result, Status};
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::vocabulary::NodeState;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a call waits for the result of a leave that is over, even with a timeout of 0.
+const REPEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
 /// it joins other nodes or they join it.
@@ -62,7 +66,11 @@ fn start(config: &sprat_config, guard: &Arc<CallbackGuard>) -> Result<usize> {
         let guard = guard.clone();
         Box::new(move |event: &Event| deliver(&guard, event)) as EventCallback
     });
-    let node = Node::start_with(&config.config, callback, threads::spawner(config.spawn))?;
+    let mut settings = config.config.clone();
+    if guard.log.is_some() {
+        settings.queue_kind(EventKind::Log);
+    }
+    let node = Node::start_with(&settings, callback, threads::spawner(config.spawn))?;
     let slot = NodeSlot::new(node.clone(), guard.clone());
     handle::insert(Arc::new(slot)).inspect_err(|_| guard.abandon())
 }
@@ -81,7 +89,7 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// One address is enough. The call succeeds within half of probe_timeout_ms after the first address
 /// has answered, or somewhat later if the cluster lists the name of this node at another address.
 /// The node goes on with the other addresses, but reports no further result. From then on all
-/// addresses count as `seeds`, of which a node remembers at most 256: unless the setting
+/// addresses count as `seeds`, of which a node remembers at most 4,096: unless the setting
 /// `reconnect` is false, the node tries an address again whenever no alive member has it, after
 /// pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
 /// a join that fails, the node tries none of the addresses again: call this function again, or
@@ -195,8 +203,8 @@ unsafe fn addresses<'a>(
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
-///         the node has left but members did not acknowledge it, and may list the node as failed:
+/// @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
+///         that of the earlier leave, as with any timeout); SPRAT_ERR_UNREACHABLE if the node has left but members did not acknowledge it, and may list the node as failed:
 ///         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
 ///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
@@ -208,10 +216,14 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
     entry::status("sprat_node_leave", || {
         let slot = handle::get(node)?;
         let timeout = args::timeout(timeout_ms)?;
-        // A node that has left has nothing to wait for: the call succeeds even with a timeout of 0.
-        if timeout_ms == 0 && slot.node.state() == NodeState::Left {
-            return Ok(());
-        }
+        // The leave of a node that has left is over. The engine only has to repeat its result, and
+        // a timeout of 0 must not keep the result from the caller.
+        let is_over = timeout_ms == 0 && slot.node.state() == NodeState::Left;
+        let timeout = if is_over {
+            Some(REPEAT_TIMEOUT)
+        } else {
+            timeout
+        };
         slot.node.leave(timeout)
     })
 }

@@ -25,13 +25,13 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// True once a join command has succeeded: an address that is first claimed after that came
-    /// after us.
-    joined: bool,
+    /// True once a join command has succeeded, or a peer has listed this node under its name: an
+    /// address that is first claimed after that came after us.
+    accepted: bool,
     /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,
-    /// The time at which that address was last claimed.
-    claimed: Time,
+    /// The time at which the name was last listed as alive at that address.
+    listed: Option<Time>,
     /// The address that the application was warned about.
     warned: Option<SocketAddr>,
     /// True if the conflict was reported as certain.
@@ -39,9 +39,9 @@ pub(super) struct Conflicts {
 }
 
 impl Conflicts {
-    /// A join command has reached another node.
-    pub fn join_succeeded(&mut self) {
-        self.joined = true;
+    /// A join command has reached another node, or a peer lists this node under its name.
+    pub fn name_accepted(&mut self) {
+        self.accepted = true;
     }
 
     /// No other node claims the name any more.
@@ -51,6 +51,7 @@ impl Conflicts {
             common.out.report(CoreEvent::NameFree { reported });
         }
         self.before_us = None;
+        self.listed = None;
         self.warned = None;
     }
 
@@ -59,7 +60,7 @@ impl Conflicts {
         if let Some((_, since)) = &mut self.before_us {
             *since = *since + by;
         }
-        self.claimed = self.claimed + by;
+        self.listed = self.listed.map(|listed| listed + by);
     }
 
     fn was_before_us(&self, addr: SocketAddr) -> bool {
@@ -77,17 +78,17 @@ impl Conflicts {
         asked: bool,
         alive: bool,
     ) {
-        if self.was_before_us(claimed) {
-            self.claimed = now;
+        if self.was_before_us(claimed) && alive {
+            self.listed = Some(now);
         }
         if !asked {
             return;
         }
         let patience = time_to_notice(&common.config.swim, common.members.len());
         match self.before_us {
-            None if !self.joined => {
+            None if !self.accepted => {
                 self.before_us = Some((claimed, now));
-                self.claimed = now;
+                self.listed = alive.then_some(now);
                 self.warn_of(common, claimed);
             }
             Some((before, since)) if alive && before == claimed && now.since(since) > patience => {
@@ -127,8 +128,8 @@ impl Conflicts {
         is_owner.then_some(addr)
     }
 
-    /// Returns true if another address had this node's name first, and was listed with it recently,
-    /// or if a node there answers to the name or has not been given up.
+    /// Returns true if another address had this node's name first, and was recently listed with it
+    /// as alive, or if a node there answers to the name or has not been given up.
     pub fn is_name_disputed(
         &self,
         now: Time,
@@ -136,7 +137,8 @@ impl Conflicts {
         name_conflict: Option<NameConflict>,
     ) -> bool {
         let patience = time_to_notice(&common.config.swim, common.members.len());
-        let is_listed = self.before_us.is_some() && now.since(self.claimed) <= 2 * patience;
+        let recent = |listed: Time| now.since(listed) <= 2 * patience;
+        let is_listed = self.listed.is_some_and(recent);
         let may_answer =
             |it: NameConflict| it.verdict != ConflictVerdict::Silent && self.was_before_us(it.addr);
         is_listed || name_conflict.is_some_and(may_answer)

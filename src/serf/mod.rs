@@ -341,6 +341,7 @@ impl Core {
                 self.swim
                     .tell_of_past_leave(now, by, &name, intent.as_deref());
             }
+            Notice::NameAccepted => serf.conflicts.name_accepted(),
             Notice::NameTaken { addr } => serf.name_taken(addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),
         }

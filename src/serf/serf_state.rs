@@ -186,7 +186,7 @@ impl SerfState {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 {
             if report.reached_another {
-                self.conflicts.join_succeeded();
+                self.conflicts.name_accepted();
             }
             if self.common.is_serf() && !self.leave.is_under_way_or_done() {
                 self.intents.announce_join(&mut self.common);

@@ -8,7 +8,7 @@ use super::serf_state::SerfState;
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
 use crate::event::EventBody;
 use crate::limits;
-use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
+use crate::swim::{Change, ConflictVerdict, JoinReport, NameConflict, Node, NodeState, OpId};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
@@ -1003,7 +1003,7 @@ fn a_name_conflict_is_reported_once_and_only_when_it_is_certain() {
     rig.serf.name_claimed(rig.now, "a", first, true, true);
     rig.serf.name_claimed(rig.now, "self", late, false, true);
     rig.serf.name_claimed(rig.now, "self", first, true, true);
-    rig.serf.conflicts.join_succeeded();
+    rig.serf.conflicts.name_accepted();
     rig.wait(20);
     rig.serf.name_claimed(rig.now, "self", first, true, true);
     assert_eq!(rig.events(), ["claimed 10.9.9.9:7946"]);
@@ -1028,7 +1028,7 @@ fn a_name_conflict_is_reported_once_and_only_when_it_is_certain() {
 #[test]
 fn a_node_that_claims_the_name_after_a_join_came_second() {
     let mut rig = Rig::new();
-    rig.serf.conflicts.join_succeeded();
+    rig.serf.conflicts.name_accepted();
     for _ in 0..10 {
         rig.serf.name_claimed(
             rig.now,
@@ -1040,6 +1040,31 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
         rig.wait(100);
     }
     assert_eq!(rig.events(), Vec::<String>::new());
+}
+
+/// A node whose restart gave it another address must be able to leave: peers that list the old
+/// address as dead would otherwise see a failure.
+#[test]
+fn only_an_address_listed_as_alive_makes_a_leave_silent() {
+    let other = "10.9.9.9:7946".parse().unwrap();
+    let disputed = |rig: &Rig, verdict| {
+        let conflict = NameConflict {
+            addr: other,
+            verdict,
+        };
+        let serf = &rig.serf;
+        serf.conflicts
+            .is_name_disputed(rig.now, &serf.common, Some(conflict))
+    };
+    let mut rig = Rig::new();
+    rig.serf.name_claimed(rig.now, "self", other, true, false);
+    assert!(
+        disputed(&rig, ConflictVerdict::Asked),
+        "it may still answer"
+    );
+    assert!(!disputed(&rig, ConflictVerdict::Silent));
+    rig.serf.name_claimed(rig.now, "self", other, false, true);
+    assert!(disputed(&rig, ConflictVerdict::Silent));
 }
 
 #[test]

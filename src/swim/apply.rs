@@ -179,22 +179,26 @@ impl Swim {
                 }
             }
             ProbeEnd::Failed { name, incarnation } => {
-                self.accuse(Offer::Suspect, &name, incarnation, PassOn::Encoded);
+                let pass_on = self.pass_on_own_accusation();
+                self.accuse(Offer::Suspect, &name, incarnation, pass_on);
             }
         }
     }
 
-    /// A suspect did not refute in time: declares it dead. Other nodes are told, unless this node
-    /// has left.
+    /// A suspect did not refute in time: declares it dead.
     pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
-        let pass_on = if self.ctx.local.left {
-            PassOn::No
-        } else {
-            PassOn::Encoded
-        };
+        let pass_on = self.pass_on_own_accusation();
         if let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) {
             let (name, incarnation) = (node.name.clone(), node.incarnation);
             self.accuse(Offer::Dead, &name, incarnation, pass_on);
+        }
+    }
+
+    /// A node that has left accuses members only for itself. It tells no other node.
+    pub(super) fn pass_on_own_accusation(&self) -> PassOn<'static> {
+        match self.ctx.local.left {
+            true => PassOn::No,
+            false => PassOn::Encoded,
         }
     }
 

@@ -32,7 +32,8 @@ pub struct Explanation {
     /// The time until a suspect is declared dead unless it refutes. Confirmations shorten this
     /// time, and a reprieve extends it. `None` if the member is not a suspect.
     pub time_left: Option<Duration>,
-    /// The last probe that has ended; `None` if no probe has ended.
+    /// The last probe that has ended, final probes without an answer excepted; `None` if there was
+    /// none.
     pub probe: Option<ProbeReport>,
     /// The reason why the last bytes from its address could not be read at all, because keys or
     /// labels differ, and the time since then; `None` if no such bytes arrived within the last 90

@@ -41,7 +41,7 @@ impl LostMembers {
     /// Adds a member, or replaces the entry that it has already. If too many members are lost, the
     /// new one is left out; the layer above does not remember more either.
     pub fn add(&mut self, name: Arc<str>, addr: SocketAddr, retry: Retry) {
-        if self.len() < limits::MEMBERS {
+        if self.len() < limits::MEMBERS || self.contains(&name) {
             let member = Box::new(LostMember { addr, retry });
             self.by_name.insert(name.clone(), member);
             self.attempts.push(Reverse((retry.next, name)));

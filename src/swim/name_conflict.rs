@@ -190,6 +190,7 @@ impl NameConflicts {
     /// A member lists this node's name at an address of this node. If no node answers at the other
     /// address, that ends the claim.
     pub fn on_name_listed(&mut self, ctx: &mut Context) {
+        ctx.outbox.tell(Notice::NameAccepted);
         let is_silent = |claim: &Claim| claim.verdict == ConflictVerdict::Silent;
         if self.claim.as_ref().is_some_and(is_silent) {
             self.claim = None;
@@ -207,16 +208,18 @@ impl NameConflicts {
             claim.heard = ctx.now;
             return ctx.timers.set(Timer::NameConflict, ctx.now + round);
         }
-        let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;
-        if self.claim.as_ref().is_none_or(over) {
+        let Some(claim) = self.claim else {
+            return; // it ended since the last round
+        };
+        if ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD {
             self.claim = None;
             return ctx.outbox.tell(Notice::NameFree);
         }
         ctx.timers.set(Timer::NameConflict, ctx.now + round);
-        match self.claim.map(|claim| (claim.addr, claim.verdict)) {
-            Some((addr, ConflictVerdict::Alive)) => self.ask(ctx, addr),
-            Some((_, ConflictVerdict::Silent)) => claim_own_name(ctx),
-            Some((_, ConflictVerdict::Asked)) | None => {}
+        match claim.verdict {
+            ConflictVerdict::Alive => self.ask(ctx, claim.addr),
+            ConflictVerdict::Silent => claim_own_name(ctx),
+            ConflictVerdict::Asked => {}
         }
     }
 

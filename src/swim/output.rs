@@ -151,14 +151,17 @@ impl JoinFailure {
     /// Returns true if a program accepted the connection, and then it or this node refused the
     /// exchange. Asking the program again soon would not change its answer.
     pub(super) fn is_answer(&self) -> bool {
+        self.brought_bytes() || matches!(self, JoinFailure::ClosedUnanswered)
+    }
+
+    /// Returns true if the other side sent something, which either was an error or was refused.
+    pub(super) fn brought_bytes(&self) -> bool {
         match self {
-            JoinFailure::ClosedUnanswered
-            | JoinFailure::Crypto(_)
-            | JoinFailure::Protocol(_)
-            | JoinFailure::Refused(_) => true,
+            JoinFailure::Crypto(_) | JoinFailure::Protocol(_) | JoinFailure::Refused(_) => true,
             JoinFailure::Unresolved
             | JoinFailure::Unreachable
             | JoinFailure::ConnectionRefused
+            | JoinFailure::ClosedUnanswered
             | JoinFailure::TimedOut => false,
         }
     }
@@ -254,6 +257,8 @@ pub enum Notice {
         /// The address of the member to tell; see [`super::Swim::tell_of_past_leave`].
         by: SocketAddr,
     },
+    /// A peer lists this node under its name, at an address of this node.
+    NameAccepted,
     /// Another node answers to this node's name.
     NameTaken {
         /// The address of the other node.

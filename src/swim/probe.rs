@@ -461,9 +461,12 @@ fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
 }
 
 /// Stores the report of a round, and reports the end of a hint if the round was caused by one.
-/// Returns the name of the member.
+/// Returns the name of the member. The report of a final probe without an answer is dropped,
+/// because it would replace that of the probe that raised the suspicion, which asked more ways.
 fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
-    if let Some(record) = ctx.table.get_named(round.member, &round.name) {
+    let is_kept = answered || !round.cause.is_final_probe();
+    let record = ctx.table.get_named(round.member, &round.name);
+    if let Some(record) = record.filter(|_| is_kept) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
         // A hint tries every way at the same time. If one way brought an answer, the other ways had

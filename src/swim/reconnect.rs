@@ -97,10 +97,10 @@ impl Reconnect {
     pub fn tick(&mut self, ctx: &mut Context) {
         if let Some(target) = self.take_turn(ctx) {
             self.not_before = ctx.now + ctx.config.reconnect_min;
-            ctx.outbox.stats.reconnects += 1;
             match target {
                 Target::Node(addr) => self.ask(ctx, addr),
                 Target::Host(host, port) => {
+                    ctx.outbox.stats.reconnects += 1;
                     let cause = LookupCause::Seed;
                     ctx.lookups.begin(&mut ctx.outbox, cause, host, port);
                 }
@@ -144,6 +144,7 @@ impl Reconnect {
     fn ask(&self, ctx: &mut Context, peer: SocketAddr) {
         let idle = ctx.streams.may_dial() && !has_enough_exchanges(ctx, peer);
         if peer != ctx.local.addr && idle && !ctx.table.is_alive_at(peer) {
+            ctx.outbox.stats.reconnects += 1;
             ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Reconnect, peer));
         }
     }

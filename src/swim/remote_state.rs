@@ -123,7 +123,8 @@ impl Swim {
             }
             NodeState::Left => self.on_dead(&accusation(node.name), PassOn::Encoded),
             NodeState::Dead | NodeState::Suspect => {
-                self.on_suspect(&accusation(own_name), PassOn::Encoded);
+                let pass_on = self.pass_on_own_accusation();
+                self.on_suspect(&accusation(own_name), pass_on);
             }
         }
         false

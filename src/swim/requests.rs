@@ -45,8 +45,7 @@ pub(super) fn on_accepted(ctx: &mut Context, id: StreamId, from: SocketAddr) {
             addr: from,
             transport,
         };
-        ctx.outbox.sources.set_current(Some(source));
-        ctx.outbox.refuse(Refusal::TooManyStreams);
+        refuse_from(ctx, Some(source), Refusal::TooManyStreams);
         ctx.outbox.order(Output::Close { id });
     }
 }
@@ -86,11 +85,16 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
 
 /// Refuses an accepted stream, because all accepted streams together hold too many bytes.
 fn give_way(ctx: &mut Context, id: StreamId) {
-    let sources = &mut ctx.outbox.sources;
-    let previous = sources.set_current(ctx.streams.get(id).map(Stream::source));
-    ctx.outbox.refuse(Refusal::TooLarge);
-    ctx.outbox.sources.set_current(previous);
+    let source = ctx.streams.get(id).map(Stream::source);
+    refuse_from(ctx, source, Refusal::TooLarge);
     answer_error(ctx, id, Refusal::TooLarge);
+}
+
+/// Counts a refusal of bytes from `source`, which need not be the source of the present input.
+fn refuse_from(ctx: &mut Context, source: Option<Source>, refusal: Refusal) {
+    let previous = ctx.outbox.sources.set_current(source);
+    ctx.outbox.refuse(refusal);
+    ctx.outbox.sources.set_current(previous);
 }
 
 /// The other side closed a stream, or the stream broke or could not be opened.
@@ -127,8 +131,7 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
         ctx.outbox.order(Output::Close { id });
         if stream.side == Side::Accepted {
-            ctx.outbox.sources.set_current(Some(stream.source()));
-            ctx.outbox.refuse(Refusal::StreamTimeout);
+            refuse_from(ctx, Some(stream.source()), Refusal::StreamTimeout);
         }
         let event = failed(ctx, stream, JoinFailure::TimedOut);
         if event.is_some() {
@@ -139,7 +142,7 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
 
 /// Returns the failure of the ping or push/pull that this node began on a stream, if any. The
 /// failure of a periodic push/pull or join sync with an alive member also counts as a sign that
-/// streams do not work. If this process stalled while the stream was open, the delay was the fault
+/// streams do not work, unless the member answered with a refusal. If this process stalled while the stream was open, the delay was the fault
 /// of this node: then the failure does not count, and the failure of a ping is not returned.
 fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
     match stream.purpose {
@@ -148,7 +151,8 @@ fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamE
         Purpose::PushPull(exchange) => {
             use ExchangeCause::{JoinSync, Periodic};
             let with_member = matches!(exchange.cause, Periodic | JoinSync);
-            if with_member && !stream.stalled && ctx.table.is_alive_at(exchange.peer) {
+            let is_sign = with_member && !stream.stalled && !why.brought_bytes();
+            if is_sign && ctx.table.is_alive_at(exchange.peer) {
                 ctx.awareness.stream_failed();
             }
             let state = Err(why);

@@ -2,13 +2,13 @@
 
 use super::members::MemberTable;
 use super::retry::Retry;
+use crate::limits;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// The maximum number of seeds that are remembered. When the list is full, the seeds in its first
-/// half stay, and the oldest seed of the second half makes room for a new one.
-const SEEDS: usize = 256;
-const FIRST_SEEDS: usize = SEEDS / 2;
+/// When the list is full, this many seeds at its beginning stay, and the oldest of the others makes
+/// room for a new one.
+const FIRST_SEEDS: usize = limits::SEEDS / 2;
 
 /// The address of a node through which this node can join the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl Seeds {
 
     /// Remembers a seed that is not known yet.
     pub fn push(&mut self, seed: Seed, retry: Retry) {
-        if self.0.len() >= SEEDS {
+        if self.0.len() >= limits::SEEDS {
             self.0.remove(FIRST_SEEDS);
         }
         let addrs = match &seed {

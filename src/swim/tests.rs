@@ -1107,6 +1107,76 @@ fn a_node_that_has_left_reaches_its_verdicts_in_time_and_does_not_gossip_them() 
     );
 }
 
+/// After its leave, the node may still have a probe under way, and accepts push/pulls that list
+/// suspects.
+#[test]
+fn a_node_that_has_left_gossips_no_suspicion_of_its_own() {
+    let mut net = Net::joined(3);
+    net.cut.extend([(0, 1), (2, 1)]);
+    net.cut_streams.push((0, 1));
+    let pings_it = |(from, to, bytes): &(usize, SocketAddr, Vec<u8>)| {
+        (*from, *to) == (0, addr(1)) && kinds(bytes).contains(&message_kind::PING)
+    };
+    while !net.sent.iter().any(pings_it) {
+        net.run(STEP);
+    }
+    net.nodes[0].leave(net.now);
+    let accusation = Accusation {
+        incarnation: 1,
+        node: "n1",
+        from: "n0",
+    };
+    let accusation = Message::Suspect(accusation).encoded();
+    net.sent.clear();
+    net.run(Duration::from_secs(2));
+    assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
+    let accuses = |(from, _, bytes): &(usize, SocketAddr, Vec<u8>)| {
+        *from == 0
+            && bytes
+                .windows(accusation.len())
+                .any(|part| part == accusation)
+    };
+    assert!(!net.sent.iter().any(accuses));
+}
+
+#[test]
+fn a_final_probe_without_an_answer_does_not_replace_the_report_of_the_probe_before() {
+    let mut net = Net::joined(4);
+    net.cut.extend([(0, 1), (2, 1), (3, 1)]);
+    net.cut_streams.push((0, 1));
+    while net.state(0, 1) != Some(NodeState::Dead) {
+        net.run(STEP);
+    }
+    let probe = net.nodes[0].explain(net.now, "n1").unwrap().probe.unwrap();
+    assert_eq!(probe.helpers.len(), 2);
+}
+
+#[test]
+fn a_member_that_refuses_push_pulls_shows_that_streams_work() {
+    let mut net = Net::joined(2);
+    for _ in 0..5 {
+        let mut exchange = None;
+        while exchange.is_none() {
+            net.now = net.now + Duration::from_secs(1);
+            net.nodes[0].handle_timeout(net.now);
+            while let Some(output) = net.nodes[0].poll_output() {
+                match output {
+                    Output::Connect { id, .. } => exchange = Some(id),
+                    other => net.carry(0, other),
+                }
+            }
+            net.settle();
+        }
+        let id = exchange.unwrap();
+        net.nodes[0].handle_stream_connected(net.now, id);
+        net.settle();
+        let refusal = Message::Error(ErrorAnswer { text: b"no" }).encoded();
+        net.nodes[0].handle_stream_data(net.now, id, &refusal);
+        net.settle();
+    }
+    assert!(net.nodes[0].health(net.now).streams_work);
+}
+
 #[test]
 fn a_hint_about_a_dead_member_does_not_change_the_health_score_and_ends_in_time() {
     let mut net = Net::joined(6);
@@ -1342,17 +1412,17 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
 #[test]
 fn the_first_seeds_are_kept_and_later_seeds_make_room_for_one_another() {
     let mut swim = node(0, Config::lan());
-    for port in 1..2000 {
-        swim.remember_seeds(
-            Time::ZERO,
-            &[Seed::Addr(SocketAddr::from(([10, 9, 9, 9], port)))],
-        );
+    let all: Vec<_> = (1..=6000)
+        .map(|port| SocketAddr::from(([10, 9, 9, 9], port)))
+        .collect();
+    for addrs in all.chunks(1000) {
+        let seeds: Vec<_> = addrs.iter().copied().map(Seed::Addr).collect();
+        swim.remember_seeds(Time::ZERO, &seeds);
         while swim.poll_output().is_some() {}
     }
     let seeds = swim.reconnect.seed_addrs();
-    assert_eq!(seeds.len(), 256);
-    assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1))));
-    assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
+    assert_eq!(seeds.len(), limits::SEEDS);
+    assert_eq!((seeds[0], seeds.last()), (all[0], all.last()));
 }
 
 /// A push/pull that announces more user state than ever arrives.

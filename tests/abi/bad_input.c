@@ -106,6 +106,8 @@ static void setters(sprat_config *config)
 
     SAME(sprat_config_set_filter_name(config, ""), SPRAT_ERR_INVALID);
     SAME(sprat_config_set_filter_name(config, "a,b"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_filter_name(config, " a"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_filter_name(config, "a\t"), SPRAT_ERR_INVALID);
     SAME(sprat_config_set_filter_name(config, NOT_UTF8), SPRAT_ERR_UTF8);
     SAME(sprat_config_set_filter_name(config, NULL), SPRAT_OK);
     SAME(sprat_config_set_filter_tag(config, NULL, "x"), SPRAT_ERR_NULL);

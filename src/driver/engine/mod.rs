@@ -247,7 +247,9 @@ impl Engine {
     fn on_stall(&mut self, stall: Stall) {
         self.counts.stalls += 1;
         let Stall { missed, suspended } = stall;
-        if self.core.handle_stall(self.now, missed, suspended) {
+        let is_long = self.core.handle_stall(self.now, missed, suspended);
+        // The host program may have replaced a descriptor while this thread did not run.
+        if is_long && self.owns_its_descriptors() {
             self.discard();
         }
         let (missed, suspended) = (missed.as_millis(), suspended.as_millis());

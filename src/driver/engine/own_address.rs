@@ -54,8 +54,8 @@ pub(super) struct OwnAddress {
     /// The time at which the address was first missing.
     gone_since: Option<Time>,
     problem: Option<&'static str>,
-    /// The last problem that was logged, and the time of the line.
-    warned: Option<(&'static str, Time)>,
+    /// The problems that were logged, and the times of the lines.
+    warned: Vec<(&'static str, Time)>,
 }
 
 impl OwnAddress {
@@ -68,7 +68,7 @@ impl OwnAddress {
             next: now,
             gone_since: None,
             problem: None,
-            warned: None,
+            warned: Vec::new(),
         }
     }
 
@@ -129,11 +129,11 @@ impl OwnAddress {
     /// Returns the problem if a line about it is due.
     pub fn take_warning(&mut self, now: Time) -> Option<&'static str> {
         let problem = self.problem?;
-        let is_due = |(logged, at): (&str, Time)| logged != problem || now.since(at) >= REPEAT;
-        if !self.warned.is_none_or(is_due) {
+        self.warned.retain(|(_, at)| now.since(*at) < REPEAT);
+        if self.warned.iter().any(|(logged, _)| *logged == problem) {
             return None;
         }
-        self.warned = Some((problem, now));
+        self.warned.push((problem, now));
         Some(problem)
     }
 }
@@ -306,6 +306,8 @@ mod tests {
         assert_eq!(node.take_warning(at(300)), Some(LOOPBACK));
         node.problem = Some(VANISHED);
         assert_eq!(node.take_warning(at(301)), Some(VANISHED));
+        node.problem = Some(LOOPBACK);
+        assert_eq!(node.take_warning(at(302)), None);
         node.problem = None;
         assert_eq!(node.take_warning(at(900)), None);
     }

@@ -93,20 +93,22 @@ impl EventQueue {
     }
 
     /// Queues an event if its kind is wanted and the queue has not ended. An overflow event is
-    /// merged with the overflow event that is already queued, if any.
-    pub fn push(&self, now: Time, body: EventBody) {
+    /// merged with the overflow event that is already queued, if any. Returns the number of events
+    /// that the queue has dropped or merged to make room.
+    pub fn push(&self, now: Time, body: EventBody) -> u64 {
         let kind = body.kind();
         if !self.wants(kind) {
-            return;
+            return 0;
         }
         let mut state = lock(&self.state);
         if state.ended {
-            return;
+            return 0;
         }
+        let lost_before = state.lost;
         if let EventBody::Overflow { lost } = body {
             state.lost_elsewhere += lost;
             if std::mem::replace(&mut state.overflow_waits, true) {
-                return;
+                return 0;
             }
         }
         let event = state.number(now, body);
@@ -122,9 +124,11 @@ impl EventQueue {
                 state.make_room(now, self.capacity);
             }
         }
+        let lost = state.lost - lost_before;
         self.update_signal(&mut state);
         drop(state);
         self.changed.notify_one();
+        lost
     }
 
     /// Ends the queue: no further event is accepted, and the descriptor stays readable.
@@ -205,6 +209,7 @@ impl EventQueue {
     }
 
     /// Returns the number of events dropped or merged since the start, log lines included.
+    #[cfg(test)]
     pub fn lost(&self) -> u64 {
         lock(&self.state).lost
     }
@@ -468,7 +473,10 @@ mod tests {
     fn an_overflow_event_that_moves_to_another_queue_keeps_its_count() {
         let flooded = || {
             let events = queue(16);
-            (0..17).for_each(|number| events.push(NOW, join(&format!("n{number}"))));
+            let names = (0..17).map(|number| format!("n{number}"));
+            for name in names {
+                events.push(NOW, join(&name));
+            }
             (events.lost(), events)
         };
         let (lost, first) = flooded();

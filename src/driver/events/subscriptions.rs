@@ -33,6 +33,9 @@ struct Readers {
     ended: bool,
     /// The last fatal event, for later subscriptions. It is removed when the node regains its name.
     fatal: Option<(Time, EventBody)>,
+    /// The number of events that all queues have dropped or merged, those of ended subscriptions
+    /// included.
+    lost: u64,
 }
 
 impl Readers {
@@ -66,12 +69,12 @@ impl Subscriptions {
         // The lock is held to the end. Otherwise a subscription that begins now would miss an
         // event on its way into the node's own queue.
         state.subscribers.retain(|it| it.strong_count() > 0);
-        for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
-            subscriber.push(now, body.clone());
-        }
+        let subscribers = state.subscribers.iter().filter_map(Weak::upgrade);
+        let mut lost: u64 = subscribers.map(|it| it.push(now, body.clone())).sum();
         if !state.taken.contains(&kind) {
-            self.own.push(now, body);
+            lost += self.own.push(now, body);
         }
+        state.lost += lost;
     }
 
     /// Makes a queue for events of these kinds, in which `capacity` events may wait. An empty list
@@ -87,13 +90,16 @@ impl Subscriptions {
         // An overflow concerns readers of member events; a fatal event concerns every reader.
         let of_members = taken.iter().any(|kind| kind.is_of_member());
         let waits = |kind| taken.contains(&kind) || (of_members && kind == EventKind::Overflow);
+        let (mut lost, mut has_fatal) = (0, false);
         for event in self.own.take_out(waits) {
-            queue.push(event.time, event.body);
+            has_fatal |= event.kind() == EventKind::Fatal;
+            lost += queue.push(event.time, event.body);
         }
-        let fatal = state.fatal.as_ref();
-        if let Some((time, fatal)) = fatal.filter(|_| !taken.contains(&EventKind::Fatal)) {
-            queue.push(*time, fatal.clone());
+        // If another reader has taken the fatal event, it no longer waits.
+        if let Some((time, fatal)) = state.fatal.as_ref().filter(|_| !has_fatal) {
+            lost += queue.push(*time, fatal.clone());
         }
+        state.lost += lost;
         for kind in taken {
             if !state.taken.contains(&kind) {
                 state.taken.push(kind);
@@ -141,9 +147,9 @@ impl Subscriptions {
         self.own.take(timeout)
     }
 
-    /// Returns the number of events that the current queues have dropped since each was made.
+    /// Returns the number of events that queues of this node have dropped or merged.
     pub fn lost(&self) -> u64 {
-        self.sum(EventQueue::lost)
+        lock(&self.state).lost
     }
 
     /// Returns the number of events in all queues.
@@ -335,13 +341,33 @@ mod tests {
             .subscribe(16, vec![EventKind::MemberJoin])
             .unwrap();
         let all = subscriptions.subscribe(16, Vec::new()).unwrap();
+        let second = subscriptions.subscribe(16, Vec::new()).unwrap();
         let late = subscriptions
             .subscribe(16, vec![EventKind::MemberFail])
             .unwrap();
+        assert_eq!(kinds(&second), [EventKind::Fatal]);
         assert_eq!(kinds(&logs), [EventKind::Fatal]);
         assert_eq!(kinds(&some), [EventKind::Overflow, EventKind::Fatal]);
         assert_eq!(kinds(&all), [EventKind::Fatal]);
         assert_eq!(kinds(&late), [EventKind::Fatal]);
+    }
+
+    #[test]
+    fn events_that_a_dropped_subscription_has_lost_stay_counted() {
+        let subscriptions = subscriptions();
+        let gone = subscriptions.subscribe(16, vec![EventKind::Log]).unwrap();
+        for line in 0..300 {
+            subscriptions.push(EventBody::Log {
+                level: Level::Error,
+                target: "x",
+                text: line.to_string(),
+            });
+        }
+        let (kept, lost) = (gone.drain(1000).unwrap().len() as u64, subscriptions.lost());
+        assert!(lost > 0);
+        assert_eq!(kept + lost, 300);
+        drop(gone);
+        assert_eq!(subscriptions.lost(), lost);
     }
 
     #[test]

@@ -342,6 +342,8 @@ impl StreamSet {
         };
         if stream.phase == Phase::Connecting {
             let event = match stream.socket.take_error() {
+                // A stream counts as ready also if the kernel refuses to poll it.
+                Ok(None) if !stream.is_connected() => return,
                 Ok(None) => {
                     stream.phase = Phase::Open;
                     StreamEvent::Connected
@@ -420,6 +422,11 @@ impl Stream {
             heard: false,
             eof: false,
         })
+    }
+
+    fn is_connected(&self) -> bool {
+        let peer = self.socket.peer_addr();
+        peer.map_err(|error| error.kind()) != Err(io::ErrorKind::NotConnected)
     }
 
     /// Writes as much as the kernel takes, and returns whether nothing is left. Writing to a socket

@@ -74,7 +74,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// opened long ago. This happens in a host program that gives up the right to open more
 /// descriptors, as sandboxes do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a
 /// pause that prevents a busy loop. That is harmless, because no operation of this library on a
-/// descriptor blocks.
+/// descriptor blocks, and a stream that is still being opened is recognised as such.
 pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Vec<PollFlags> {
     let millis = timeout.map(|it| it.as_nanos().div_ceil(1_000_000));
     let limit = millis.map_or(PollTimeout::NONE, |millis| {
