@@ -1001,8 +1001,8 @@ int sprat_config_add_key(struct sprat_config *config,
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
  *                 contain a comma. NULL removes all patterns
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
- *         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, one that begins or
+ *         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
@@ -1039,8 +1039,8 @@ int sprat_config_set_event_cb(struct sprat_config *config,
                               sprat_free_cb free_user_data);
 
 /**
- * Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG. If the setting
- * `event_kinds` is set, it must contain `log`: otherwise the callback gets no lines.
+ * Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG, whatever the
+ * setting `event_kinds` is.
  *
  * The callback runs where events are delivered: on the thread of the library if there is an event
  * callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and
@@ -1120,7 +1120,7 @@ int sprat_node_start(const struct sprat_config *config,
  * One address is enough. The call succeeds within half of probe_timeout_ms after the first address
  * has answered, or somewhat later if the cluster lists the name of this node at another address.
  * The node goes on with the other addresses, but reports no further result. From then on all
- * addresses count as `seeds`, of which a node remembers at most 256: unless the setting
+ * addresses count as `seeds`, of which a node remembers at most 4,096: unless the setting
  * `reconnect` is false, the node tries an address again whenever no alive member has it, after
  * pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
  * a join that fails, the node tries none of the addresses again: call this function again, or
@@ -1189,8 +1189,8 @@ int sprat_node_join_async(struct sprat_node *node,
  *
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
- *         the node has left but members did not acknowledge it, and may list the node as failed:
+ * @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
+ *         that of the earlier leave, as with any timeout); SPRAT_ERR_UNREACHABLE if the node has left but members did not acknowledge it, and may list the node as failed:
  *         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
  *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
  *         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is

@@ -65,7 +65,7 @@ pub const STREAM_BUFFER_LEN: usize = 32 * 1024 * 1024;
 pub const ALL_STREAMS_LEN: usize = STREAM_BUFFER_LEN;
 /// Number of bytes of the queued broadcasts about members. The broadcasts about 10,000 members that
 /// join at once take about a quarter of it.
-pub const QUEUED_MEMBER_NEWS: usize = 4 * 1024 * 1024;
+pub const QUEUED_MEMBER_BYTES: usize = 4 * 1024 * 1024;
 /// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
 /// thousand events a second needs 34 years to get that far, so a new node catches up with any real
 /// cluster in one step. An attacker needs 16 million messages, instead of one, to drive the clock

@@ -15,7 +15,7 @@
 //! callback here as well. A jump does not, but it leaves traces, which `driver/os/frame.rs` finds.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
-use crate::driver::os::frame::{Frame, Place, Variable};
+use crate::driver::os::frame::{Frame, FrameMarker, Place};
 use crate::driver::os::lock::{deadline, lock, wait, wait_until};
 use crate::driver::os::panic;
 use std::ffi::{CStr, c_int, c_void};
@@ -219,7 +219,7 @@ impl CallbackGuard {
         // A callback that was left may have had its variable at the same address. The number of
         // the new variable replaces the old number there, so `forget_left` sees that the callback
         // is gone.
-        let variable = Variable::new();
+        let variable = FrameMarker::new();
         let frame = variable.frame();
         state.forget_left(frame.place());
         state.running.push(frame);

@@ -101,11 +101,11 @@ impl Intents {
         }
         let name = row.member.name.clone();
         // A join intent about this node comes from an earlier run, so it does not cancel a leave.
-        let believed = !common.is_self(&name);
+        let is_other = !common.is_self(&name);
         common.change(&name, |row| {
             row.ltime = ltime;
             row.returning = row.status == SerfStatus::Left;
-            if believed && row.status == SerfStatus::Leaving {
+            if is_other && row.status == SerfStatus::Leaving {
                 (row.status, row.prune) = (SerfStatus::Alive, false);
             }
         });

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Returns the members that another node lists, sorted by name.
 pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Member> {
     let names = Names::default();
-    let serf = serf_state(common, &names, &state.user_state);
+    let serf = decode_serf_part(common, &names, &state.user_state);
     let left = by_name(&mut serf.left_members.iter().map(|name| (*name, 0)));
     let mut found: ByName<Member> = ByName::new();
     let mut list = |member: Member, state: NodeState| {
@@ -35,7 +35,11 @@ pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Member> {
 
 /// Decodes the Serf part of a node's state. Returns an empty state in memberlist mode, or if the
 /// part is missing or refused.
-fn serf_state<'a>(common: &mut Common, names: &'a Names, bytes: &'a [u8]) -> SerfPushPull<'a> {
+fn decode_serf_part<'a>(
+    common: &mut Common,
+    names: &'a Names,
+    bytes: &'a [u8],
+) -> SerfPushPull<'a> {
     if bytes.is_empty() || !common.is_serf() {
         return SerfPushPull::default();
     }

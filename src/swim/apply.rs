@@ -7,7 +7,7 @@
 
 use super::broadcast_queue::PassOn;
 use super::members::{MemberIndex, MemberRecord, versions};
-use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
+use super::merge::{self, AddressMatch, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
 use super::{NodeState, Swim, local_node};
@@ -62,14 +62,14 @@ impl Swim {
         let record = member.and_then(|member| self.ctx.table.get(member));
         let (held, relation) = match record {
             Some(record) => (Some(held(record)), self.relation(record.node(), addr)),
-            None => (None, Address::Same),
+            None => (None, AddressMatch::Same),
         };
-        let is_new_address = record.is_none() || relation != Address::Same;
+        let is_new_address = record.is_none() || relation != AddressMatch::Same;
         if is_new_address && !self.ctx.is_allowed(addr.ip()) {
             self.refuse(Refusal::AddressNotAllowed);
             return false;
         }
-        let held_there = held.filter(|_| relation == Address::Same);
+        let held_there = held.filter(|_| relation == AddressMatch::Same);
         if self.refuse_leap(held_there, alive.incarnation, addr) {
             return false;
         }
@@ -157,7 +157,7 @@ impl Swim {
         if self.refuse_leap(held, accusation.incarnation, addr) {
             return;
         }
-        match merge::merge(held, offer, accusation.incarnation, Address::Same) {
+        match merge::merge(held, offer, accusation.incarnation, AddressMatch::Same) {
             Verdict::Suspect => self.suspect(member, accusation, pass_on),
             Verdict::Confirm => {
                 if self.suspects.confirm(member, accusation.from) {
@@ -228,9 +228,9 @@ impl Swim {
     fn on_alive_of_self(&mut self, alive: &Alive, addr: SocketAddr) {
         let own = self.ctx.table.local().node();
         let relation = if addr == own.addr {
-            Address::Same
+            AddressMatch::Same
         } else {
-            Address::Other { reclaimable: false }
+            AddressMatch::Other { reclaimable: false }
         };
         let identical =
             alive.meta.unwrap_or_default() == &*own.meta && versions(alive.vsn) == own.vsn;
@@ -247,7 +247,7 @@ impl Swim {
     pub(super) fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
         let own = self.ctx.table.local().node().incarnation;
         let left = self.ctx.local.left;
-        match merge::merge_own(left, own, offer, incarnation, Address::Same, false) {
+        match merge::merge_own(left, own, offer, incarnation, AddressMatch::Same, false) {
             OwnVerdict::Refute => {
                 // An accusation of an earlier run of this node says nothing about this run's
                 // health.
@@ -268,13 +268,13 @@ impl Swim {
     }
 
     /// Compares the address in an alive message with that of the member.
-    fn relation(&self, node: &Node, addr: SocketAddr) -> Address {
+    fn relation(&self, node: &Node, addr: SocketAddr) -> AddressMatch {
         if node.addr == addr {
-            return Address::Same;
+            return AddressMatch::Same;
         }
         let after = self.ctx.config.dead_reclaim;
         let reclaimable = !after.is_zero() && self.ctx.now.since(node.since) > after;
-        Address::Other { reclaimable }
+        AddressMatch::Other { reclaimable }
     }
 
     /// Adds a new member. Returns false if the table is full and no member makes room.

@@ -170,7 +170,7 @@ impl Context {
             let room = if is_own {
                 usize::MAX
             } else {
-                limits::QUEUED_MEMBER_NEWS
+                limits::QUEUED_MEMBER_BYTES
             };
             self.broadcasts.push_member(subject.clone(), message, room)
         } else {

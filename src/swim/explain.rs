@@ -130,13 +130,13 @@ fn is_isolated(ctx: &Context, lost: &LostMembers, now: Time) -> bool {
         return false;
     }
     let wait = suspicion::shortest(&ctx.config, ctx.table.len());
-    let out_of_sight = |node: &&Node| match node.state {
+    let is_missing = |node: &&Node| match node.state {
         NodeState::Suspect => true,
         NodeState::Dead => now.since(node.since) <= wait * 2 && lost.contains(&node.name),
         NodeState::Alive | NodeState::Left => false,
     };
     let nodes = ctx.table.iter().map(|(_, record)| record.node());
-    let missing = nodes.filter(out_of_sight).count();
+    let missing = nodes.filter(is_missing).count();
     ctx.awareness.silence(now) >= wait || 2 * missing > others
 }
 

@@ -85,8 +85,8 @@ impl Joining {
     pub fn tick(&mut self, ctx: &mut Context, undecided: bool) {
         if self.joins.iter().any(|join| !join.waiting.is_empty()) && !ctx.streams.may_dial() {
             let spent = ctx.config.probe_timeout * SILENCE;
-            let begun_until = ctx.now + ctx.config.stream_timeout - spent;
-            ctx.streams.end_silent_joins(begun_until, ctx.now);
+            let deadline_until = ctx.now + ctx.config.stream_timeout - spent;
+            ctx.streams.end_silent_joins(deadline_until, ctx.now);
         }
         for join in &mut self.joins {
             join.width += JOIN_WIDER;

@@ -27,7 +27,7 @@ pub(super) enum Offer {
 
 /// The result of comparing the address in an alive message with the one held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Address {
+pub(super) enum AddressMatch {
     Same,
     /// The addresses differ. `reclaimable` is true if the member has been in its state for longer
     /// than `dead_reclaim`, and `dead_reclaim` is not 0: another node may then take the name of a
@@ -68,7 +68,7 @@ pub(super) fn merge(
     held: Option<Held>,
     offer: Offer,
     incarnation: u32,
-    address: Address,
+    address: AddressMatch,
 ) -> Verdict {
     let Some(held) = held else {
         return match offer {
@@ -80,17 +80,17 @@ pub(super) fn merge(
     let current = incarnation >= held.incarnation;
     match (held.state, offer) {
         (NodeState::Left, Offer::Alive) => match address {
-            Address::Other { .. } => Verdict::Refresh,
-            Address::Same => verdict_if(newer, Verdict::Refresh),
+            AddressMatch::Other { .. } => Verdict::Refresh,
+            AddressMatch::Same => verdict_if(newer, Verdict::Refresh),
         },
         (NodeState::Dead, Offer::Alive) => match address {
-            Address::Other { reclaimable: true } => Verdict::Refresh,
-            Address::Other { reclaimable: false } => Verdict::Conflict,
-            Address::Same => verdict_if(newer, Verdict::Refresh),
+            AddressMatch::Other { reclaimable: true } => Verdict::Refresh,
+            AddressMatch::Other { reclaimable: false } => Verdict::Conflict,
+            AddressMatch::Same => verdict_if(newer, Verdict::Refresh),
         },
         (NodeState::Alive | NodeState::Suspect, Offer::Alive) => match address {
-            Address::Other { .. } => Verdict::Conflict,
-            Address::Same => verdict_if(newer, Verdict::Refresh),
+            AddressMatch::Other { .. } => Verdict::Conflict,
+            AddressMatch::Same => verdict_if(newer, Verdict::Refresh),
         },
         (NodeState::Alive, Offer::Suspect) => verdict_if(current, Verdict::Suspect),
         (NodeState::Suspect, Offer::Suspect) => verdict_if(current, Verdict::Confirm),
@@ -126,15 +126,15 @@ pub(super) fn merge_own(
     own_incarnation: u32,
     offer: Offer,
     incarnation: u32,
-    address: Address,
+    address: AddressMatch,
     identical: bool,
 ) -> OwnVerdict {
     if left {
         return OwnVerdict::Ignore;
     }
     match (offer, address) {
-        (Offer::Alive, Address::Other { .. }) => OwnVerdict::Conflict,
-        (Offer::Alive, Address::Same) => {
+        (Offer::Alive, AddressMatch::Other { .. }) => OwnVerdict::Conflict,
+        (Offer::Alive, AddressMatch::Same) => {
             let harmless =
                 incarnation < own_incarnation || (incarnation == own_incarnation && identical);
             if harmless {
@@ -194,7 +194,7 @@ mod tests {
                         state,
                         incarnation: 5,
                     });
-                    let verdict = merge(held, offer, incarnation, Address::Same);
+                    let verdict = merge(held, offer, incarnation, AddressMatch::Same);
                     assert_eq!(
                         verdict,
                         expected(state, offer)[i],
@@ -210,7 +210,7 @@ mod tests {
         for offer in OFFERS {
             for incarnation in [0, 1, u32::MAX] {
                 let create = offer == Offer::Alive && incarnation > 0;
-                let verdict = merge(None, offer, incarnation, Address::Same);
+                let verdict = merge(None, offer, incarnation, AddressMatch::Same);
                 assert_eq!(verdict, if create { Create } else { Ignore });
             }
         }
@@ -220,7 +220,7 @@ mod tests {
     fn another_address_is_a_conflict_unless_the_member_has_left_or_is_long_dead() {
         for incarnation in [4, 5, 6] {
             for reclaimable in [false, true] {
-                let address = Address::Other { reclaimable };
+                let address = AddressMatch::Other { reclaimable };
                 let verdict = |state| {
                     merge(
                         Some(Held {
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_message_about_this_node_is_refuted_when_it_is_current_and_wrong() {
         let own = |offer, incarnation, identical| {
-            merge_own(false, 5, offer, incarnation, Address::Same, identical)
+            merge_own(false, 5, offer, incarnation, AddressMatch::Same, identical)
         };
         for offer in [Offer::Suspect, Offer::Dead, Offer::Left] {
             assert_eq!(own(offer, 4, false), OwnVerdict::Repeat);
@@ -264,7 +264,7 @@ mod tests {
                 5,
                 offer,
                 9,
-                Address::Other { reclaimable: false },
+                AddressMatch::Other { reclaimable: false },
                 false,
             );
             assert_eq!(verdict, OwnVerdict::Ignore);
@@ -278,7 +278,7 @@ mod tests {
             5,
             Offer::Alive,
             1,
-            Address::Other { reclaimable: false },
+            AddressMatch::Other { reclaimable: false },
             false,
         );
         assert_eq!(verdict, OwnVerdict::Conflict);

@@ -108,7 +108,7 @@ impl Swim {
         };
         match node.state {
             NodeState::Suspect | NodeState::Dead if node.name == own_name => {
-                self.on_death_of_self(node);
+                self.on_listed_as_gone(node);
             }
             NodeState::Alive => {
                 let alive = Alive {
@@ -133,7 +133,7 @@ impl Swim {
     /// Another node lists this node as suspect or dead. If it lists this node at a different
     /// address, it may not accept a refutation from this node's own address, so the different
     /// address is handled as a claim to the name.
-    fn on_death_of_self(&mut self, node: &PushPullNode) {
+    fn on_listed_as_gone(&mut self, node: &PushPullNode) {
         let own = self.ctx.table.local().node().addr;
         let listed = self
             .ctx

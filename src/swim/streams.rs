@@ -283,14 +283,14 @@ impl Streams {
     }
 
     /// Makes the streams of joins overdue that have brought no byte and whose deadline is at most
-    /// `begun_until`, so that other targets can be asked.
-    pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
+    /// `deadline_until`, so that other targets can be asked.
+    pub fn end_silent_joins(&mut self, deadline_until: Time, now: Time) {
         for stream in self.open.values_mut() {
             let is_join = matches!(
                 &stream.purpose,
                 Purpose::PushPull(exchange) if matches!(exchange.cause, ExchangeCause::Join { .. })
             );
-            if is_join && !stream.heard && stream.deadline <= begun_until {
+            if is_join && !stream.heard && stream.deadline <= deadline_until {
                 stream.deadline = now;
             }
         }

@@ -230,7 +230,7 @@ mod tests {
     use super::super::Key;
     use super::*;
 
-    const PLAIN: [u8; 12] = [0; 12];
+    const NONCE: [u8; 12] = [0; 12];
 
     fn walked(bytes: &[u8]) -> Vec<Result<Vec<u8>, Refusal>> {
         let mut parts = Vec::new();
@@ -353,8 +353,8 @@ mod tests {
             ..Codec::default()
         };
         let (short, long) = (message(5), message(500));
-        assert_eq!(seal(&codec, &short, false, PLAIN), short);
-        let sealed = seal(&codec, &long, true, PLAIN);
+        assert_eq!(seal(&codec, &short, false, NONCE), short);
+        let sealed = seal(&codec, &long, true, NONCE);
         assert!(sealed.len() < 100 && sealed[5] == kind::COMPRESS);
         let opened = open(&codec, &sealed).ok().unwrap();
         assert_eq!(walked(opened.as_bytes()), [Ok(long)]);
@@ -368,7 +368,7 @@ mod tests {
         };
         let none = Codec::default();
         let bytes = message(3);
-        let labelled = seal(&blue, &bytes, false, PLAIN);
+        let labelled = seal(&blue, &bytes, false, NONCE);
         assert_eq!(labelled, [b"\xf4\x04blue", bytes.as_slice()].concat());
         assert_eq!(refusal(&blue, &labelled), None);
         assert_eq!(refusal(&none, &labelled), Some(Refusal::Label));
@@ -401,7 +401,7 @@ mod tests {
             verify_outgoing: false,
             ..lenient
         };
-        assert_eq!(seal(&silent, &bytes, false, PLAIN), bytes);
+        assert_eq!(seal(&silent, &bytes, false, NONCE), bytes);
     }
 
     #[test]
@@ -417,12 +417,12 @@ mod tests {
     #[test]
     fn a_wrong_checksum_is_refused_inside_and_outside_of_encryption() {
         for codec in [Codec::default(), encrypting()] {
-            let mut content = seal(&Codec::default(), &message(3), true, PLAIN);
+            let mut content = seal(&Codec::default(), &message(3), true, NONCE);
             content[4] ^= 1;
             let mut sealed = content.clone();
             if codec.encrypts() {
                 sealed.clear();
-                codec.keyring.seal(&mut sealed, &content, PLAIN, b"");
+                codec.keyring.seal(&mut sealed, &content, NONCE, b"");
             }
             assert_eq!(refusal(&codec, &sealed), Some(Refusal::Checksum));
         }
@@ -438,7 +438,7 @@ mod tests {
                     label: label.into(),
                     ..base
                 };
-                let sealed = seal(&codec, &bytes, false, PLAIN);
+                let sealed = seal(&codec, &bytes, false, NONCE);
                 assert_eq!(sealed.len(), bytes.len() + codec.overhead());
             }
         }

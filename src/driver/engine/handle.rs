@@ -9,7 +9,7 @@ use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::{Reply, Waited, oneshot};
 use crate::driver::os::panic;
-use crate::driver::os::threads::Identity;
+use crate::driver::os::threads::JobThread;
 use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::event::EventBody;
@@ -35,7 +35,7 @@ pub(in crate::driver) struct EngineHandle {
     pub members: View,
     pub lifecycle: Arc<Lifecycle>,
     /// The thread that runs the engine.
-    pub thread: Identity,
+    pub thread: JobThread,
     /// The counters of each service that this build can host.
     pub services: Vec<Arc<ServiceCounters>>,
     /// The counters as they were when the engine ended; empty until then.
@@ -61,7 +61,7 @@ impl EngineHandle {
             events,
             members: View::default(),
             lifecycle: Arc::new(Lifecycle::new()),
-            thread: Identity::default(),
+            thread: JobThread::default(),
             services,
             final_counters: Mutex::default(),
             last_id: AtomicU64::new(0),

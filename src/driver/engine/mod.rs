@@ -305,8 +305,8 @@ impl Engine {
         self.log.warn(&self.handle.events, target, text);
     }
 
-    fn carry_out(&mut self, order: Output) {
-        match order {
+    fn carry_out(&mut self, output: Output) {
+        match output {
             Output::Datagram { to, bytes, probe } => {
                 if let (Err(why), Some(probe)) = (self.sockets.send(to, &bytes), probe) {
                     self.core.handle_send_failure(self.now, probe, why);
@@ -344,17 +344,17 @@ impl Engine {
         if !listening {
             wanted = wanted.min(accept_from.unwrap_or(wanted));
         }
-        let mut sources = vec![Source::Commands, Source::Datagrams];
+        let mut sources = vec![PollSource::Commands, PollSource::Datagrams];
         let mut fds = vec![
             PollFd::new(self.handle.commands.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.sockets.udp(), PollFlags::POLLIN),
         ];
         if listening {
-            sources.push(Source::Connections);
+            sources.push(PollSource::Connections);
             fds.push(self.sockets.listener.poll_entry());
         }
         for (id, fd) in self.streams.poll_entries() {
-            sources.push(Source::Stream(id));
+            sources.push(PollSource::Stream(id));
             fds.push(fd);
         }
         let ready = descriptors::wait(&mut fds, Some(wanted.since(now)));
@@ -438,7 +438,7 @@ impl Engine {
 }
 
 /// A descriptor that the engine waits for.
-enum Source {
+enum PollSource {
     Commands,
     Datagrams,
     Connections,
@@ -457,17 +457,17 @@ struct Woken {
 }
 
 impl Woken {
-    fn new(wanted: Time, ready: impl Iterator<Item = (Source, PollFlags)>) -> Woken {
+    fn new(wanted: Time, ready: impl Iterator<Item = (PollSource, PollFlags)>) -> Woken {
         let mut woken = Woken {
             wanted,
             ..Woken::default()
         };
         for (source, flags) in ready.filter(|(_, flags)| !flags.is_empty()) {
             match source {
-                Source::Commands => woken.commands = true,
-                Source::Datagrams => woken.datagrams = true,
-                Source::Connections => woken.connections = true,
-                Source::Stream(id) => woken.streams.push((id, flags)),
+                PollSource::Commands => woken.commands = true,
+                PollSource::Datagrams => woken.datagrams = true,
+                PollSource::Connections => woken.connections = true,
+                PollSource::Stream(id) => woken.streams.push((id, flags)),
             }
         }
         woken

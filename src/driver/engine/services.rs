@@ -77,7 +77,7 @@ struct Connection {
 }
 
 /// A request that the node has not finished.
-struct Pending {
+struct PendingRequest {
     /// The index of the service in the list of the host.
     service: usize,
     connection: StreamId,
@@ -93,7 +93,7 @@ pub(in crate::driver) struct ServiceHost {
     events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by the numbers of their operations.
-    pending: SortedMap<u64, Pending>,
+    pending: SortedMap<u64, PendingRequest>,
     buffer: Vec<u8>,
 }
 
@@ -275,9 +275,9 @@ impl ServiceHost {
             let now = clock::now();
             for (source, flags) in ready {
                 match source {
-                    Source::Events => self.take_events(now),
-                    Source::Listener(at) => self.services[at].accept(now),
-                    Source::Stream(at, id) => self.serve(now, at, id, flags),
+                    PollSource::Events => self.take_events(now),
+                    PollSource::Listener(at) => self.services[at].accept(now),
+                    PollSource::Stream(at, id) => self.serve(now, at, id, flags),
                 }
             }
             for (at, id) in self.unread() {
@@ -299,13 +299,13 @@ impl ServiceHost {
 
     /// Waits, and returns the sources that are ready. Connections come before listeners: a
     /// connection that has just sent something must not be dropped as silent for a new one.
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    fn wait(&self) -> Vec<(PollSource, PollFlags)> {
         let now = clock::now();
         let mut wanted = now + LONGEST_SLEEP;
         let mut sooner = |time: Time| wanted = wanted.min(time);
         let (mut sources, mut fds) = (Vec::new(), Vec::new());
         if let Some(fd) = self.events.poll_fd() {
-            sources.push(Source::Events);
+            sources.push(PollSource::Events);
             fds.push(PollFd::new(fd, PollFlags::POLLIN));
         }
         for (at, hosted) in self.services.iter().enumerate() {
@@ -317,7 +317,7 @@ impl ServiceHost {
                     sooner(now);
                     continue;
                 }
-                sources.push(Source::Stream(at, id));
+                sources.push(PollSource::Stream(at, id));
                 fds.push(fd);
             }
         }
@@ -325,7 +325,7 @@ impl ServiceHost {
             if hosted.listener.resumes() > now {
                 sooner(hosted.listener.resumes());
             } else {
-                sources.push(Source::Listener(at));
+                sources.push(PollSource::Listener(at));
                 fds.push(hosted.listener.poll_entry());
             }
         }
@@ -364,7 +364,7 @@ impl ServiceHost {
     fn apply(&mut self, now: Time, at: usize, connection: StreamId, actions: Actions) {
         for (request, wanted) in self.services[at].apply(now, connection, actions) {
             let id = self.handle.next_id();
-            let pending = Pending {
+            let pending = PendingRequest {
                 service: at,
                 connection,
                 request,
@@ -390,7 +390,7 @@ impl ServiceHost {
         }
     }
 
-    fn on_done(&mut self, now: Time, pending: &Pending, result: &Result<usize>) {
+    fn on_done(&mut self, now: Time, pending: &PendingRequest, result: &Result<usize>) {
         let hosted = &mut self.services[pending.service];
         if let Some(connection) = hosted.connections.get_mut(pending.connection) {
             connection.requests -= 1;
@@ -422,7 +422,7 @@ impl ServiceHost {
 }
 
 /// A descriptor that the host waits for. A service is given by its index in the list of the host.
-enum Source {
+enum PollSource {
     Events,
     Listener(usize),
     Stream(usize, StreamId),

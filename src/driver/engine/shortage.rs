@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 /// The time for which a refusal counts as a shortage.
-const MEMORY: Duration = Duration::from_secs(10);
+const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(10);
 /// The minimum time between two warnings about the same consequence.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -94,7 +94,7 @@ impl Shortage {
     /// Returns true while descriptors are short: the reserve is spent, or the system has refused a
     /// descriptor a short time ago.
     pub fn lasts(&self, now: Time) -> bool {
-        let recent = |at: Time| now.since(at) < MEMORY;
+        let recent = |at: Time| now.since(at) < REFUSAL_COUNTS_FOR;
         self.reserve.is_none() || self.last_refusal.is_some_and(recent)
     }
 

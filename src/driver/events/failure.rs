@@ -20,7 +20,7 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
 }
 
 /// The maximum number of members that the error of a leave names. The error only counts the others.
-const NAMED: usize = 5;
+const NAMED_MAX: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a live member may have missed is a failure, even
 /// though this node has left.
@@ -43,11 +43,11 @@ pub(in crate::driver) fn leave_outcome(end: LeaveEnd) -> Outcome {
 fn unacked_text(unacked: &[Arc<str>]) -> String {
     let mut names: Vec<String> = unacked
         .iter()
-        .take(NAMED)
+        .take(NAMED_MAX)
         .map(|it| it.to_string())
         .collect();
-    if unacked.len() > NAMED {
-        names.push(format!("{} more", unacked.len() - NAMED));
+    if unacked.len() > NAMED_MAX {
+        names.push(format!("{} more", unacked.len() - NAMED_MAX));
     }
     format!(
         "this node has left, but it has no acknowledgement from these members, which may list it \

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The minimum time between two lines of the log about the same source, counter or condition.
 pub(super) const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of members, and of strangers, that are named in one minute for one reason.
-const NAMED: usize = 4;
+const NAMED_MAX: usize = 4;
 
 /// A source that the log has named.
 struct Named {
@@ -53,7 +53,7 @@ impl RefusalLog {
             } else {
                 let is_member = is_member(source);
                 let alike = |it: &&Named| it.why == *why && it.is_member == is_member;
-                if self.named.iter().filter(alike).count() >= NAMED {
+                if self.named.iter().filter(alike).count() >= NAMED_MAX {
                     continue;
                 }
                 self.named.push(Named {
@@ -140,12 +140,12 @@ mod tests {
         log.add(&strangers, is_member);
         log.add(&[refused(200, 7)], is_member);
         let due = log.take_due(at(1));
-        assert_eq!(due.len(), NAMED + 1);
+        assert_eq!(due.len(), NAMED_MAX + 1);
         assert_eq!(due.last(), Some(&refused(200, 7)));
-        assert_eq!(log.attributed(Refusal::Undecryptable), NAMED as u64 + 7);
+        assert_eq!(log.attributed(Refusal::Undecryptable), NAMED_MAX as u64 + 7);
         // After a quiet minute, other sources take the places.
         assert_eq!(log.take_due(at(62)), []);
         log.add(&strangers[50..], is_member);
-        assert_eq!(log.take_due(at(63)).len(), NAMED);
+        assert_eq!(log.take_due(at(63)).len(), NAMED_MAX);
     }
 }

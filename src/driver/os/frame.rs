@@ -53,14 +53,14 @@ impl Place {
 const WORDS: usize = 32;
 
 /// The variable of a function. Each word holds a number that no other variable has.
-pub(crate) struct Variable([u64; WORDS]);
+pub(crate) struct FrameMarker([u64; WORDS]);
 
-impl Variable {
-    /// A variable with a new number. It must not be moved once [`Variable::frame`] was called.
-    pub(crate) fn new() -> Variable {
+impl FrameMarker {
+    /// A variable with a new number. It must not be moved once [`FrameMarker::frame`] was called.
+    pub(crate) fn new() -> FrameMarker {
         /// The numbers begin at a value that is rare in memory.
         static NEXT: AtomicU64 = AtomicU64::new(0x5bd1_e995_9e37_79b9);
-        Variable(black_box([NEXT.fetch_add(1, Ordering::Relaxed); WORDS]))
+        FrameMarker(black_box([NEXT.fetch_add(1, Ordering::Relaxed); WORDS]))
     }
 
     /// The function that has this variable.
@@ -147,7 +147,7 @@ mod tests {
     /// Calls `inner` from a function with a frame, and returns the frame of that function.
     #[inline(never)]
     fn function(inner: impl FnOnce(Frame)) -> Frame {
-        let variable = Variable::new();
+        let variable = FrameMarker::new();
         let frame = variable.frame();
         inner(frame);
         black_box(&variable);

@@ -4,13 +4,13 @@ use crate::driver::os::lock::{deadline, lock, wait_until};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-enum Slot<T> {
+enum AnswerState<T> {
     Empty,
     Full(T),
     Dropped,
 }
 
-type Shared<T> = Arc<(Mutex<Slot<T>>, Condvar)>;
+type Shared<T> = Arc<(Mutex<AnswerState<T>>, Condvar)>;
 
 /// The side that answers. Dropping it without an answer also wakes the other side.
 pub(in crate::driver) struct Reply<T>(Shared<T>);
@@ -31,14 +31,14 @@ pub(in crate::driver) enum Waited<T> {
 
 /// Makes both sides of one answer.
 pub(in crate::driver) fn oneshot<T>() -> (Reply<T>, Answer<T>) {
-    let shared: Shared<T> = Arc::new((Mutex::new(Slot::Empty), Condvar::new()));
+    let shared: Shared<T> = Arc::new((Mutex::new(AnswerState::Empty), Condvar::new()));
     (Reply(shared.clone()), Answer(shared))
 }
 
 impl<T> Reply<T> {
     /// Sends the answer.
     pub fn send(self, answer: T) {
-        *lock(&self.0.0) = Slot::Full(answer);
+        *lock(&self.0.0) = AnswerState::Full(answer);
         // Dropping `self` wakes the other side.
     }
 }
@@ -46,8 +46,8 @@ impl<T> Reply<T> {
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         let mut slot = lock(&self.0.0);
-        if matches!(*slot, Slot::Empty) {
-            *slot = Slot::Dropped;
+        if matches!(*slot, AnswerState::Empty) {
+            *slot = AnswerState::Dropped;
         }
         self.0.1.notify_all();
     }
@@ -57,12 +57,12 @@ impl<T> Answer<T> {
     /// Waits for the answer until the timeout has passed. `None` waits without limit.
     pub fn wait(self, timeout: Option<Duration>) -> Waited<T> {
         let (mutex, condition) = &*self.0;
-        let arrived = |slot: &mut Slot<T>| !matches!(slot, Slot::Empty);
+        let arrived = |slot: &mut AnswerState<T>| !matches!(slot, AnswerState::Empty);
         let (mut slot, _) = wait_until(condition, lock(mutex), deadline(timeout), arrived);
-        match std::mem::replace(&mut *slot, Slot::Empty) {
-            Slot::Full(answer) => Waited::Answered(answer),
-            Slot::Empty => Waited::TimedOut,
-            Slot::Dropped => Waited::Dropped,
+        match std::mem::replace(&mut *slot, AnswerState::Empty) {
+            AnswerState::Full(answer) => Waited::Answered(answer),
+            AnswerState::Empty => Waited::TimedOut,
+            AnswerState::Dropped => Waited::Dropped,
         }
     }
 }

@@ -30,9 +30,9 @@ pub(in crate::driver) fn create(name: &str, stack: usize, job: Job) -> io::Resul
 /// The thread that runs a job now, if any, as returned by `pthread_self`. Unlike
 /// `std::thread::current`, that call allocates nothing on threads of the application.
 #[derive(Clone, Default)]
-pub(in crate::driver) struct Identity(Arc<AtomicUsize>);
+pub(in crate::driver) struct JobThread(Arc<AtomicUsize>);
 
-impl Identity {
+impl JobThread {
     /// Records that this thread begins the job.
     pub fn enter(&self) {
         self.0.store(pthread_self() as usize, Ordering::Release);

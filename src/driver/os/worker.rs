@@ -6,7 +6,7 @@
 //! afterwards, so that it no longer counts among the threads of the process.
 
 use crate::driver::os::lock::lock;
-use crate::driver::os::threads::{Identity, Job, Latch, Opener, create};
+use crate::driver::os::threads::{Job, JobThread, Latch, Opener, create};
 use crate::driver::os::{panic, prepared, signals};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ impl PreparedThreads {
 /// A thread of a node. Dropping this value does not end the thread.
 pub(in crate::driver) struct Worker {
     latch: Arc<Latch>,
-    identity: Identity,
+    identity: JobThread,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -75,7 +75,7 @@ impl Worker {
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<Worker> {
         let (latch, opener) = Latch::new();
-        let identity = Identity::default();
+        let identity = JobThread::default();
         let inside = identity.clone();
         let job: Job = Box::new(move || {
             signals::block_here();
