@@ -51,7 +51,7 @@ impl Reader {
         if self.left == Some(0) {
             return Ok(None);
         }
-        let slot = handle::get(self.node)?;
+        let slot = handle::get(self.node).map_err(freed)?;
         let timeout = self.deadline.map(|it| it.saturating_sub(now()));
         let Some(event) = slot.node.next_event(timeout)? else {
             return Ok(None);
@@ -73,6 +73,14 @@ impl Reader {
     fn stop_waiting(&mut self, waiting: usize) {
         self.deadline = Some(Duration::ZERO);
         self.left.get_or_insert(waiting);
+    }
+}
+
+/// Returns the error of a call whose node was freed after the call had begun.
+fn freed(error: Error) -> Error {
+    match error.status {
+        Status::Handle => Error::new(Status::Closed, "the node was freed"),
+        _ => error,
     }
 }
 
@@ -313,7 +321,8 @@ pub unsafe extern "C-unwind" fn sprat_node_dispatch(
         // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
         // lives until the call returns.
         if !guard.pass(|node| unsafe { call(node, record.as_ptr(), user_data) }) {
-            break;
+            reader.left = None; // the node was freed: `next` says so
+            continue;
         }
         count += 1;
         if !guard.is_open() {
