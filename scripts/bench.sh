@@ -1,25 +1,53 @@
 #!/usr/bin/env bash
-# Measures the codec, the core, a cluster of C programs and one of serf agents, and the Python
-# package. Takes about five minutes. The environment changes the size: SPRAT_BENCH_NODES is the
-# number of nodes of each cluster (25), SPRAT_BENCH_REST the seconds at rest (30), and
-# SPRAT_BENCH_KILLS the number of nodes that are killed (5).
+# Measures the codec, the core, sprat beside its peers, and the Python package; about 20 minutes.
+# `bench.sh` runs all of them, `bench.sh NAME...` only the named ones: codec, core, peers, size,
+# python. benches/peers/README.md lists the environment variables that change the size of `peers`.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
 cd "$ROOT"
 
-build_release
 prefix=$TARGET/bench
+peers=$TARGET/peers/release
+
+build_release
 PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
-cc -O2 -o "$prefix/watch" examples/c/watch.c "${flags[@]}" -Wl,-rpath,"$prefix/lib"
-export SPRAT_WATCH=$prefix/watch
 strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
 say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
-cargo bench --locked --quiet --bench codec
-cargo bench --locked --quiet --bench core
-cargo bench --locked --quiet --bench nodes
-python_env
-install_wheel
-SPRAT_LIBRARY=$prefix/stripped.so "$VENV/bin/python" benches/python.py
+
+# Builds the programs of benches/peers and those that they start.
+build_peers() {
+    local flags
+    scripts/setup.sh golang-go golang-github-hashicorp-memberlist-dev
+    read -r -a flags <<<"$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --cflags --libs sprat)"
+    cc -O2 -o "$prefix/watch" examples/c/watch.c "${flags[@]}" -Wl,-rpath,"$prefix/lib"
+    (cd benches/peers/go && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$prefix/go-peer" .)
+    cargo build --locked --quiet --release --manifest-path benches/peers/Cargo.toml \
+        --target-dir "$TARGET/peers"
+    export SPRAT_WATCH=$prefix/watch SPRAT_GO_PEER=$prefix/go-peer
+}
+
+bench() {
+    say "=== $1"
+    case $1 in
+    codec | core) cargo bench --locked --quiet --bench "$1" ;;
+    peers)
+        build_peers
+        "$peers/peers"
+        ;;
+    size)
+        build_peers
+        "$peers/table-size" "$prefix/table-size.svg"
+        say "drawn: $prefix/table-size.svg"
+        ;;
+    python)
+        python_env
+        install_wheel
+        SPRAT_LIBRARY=$prefix/stripped.so "$VENV/bin/python" benches/python.py
+        ;;
+    *) die "there is no bench '$1'; the benches are codec, core, peers, size and python" ;;
+    esac
+}
+
+[ $# != 0 ] || set -- codec core peers size python
+for name in "$@"; do bench "$name"; done

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$ROOT"
 
 cargo fmt --all -- --check
+rustfmt --edition 2024 --check benches/peers/src/*.rs benches/peers/src/bin/*.rs
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 # The library as its users build it: without test code, and then also without the default features.
 cargo clippy --locked --lib --quiet -- -D warnings

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the packages and the Rust that the targets of the Makefile need, on Debian 12 or later.
 # If nothing is missing, the script only asks the package database and cargo, and needs no root.
+# The arguments are further packages to install.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
@@ -10,7 +11,7 @@ set -euo pipefail
 # demo and the benches around HAProxy.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
     libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
-    wrk)
+    wrk "$@")
 
 # Succeeds if this Debian package is installed.
 installed() {

@@ -58,5 +58,10 @@ demo) examples/haproxy/run.sh ;;
 wheel) scripts/wheel.sh ;;
 reference) scripts/python-docs.sh ;;
 debian-rust) scripts/test-debian-rust.sh ;;
+peers) # the comparison with other programs, as small as it can be
+    export SPRAT_BENCH_NODES=3 SPRAT_BENCH_REST=1 SPRAT_BENCH_KILLS=1
+    export SPRAT_BENCH_ROUNDS=1 SPRAT_BENCH_CROWD_REST=1
+    scripts/bench.sh peers size
+    ;;
 *) die "there is no step '${1:-}'; scripts/step.sh names them" ;;
 esac

@@ -17,7 +17,7 @@ export SPRAT_TEST_LEVEL=${1:-quick}
 steps=(lint build build-tests tests documentation install interop examples python haproxy demo)
 case $SPRAT_TEST_LEVEL in
 quick) LIMIT=3000 ;; # seconds
-all) steps+=(fuzz wheel reference debian-rust) LIMIT=21600 ;;
+all) steps+=(fuzz wheel reference debian-rust peers) LIMIT=21600 ;;
 *) die "usage: test.sh [all], not '$1'" ;;
 esac
 LOGS=$TARGET/test
@@ -83,6 +83,7 @@ releasing() {
     step install
     [ "$SPRAT_TEST_LEVEL" = all ] || return 0
     step debian-rust
+    step peers
 }
 
 waiting() {

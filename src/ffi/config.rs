@@ -348,7 +348,8 @@ pub unsafe extern "C" fn sprat_config_add_key(
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
 ///                 contain a comma. NULL removes all patterns
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, one that begins or
-///         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
+///         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if
+///         config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_filter_name(
     config: *mut sprat_config,
@@ -362,8 +363,7 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
         let is_one = !pattern.is_empty() && !pattern.contains(',') && pattern.trim() == pattern;
         if !is_one {
             let message = format!(
-                "pattern is \"{pattern}\", allowed: one pattern that is not empty, has no comma, and \
-                 has no space at its beginning or end"
+                "pattern is \"{pattern}\", allowed: text without a comma, and no space at its ends"
             );
             return Err(Error::new(Status::Invalid, message));
         }

@@ -204,8 +204,9 @@ unsafe fn addresses<'a>(
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
 /// @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
-///         that of the earlier leave, as with any timeout); SPRAT_ERR_UNREACHABLE if the node has left but members did not acknowledge it, and may list the node as failed:
-///         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
+///         that of the earlier leave); SPRAT_ERR_UNREACHABLE if the node has left but members did
+///         not acknowledge it, and may list the node as failed: the error text names up to five of
+///         them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
 ///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
 ///         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.

@@ -33,10 +33,12 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         stream_bytes_in = it.stream_bytes_in, "Bytes received on streams.";
         stream_bytes_out = it.stream_bytes_out, "Bytes sent on streams.";
         probes = it.probes, "Probes begun.";
-        probes_failed = it.probes_failed, "Probes that got no ack in any way. Final probes of a suspect do not count.";
+        probes_failed = it.probes_failed,
+            "Probes that got no ack in any way. Final probes of a suspect do not count.";
         pings_repeated = it.pings_repeated, "Pings sent again because an ack was missing.";
         indirect_probes = it.indirect_probes, "Helpers asked to probe a member for this node.";
-        stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered. Final probes of a suspect do not count.";
+        stream_fallbacks = it.stream_fallbacks,
+            "Probes that only a stream answered. Final probes of a suspect do not count.";
         late_answers = it.late_answers,
             "Acks and nacks of pings that were answered or had expired already.";
         suspicions = it.suspicions, "Times that a member became suspect.";

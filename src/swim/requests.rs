@@ -142,8 +142,9 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
 
 /// Returns the failure of the ping or push/pull that this node began on a stream, if any. The
 /// failure of a periodic push/pull or join sync with an alive member also counts as a sign that
-/// streams do not work, unless the member answered with a refusal. If this process stalled while the stream was open, the delay was the fault
-/// of this node: then the failure does not count, and the failure of a ping is not returned.
+/// streams do not work, unless the member answered with a refusal. If this process stalled while
+/// the stream was open, the delay was the fault of this node: then the failure does not count, and
+/// the failure of a ping is not returned.
 fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
     match stream.purpose {
         Purpose::Ping { .. } if stream.stalled => None,
