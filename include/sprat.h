@@ -1001,8 +1001,8 @@ int sprat_config_add_key(struct sprat_config *config,
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
  *                 contain a comma. NULL removes all patterns
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, one that begins or
- *         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
+ * @return SPRAT_OK; SPRAT_ERR_INVALID if pattern is empty, has a comma or a space at an end, or
+ *         has more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
@@ -1190,8 +1190,9 @@ int sprat_node_join_async(struct sprat_node *node,
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
  * @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
- *         that of the earlier leave, as with any timeout); SPRAT_ERR_UNREACHABLE if the node has left but members did not acknowledge it, and may list the node as failed:
- *         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
+ *         that of the earlier leave); SPRAT_ERR_UNREACHABLE if the node has left but members did
+ *         not acknowledge it, and may list the node as failed: the error text names up to five of
+ *         them; SPRAT_ERR_STATE if a join cancels the leave;
  *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
  *         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
  *         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.

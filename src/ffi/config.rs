@@ -347,9 +347,8 @@ pub unsafe extern "C" fn sprat_config_add_key(
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
 ///                 contain a comma. NULL removes all patterns
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, one that begins or
-///         ends with a space, or one of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if
-///         config is NULL.
+/// @return SPRAT_OK; SPRAT_ERR_INVALID if pattern is empty, has a comma or a space at an end, or
+///         has more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_filter_name(
     config: *mut sprat_config,
