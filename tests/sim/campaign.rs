@@ -32,7 +32,8 @@ impl Campaign {
         world.codec = codec(random_seed);
         let mut world = world.lan(nodes);
         world.repeat = format!(
-            "repeat with: SPRAT_SIM_SEED={random_seed} cargo test --test sim campaign -- --nocapture"
+            "repeat with: SPRAT_SIM_SEED={random_seed} cargo test --test sim campaign -- \
+             --nocapture"
         );
         world.join_all_through(0);
         Campaign {
