@@ -21,10 +21,11 @@ flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --profile fuzz -p sprat-fuzz \
     --features libfuzzer --target "$host" --target-dir "$folder"
 
-python3 - tests/golden "$folder/corpus" <<'END'
+rm -rf "$folder/valid"
+python3 - tests/golden "$folder/corpus" "$folder/valid" <<'END'
 import hashlib, json, pathlib, sys
 
-golden, corpus = map(pathlib.Path, sys.argv[1:])
+golden, corpus, valid = map(pathlib.Path, sys.argv[1:])
 LEAST_LEN = 2
 
 
@@ -41,8 +42,8 @@ def hex_of(value):
             yield from hex_of(inner)
 
 
-def write(target, content):
-    folder = corpus / target
+def write(target, content, root=corpus):
+    folder = root / target
     folder.mkdir(parents=True, exist_ok=True)
     (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
 
@@ -70,12 +71,16 @@ questions = (b"\x04pick\x01\x03key\x08\x01x", b"\x06member\x01\x02ip\x06\x7f\0\0
              b"\x03tag\x02\x04name\x08\x01a\x03key\x08\x01b")
 settings = (b"name = a\nbind = 127.0.0.1:0\ntag.role = \"web, one\"  # a comment\n",
             b"seeds = a:1, [::1]:2\nprobe_interval_ms = 200\ncidrs_allowed = 10.0.0.0/8\n",
-            b"profile = wan\nmode = memberlist\nmeta = \\x00\\xff\nencrypt = AAECAwQFBgcICQoLDA0ODw==\n")
+            b"profile = wan\nmode = memberlist\nencrypt = AAECAwQFBgcICQoLDA0ODw==\n")
 for text in settings:
     write("settings", text)
+    write("settings", text, valid)
 for question in (b"".join(questions), *questions):
     write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))
 END
+# A settings file with one wrong line is refused as a whole, so fuzzing would not start from it.
+SPRAT_FUZZ_VALID=1 "$folder/$host/fuzz/settings" "$folder"/valid/settings/* \
+    >"$folder/valid.log" 2>&1 || { cat "$folder/valid.log"; die "a settings file is refused"; }
 for target in datagram stream node spoe sealed settings; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log

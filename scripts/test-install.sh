@@ -10,10 +10,11 @@ trap 'rm -rf "$work"' EXIT
 strict=(-Wall -Wextra -Wpedantic -Werror)
 build_release
 
-check_files() { # root libdir includedir
+check_files() { # root libdir includedir datadir
     local file
     for file in "$2/libsprat.so.0.1.0" "$2/libsprat.a" "$3/sprat.h" "$2/pkgconfig/sprat.pc" \
-        "$2/cmake/sprat/spratConfig.cmake" "$2/cmake/sprat/spratConfigVersion.cmake"; do
+        "$2/cmake/sprat/spratConfig.cmake" "$2/cmake/sprat/spratConfigVersion.cmake" \
+        "$4/sprat/tsan.supp"; do
         [ -f "$1$file" ] || die "not installed: $file"
     done
     [ "$(readlink "$1$2/libsprat.so")" = libsprat.so.0 ] || die "libsprat.so links elsewhere"
@@ -22,20 +23,31 @@ check_files() { # root libdir includedir
     ! grep -r '@[A-Z_]*@' "$1$2/pkgconfig" "$1$2/cmake" || die "a template was not filled"
 }
 
-# A staged installation into Debian's directories: all files must be in the stage.
-debian=/usr/lib/x86_64-linux-gnu
-make -s install DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
-check_files "$work/stage" $debian /usr/include
-grep -q "^libdir=$debian$" "$work/stage$debian/pkgconfig/sprat.pc" || die "sprat.pc: wrong libdir"
-make -s uninstall DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
+# A staged installation with directories like those of Debian. Everything must be in the stage: the
+# real directories do not exist, so nothing may have made them.
+usr=$work/usr
+debian=("PREFIX=$usr" "LIBDIR=$usr/lib/x86_64-linux-gnu" "INCLUDEDIR=$usr/include")
+check_debian() { # root
+    check_files "$1" "$usr/lib/x86_64-linux-gnu" "$usr/include" "$usr/share"
+}
+make -s install DESTDIR="$work/stage" "${debian[@]}"
+check_debian "$work/stage"
+[ ! -e "$usr" ] || die "a staged install wrote outside of the stage: $(find "$usr")"
+grep -q "^libdir=$usr/lib/x86_64-linux-gnu$" \
+    "$work/stage$usr/lib/x86_64-linux-gnu/pkgconfig/sprat.pc" || die "sprat.pc: wrong libdir"
+make -s install "${debian[@]}"
+make -s uninstall DESTDIR="$work/stage" "${debian[@]}"
 left=$(find "$work/stage" ! -type d)
+[ -z "$left" ] || die "uninstall left behind: $left"
+check_debian "" # a staged uninstall removes nothing outside of the stage
+make -s uninstall "${debian[@]}"
+left=$(find "$usr" ! -type d)
 [ -z "$left" ] || die "uninstall left behind: $left"
 say "staged install and uninstall: ok"
 
 prefix=$work/prefix
 make -s install PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include"
-check_files "" "$prefix/lib" "$prefix/include"
-[ -f "$prefix/share/sprat/tsan.supp" ] || die "not installed: tsan.supp"
+check_files "" "$prefix/lib" "$prefix/include" "$prefix/share"
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 [ "$(pkg-config --modversion sprat)" = 0.1.0 ] || die "pkg-config: wrong version"
 

@@ -12,8 +12,8 @@ rm -f "$out"/*.whl "$out"/*.tar.gz
 cd "$PACKAGE"
 # zig links against glibc 2.17 of 2012, so that the wheel runs on every system with that or a later
 # glibc.
-PATH=$VENV/bin:$PATH maturin build --release --locked --quiet --zig --compatibility manylinux2014 \
-    --out "$out"
+PATH=$VENV/bin:$PATH maturin build --profile guest --locked --quiet --zig \
+    --compatibility manylinux2014 --out "$out"
 "$VENV/bin/maturin" sdist --out "$out"
 
 for file in "$out"/*.whl "$out"/*.tar.gz; do

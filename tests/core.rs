@@ -176,17 +176,17 @@ impl Net {
     }
 
     fn collect(&mut self, from: usize) {
-        while let Some(transmit) = self.hosts[from].core.poll_output() {
-            self.transmit(from, transmit);
+        while let Some(output) = self.hosts[from].core.poll_output() {
+            self.carry_out(from, output);
         }
         while let Some(event) = self.hosts[from].core.poll_event() {
             self.hosts[from].events.push(event);
         }
     }
 
-    fn transmit(&mut self, from: usize, transmit: Output) {
+    fn carry_out(&mut self, from: usize, output: Output) {
         let host_of = |to: SocketAddr| (0..self.hosts.len()).find(|&host| addr(host) == to);
-        match transmit {
+        match output {
             Output::Datagram { to, bytes, .. } => match host_of(to) {
                 Some(to) if self.can_reach(from, to) => {
                     self.send(
@@ -368,7 +368,7 @@ impl Net {
     }
 
     /// Returns one word for each event of `viewer` about the node `about` since the last call.
-    fn told(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
+    fn reported_about(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
         let about = name(about);
         let word = |event: &CoreEvent| match event {
             CoreEvent::App(EventBody::MemberJoin(member)) if *member.name == *about => Some("join"),
@@ -420,7 +420,7 @@ fn a_node_that_is_alone_lists_only_itself() {
         (members[0].protocol(), members[0].delegate()),
         ([1, 5, 2], [2, 5, 5])
     );
-    assert_eq!(net.told(0, 0), ["join"]);
+    assert_eq!(net.reported_about(0, 0), ["join"]);
 }
 
 #[test]
@@ -443,14 +443,14 @@ fn a_node_whose_address_changes_before_it_joins_is_known_at_the_new_one_only() {
     net.run(secs(60));
     net.command(1, |core, now| core.set_addr(now, addr(1)));
     net.command(1, |core, now| core.set_addr(now, addr(1)));
-    assert_eq!(net.told(1, 1), ["join", "update"]);
+    assert_eq!(net.reported_about(1, 1), ["join", "update"]);
     let own = net.hosts[1].core.member(&name(1)).unwrap();
     assert_eq!((own.addr, own.incarnation), (addr(1), 2));
     net.join(0, 1);
     net.run_until(5, |net| net.sees_at(0, 1, 1) && net.sees_at(1, 0, 0));
     net.run(secs(60));
     assert!(net.sees_at(0, 1, 1) && net.sees_at(1, 0, 0));
-    assert_eq!(net.told(0, 1), ["join"]);
+    assert_eq!(net.reported_about(0, 1), ["join"]);
     assert_eq!(net.counter(0, "refused_conflict"), 0);
     assert_eq!(net.counter(1, "refused_conflict"), 0);
 }
@@ -465,7 +465,7 @@ fn members_accept_the_new_address_of_a_node_after_they_have_declared_the_old_one
     net.hosts.push(moved);
     net.command(3, |core, now| core.set_addr(now, addr(3)));
     net.run_until(180, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
-    assert_eq!(net.told(0, 2).last(), Some(&"join"));
+    assert_eq!(net.reported_about(0, 2).last(), Some(&"join"));
     assert!(net.sees_at(3, 2, 3));
     net.run_until(60, |net| net.health(3).name_conflict.is_none());
     net.run(secs(120));
@@ -488,7 +488,11 @@ fn a_joining_node_and_the_cluster_see_each_other_with_their_tags() {
                 (member.tags().to_map()["host"].clone(), member.addr),
                 (of.to_string(), addr(of))
             );
-            assert_eq!(net.told(viewer, of), ["join"], "{viewer} about {of}");
+            assert_eq!(
+                net.reported_about(viewer, of),
+                ["join"],
+                "{viewer} about {of}"
+            );
         }
     }
     for (host, op) in (1..4).zip(ops) {
@@ -507,7 +511,7 @@ fn new_tags_reach_every_member_and_the_same_tags_cause_no_event() {
         (0..3).all(|host| net.hosts[host].core.member("n1").unwrap().tags().to_map() == web)
     });
     net.run(secs(5));
-    let told: Vec<_> = (0..3).map(|viewer| net.told(viewer, 1)).collect();
+    let told: Vec<_> = (0..3).map(|viewer| net.reported_about(viewer, 1)).collect();
     assert_eq!(told, [["update"]; 3]);
     let version = net.hosts[0].core.version();
     let incarnation = net.hosts[1].core.member("n1").unwrap().incarnation;
@@ -533,13 +537,13 @@ fn a_dead_node_is_suspected_then_failed_and_joins_again_when_it_returns() {
         (0..2).all(|v| net.state(v, 2) == Some(MemberState::Failed))
     });
     for viewer in 0..2 {
-        assert_eq!(net.told(viewer, 2), ["suspect", "fail"]);
+        assert_eq!(net.reported_about(viewer, 2), ["suspect", "fail"]);
     }
     net.hosts[2] = net.boot(2, Config::default());
     net.join(2, 0);
     net.run_until(40, |net| (0..3).all(|host| net.alive(host) == 3));
     for viewer in 0..2 {
-        assert_eq!(net.told(viewer, 2), ["join"]);
+        assert_eq!(net.reported_about(viewer, 2), ["join"]);
     }
 }
 
@@ -564,10 +568,10 @@ fn a_node_that_leaves_is_seen_as_left_by_all_and_never_as_failed() {
     net.run(secs(60));
     for viewer in [0, 1, 3] {
         assert_eq!(net.state(viewer, 2), Some(MemberState::Left));
-        assert_eq!(net.told(viewer, 2), ["leave"]);
+        assert_eq!(net.reported_about(viewer, 2), ["leave"]);
         assert_eq!(net.alive(viewer), 3);
     }
-    assert_eq!(net.told(2, 2), ["leave"]);
+    assert_eq!(net.reported_about(2, 2), ["leave"]);
 }
 
 #[test]
@@ -603,9 +607,9 @@ fn a_node_that_joins_after_its_leave_takes_part_again() {
     net.run(secs(120));
     assert!((0..3).all(|host| net.alive(host) == 3));
     for viewer in 0..2 {
-        assert_eq!(net.told(viewer, 2), ["leave", "join"]);
+        assert_eq!(net.reported_about(viewer, 2), ["leave", "join"]);
     }
-    assert_eq!(net.told(2, 2), ["leave", "join"]);
+    assert_eq!(net.reported_about(2, 2), ["leave", "join"]);
     // The node can leave again.
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
@@ -653,7 +657,10 @@ fn a_failed_member_can_be_removed_and_a_live_one_cannot() {
     assert_eq!(remove(&mut net, "n2", true), Ok(()));
     net.run_until(5, |net| (0..2).all(|v| net.state(v, 2).is_none()));
     for viewer in 0..2 {
-        assert_eq!(net.told(viewer, 2), ["suspect", "fail", "leave", "reap"]);
+        assert_eq!(
+            net.reported_about(viewer, 2),
+            ["suspect", "fail", "leave", "reap"]
+        );
     }
 }
 
@@ -664,7 +671,7 @@ fn a_failed_member_can_be_removed_by_the_only_remaining_member() {
     net.run_until(20, |net| net.state(0, 1) == Some(MemberState::Failed));
     net.command(0, |core, now| core.remove_failed(now, "n1", false))
         .unwrap();
-    assert_eq!(net.told(0, 1), ["suspect", "fail", "leave"]);
+    assert_eq!(net.reported_about(0, 1), ["suspect", "fail", "leave"]);
 }
 
 #[test]
@@ -682,7 +689,7 @@ fn a_false_leave_intent_is_refuted_by_its_subject() {
     net.run_until(5, |net| (0..3).all(|host| net.alive(host) == 3));
     net.run(secs(60));
     assert!((0..3).all(|host| net.alive(host) == 3));
-    assert_eq!(net.told(0, 2), [] as [&str; 0]);
+    assert_eq!(net.reported_about(0, 2), [] as [&str; 0]);
 }
 
 #[test]
@@ -801,7 +808,7 @@ fn a_node_that_missed_a_leave_learns_of_it_by_push_pull() {
     assert_eq!(net.state(3, 2), Some(MemberState::Failed));
     net.cuts.clear();
     net.run_until(90, |net| net.state(3, 2) == Some(MemberState::Left));
-    assert_eq!(net.told(3, 2), ["suspect", "fail", "leave"]);
+    assert_eq!(net.reported_about(3, 2), ["suspect", "fail", "leave"]);
 }
 
 /// The member through which the node returns is new as well, so it does not know that others list
@@ -824,7 +831,7 @@ fn a_node_that_returns_through_a_newcomer_is_a_member_everywhere_within_seconds(
     net.run(secs(60));
     assert!(all_alive(&net));
     for viewer in 0..3 {
-        assert_eq!(net.told(viewer, 4), ["leave", "join"]);
+        assert_eq!(net.reported_about(viewer, 4), ["leave", "join"]);
     }
 }
 
@@ -875,8 +882,8 @@ fn bare_memberlist_nodes_see_one_another_join_leave_and_fail_without_intents() {
         (0..2).all(|viewer| net.hosts[viewer].core.members().count() == 2)
     });
     for viewer in 0..2 {
-        assert_eq!(net.told(viewer, 3), ["update", "leave", "reap"]);
-        assert_eq!(net.told(viewer, 2), ["suspect", "fail", "reap"]);
+        assert_eq!(net.reported_about(viewer, 3), ["update", "leave", "reap"]);
+        assert_eq!(net.reported_about(viewer, 2), ["suspect", "fail", "reap"]);
     }
     assert_eq!(
         net.counter(0, "intents_sent") + net.counter(0, "intents_relayed"),
@@ -1056,7 +1063,7 @@ fn a_join_with_a_name_that_is_taken_reports_the_owner_and_the_node_leaves_withou
     net.run(secs(120));
     for viewer in 0..3 {
         assert_eq!(net.state(viewer, 2), Some(MemberState::Alive));
-        assert!(net.told(viewer, 2).is_empty());
+        assert!(net.reported_about(viewer, 2).is_empty());
         assert_eq!(net.health(viewer).summary, "healthy");
     }
 }

@@ -47,6 +47,13 @@ async def answer(
         writer.close()
 
 
+def host_of(address: str) -> str:
+    """Return the host of an address such as 10.0.0.7, 10.0.0.7:7946, ::1 or [::1]:7946."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.count(":") > 1 else address.partition(":")[0]
+
+
 async def run(options: argparse.Namespace) -> None:
     """Run the service until a signal."""
     stop = asyncio.Event()
@@ -60,7 +67,7 @@ async def run(options: argparse.Namespace) -> None:
         profile=options.profile,
         seeds=options.seeds,
     ) as node:
-        host = options.bind.partition(":")[0]
+        host = host_of(options.bind)
         server = await asyncio.start_server(functools.partial(answer, node), host, options.port)
         async with server, asyncio.TaskGroup() as tasks:
             follower = tasks.create_task(follow(node))

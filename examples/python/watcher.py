@@ -74,7 +74,7 @@ def handle(script: str, node: sprat.Node, event: sprat.MemberEvent) -> None:
 def tag(text: str) -> tuple[str, str]:
     """Parse the value of --tag."""
     key, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not key:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
     return key, value
 

@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -54,6 +55,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
+    def __init__(self, host: str, port: int) -> None:
+        """Listen."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), Handler)
+
 
 @contextlib.contextmanager
 def serving(server: Server) -> Iterator[None]:
@@ -76,6 +82,13 @@ def leave(node: sprat.Node) -> None:
         print(f"leaving: {error}", flush=True)
 
 
+def host_of(address: str) -> str:
+    """Return the host of an address such as 10.0.0.7, 10.0.0.7:7946, ::1 or [::1]:7946."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.count(":") > 1 else address.partition(":")[0]
+
+
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="A web server that is a member of a cluster.")
@@ -96,7 +109,7 @@ def main() -> None:
     options = arguments()
     # Block the signals before any thread starts, so that they wait for sigwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
-    server = Server((options.bind.partition(":")[0], options.port), Handler)
+    server = Server(host_of(options.bind), options.port)
     port = server.server_port
     with (
         serving(server),  # first: other members may use this server as soon as they know it

@@ -42,7 +42,7 @@ struct Eight {
     plan: Plan,
     block: Block,
     /// The state of the random number generator.
-    lot: u64,
+    random_state: u64,
     running: [Option<Kind>; 8],
 }
 
@@ -55,21 +55,21 @@ fn name(place: usize) -> String {
 
 impl Eight {
     fn new(plan: Plan) -> Eight {
-        let lot = plan.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let random_state = plan.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Eight {
             plan,
             block: Block::new(),
-            lot,
+            random_state,
             running: [const { None }; 8],
         }
     }
 
     /// Draws a number below `below`. The numbers are the same in every run.
     fn draw(&mut self, below: usize) -> usize {
-        self.lot ^= self.lot << 13;
-        self.lot ^= self.lot >> 7;
-        self.lot ^= self.lot << 17;
-        (self.lot >> 16) as usize % below
+        self.random_state ^= self.random_state << 13;
+        self.random_state ^= self.random_state >> 7;
+        self.random_state ^= self.random_state << 17;
+        (self.random_state >> 16) as usize % below
     }
 
     fn shuffled(&mut self, mut places: Vec<usize>) -> Vec<usize> {
@@ -188,7 +188,7 @@ impl Eight {
     }
 
     /// Ends two nodes at the same time.
-    fn both(&mut self, places: [usize; 2], go: impl Fn(Kind) + Sync) {
+    fn end_both(&mut self, places: [usize; 2], go: impl Fn(Kind) + Sync) {
         // Both run: all eight nodes have started, and no test ends a node twice.
         let kinds = places.map(|place| self.running[place].take().unwrap());
         std::thread::scope(|scope| {
@@ -231,7 +231,7 @@ impl Eight {
     fn come_and_go(mut self) {
         self.all_see_all();
         let dead = [self.draw(4), 4 + self.draw(4)];
-        self.both(dead, |kind| match kind {
+        self.end_both(dead, |kind| match kind {
             Kind::Agent(agent) => drop(agent.kill()),
             Kind::Ours(ours) => ours.kill(),
         });
@@ -239,7 +239,7 @@ impl Eight {
         let dead_names: BTreeSet<String> = dead.into_iter().map(name).collect();
         assert_eq!(self.called_failed(), dead_names);
         let leaving = [(dead[0] + 1) % 4, 4 + (dead[1] - 4 + 1) % 4];
-        self.both(leaving, |kind| match kind {
+        self.end_both(leaving, |kind| match kind {
             Kind::Agent(agent) => drop(agent.leave()),
             Kind::Ours(ours) => ours.leave(),
         });

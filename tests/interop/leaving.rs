@@ -33,8 +33,8 @@ fn two_leave_at_once(block: &Block) -> Agent {
 #[test]
 fn a_new_agent_sees_two_sprat_nodes_that_leave_together_as_left_and_never_as_failed() {
     let block = Block::new();
-    let all_levels = std::env::var("SPRAT_TEST_LEVEL").as_deref() == Ok("all");
-    for round in 0..if all_levels { 100 } else { 4 } {
+    let is_full_run = std::env::var("SPRAT_TEST_LEVEL").as_deref() == Ok("all");
+    for round in 0..if is_full_run { 100 } else { 4 } {
         let observer = two_leave_at_once(&block);
         for name in LEAVERS {
             agent_sees(&observer, name, "left");

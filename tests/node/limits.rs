@@ -125,7 +125,7 @@ fn assert_logged(lines: &[String], what: &str, begun: Instant) {
 }
 
 #[test]
-fn a_node_in_a_process_without_descriptors_opens_one_stream_at_a_time_and_keeps_probing() {
+fn a_node_without_descriptors_opens_or_accepts_one_stream_at_a_time_and_keeps_probing() {
     let _turn = alone();
     let other = node("other");
     let other_addr = other.addr().to_string();
@@ -146,7 +146,9 @@ fn a_node_in_a_process_without_descriptors_opens_one_stream_at_a_time_and_keeps_
         for socket in &silent {
             socket.connect(&a.addr().into()).unwrap();
         }
+        eventually("one is accepted", || counter(&a, "streams_open") == 1);
         eventually("accepting fails", || counter(&a, "accept_failures") >= 2);
+        assert!(counter(&a, "streams_open") <= 1, "one descriptor is free");
         let health = a.health().unwrap();
         assert!(health.summary.contains("descriptors"), "{health:?}");
         // Probes are datagrams, so they go on.

@@ -9,7 +9,7 @@
 //! 200 ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a full
 //! period of at least 30 s, so in both modes this window holds none.
 
-use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
+use super::scenario::{self, each_random_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
@@ -49,9 +49,9 @@ struct Start {
     bytes: u64,
 }
 
-fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
-    let mut world = World::new(seed * 1000 + nodes as u64);
-    world.close_looks = false;
+fn start(nodes: usize, mode: Mode, random_seed: u64, patience: Duration) -> Start {
+    let mut world = World::new(random_seed * 1000 + nodes as u64);
+    world.check_closely = false;
     world.keep_events = false;
     for _ in 0..nodes {
         let host = world.add_host(mode.config());
@@ -108,24 +108,31 @@ impl Summary {
     }
 }
 
-fn seeds() -> u64 {
-    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or_else(|| scenario::seeds(20, 200))
+fn random_seeds() -> u64 {
+    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or_else(|| scenario::random_seeds(20, 200))
 }
 
-fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary {
-    Summary::new(&each_seed(seeds, |seed| start(nodes, mode, seed, patience)))
+fn measure(nodes: usize, mode: Mode, random_seeds: u64, patience: Duration) -> Summary {
+    Summary::new(&each_random_seed(random_seeds, |random_seed| {
+        start(nodes, mode, random_seed, patience)
+    }))
 }
 
 fn assert_complete_within_three_seconds_and_frugal(nodes: usize) {
-    let seeds = seeds();
-    let sprat = measure(nodes, Mode::Sprat, seeds, WINDOW);
+    let random_seeds = random_seeds();
+    let sprat = measure(nodes, Mode::Sprat, random_seeds, WINDOW);
     let worst = sprat.quantile(0.999);
     assert!(
         worst <= secs(3),
         "{nodes} nodes: {worst:?}, {} stragglers",
         sprat.stragglers()
     );
-    let plain = measure(nodes, Mode::Plain, seeds.min(SEEDS_FOR_BYTES), WINDOW);
+    let plain = measure(
+        nodes,
+        Mode::Plain,
+        random_seeds.min(SEEDS_FOR_BYTES),
+        WINDOW,
+    );
     let ratio = sprat.bytes / plain.bytes;
     assert!(
         ratio <= 1.2,
@@ -170,7 +177,7 @@ fn plain_memberlist_has_stragglers_that_wait_for_a_push_pull() {
 fn a_thousand_nodes_join_through_one_seed() {
     let began = std::time::Instant::now();
     let mut world = World::new(1000);
-    world.close_looks = false;
+    world.check_closely = false;
     world.keep_events = false;
     let mut world = world.nodes(1000, &settings());
     world.join_all_through(0);
@@ -192,7 +199,7 @@ fn bootstrap_table_of_all_sizes_is_printed() {
     for nodes in SIZES {
         let mut plain_bytes = None;
         for mode in [Mode::Plain, Mode::Sprat] {
-            let summary = measure(nodes, mode, seeds(), PATIENCE);
+            let summary = measure(nodes, mode, random_seeds(), PATIENCE);
             let ratio = summary.bytes / *plain_bytes.get_or_insert(summary.bytes);
             println!(
                 "{nodes:>5} {mode:<5?} {:<10.2?} {:<10.2?} {:<10.2?} {:>4} of {:<4} \

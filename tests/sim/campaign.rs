@@ -2,14 +2,14 @@
 //! and the views of all nodes must agree again without help. Clocks stay wrong, and processes that
 //! have ended are not restarted.
 //!
-//! Every choice follows from the seed. The checkers watch the whole run. Within
+//! Every choice follows from the random seed. The checkers watch the whole run. Within
 //! [`World::convergence`] of the end of the faults, all running nodes must see every node that
 //! takes part as alive, with its current tags. They must list every other node as left or failed,
 //! or not at all.
 
 use super::net::{Counters, Link};
 use super::rng::Rng;
-use super::scenario::{each_seed, millis, number_from_env, secs, seeds};
+use super::scenario::{each_random_seed, millis, number_from_env, random_seeds, secs};
 use super::world::World;
 use sprat::serf::MemberState;
 use sprat::wire::{Codec, Key, Keyring};
@@ -25,14 +25,15 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn new(seed: u64) -> Campaign {
-        let mut dice = Rng::new(seed ^ 0x5eed);
+    fn new(random_seed: u64) -> Campaign {
+        let mut dice = Rng::new(random_seed ^ 0x5eed);
         let nodes = 8 + dice.below(13);
-        let mut world = World::new(seed);
-        world.codec = codec(seed);
+        let mut world = World::new(random_seed);
+        world.codec = codec(random_seed);
         let mut world = world.lan(nodes);
         world.repeat = format!(
-            "repeat with: SPRAT_SIM_SEED={seed} cargo test --test sim campaign -- --nocapture"
+            "repeat with: SPRAT_SIM_SEED={random_seed} cargo test --test sim campaign -- \
+             --nocapture"
         );
         world.join_all_through(0);
         Campaign {
@@ -71,7 +72,7 @@ impl Campaign {
     /// changes a tag.
     fn act(&mut self) {
         match self.dice.below(14) {
-            0 | 1 => self.weather(),
+            0 | 1 => self.change_links(),
             2 => self.part(),
             3 => self.cut_some_links(),
             4 => {
@@ -89,7 +90,7 @@ impl Campaign {
         }
     }
 
-    fn weather(&mut self) {
+    fn change_links(&mut self) {
         let dice = &mut self.dice;
         let low = dice.between(millis(0), millis(20));
         let link = Link {
@@ -250,8 +251,8 @@ impl Campaign {
         let Some(took) = self.world.try_until(longest, Campaign::is_right) else {
             let log = self.log.join("\n");
             panic!(
-                "{log}\nseed {} not right after {longest:?}\n{}",
-                self.world.seed,
+                "{log}\nrandom seed {} not right after {longest:?}\n{}",
+                self.world.random_seed,
                 self.world.picture()
             );
         };
@@ -263,11 +264,11 @@ impl Campaign {
     }
 }
 
-/// Returns the codec of a cluster. Of every three seeds, the first uses plain messages, the second
-/// uses encryption, a label and compression, and the third uses compression alone.
-fn codec(seed: u64) -> Codec {
-    let encrypted = seed % 3 == 1;
-    let key = Key::new(&[seed as u8; 32]).filter(|_| encrypted);
+/// Returns the codec of a cluster. Of every three random seeds, the first uses plain messages, the
+/// second uses encryption, a label and compression, and the third uses compression alone.
+fn codec(random_seed: u64) -> Codec {
+    let encrypted = random_seed % 3 == 1;
+    let key = Key::new(&[random_seed as u8; 32]).filter(|_| encrypted);
     Codec {
         keyring: Keyring::new(key.into_iter().collect()),
         label: if encrypted {
@@ -275,7 +276,7 @@ fn codec(seed: u64) -> Codec {
         } else {
             Vec::new()
         },
-        compress: seed % 3 != 0,
+        compress: random_seed % 3 != 0,
         verify_incoming: true,
         verify_outgoing: true,
         skip_label_check: false,
@@ -300,16 +301,16 @@ impl World {
 
 #[test]
 fn the_random_campaign_ends_with_views_that_agree() {
-    if let Some(seed) = number_from_env("SPRAT_SIM_SEED") {
-        let (took, count) = Campaign::new(seed).run();
-        println!("seed {seed}: views agree after {took:?}; {count:?}");
+    if let Some(random_seed) = number_from_env("SPRAT_SIM_SEED") {
+        let (took, count) = Campaign::new(random_seed).run();
+        println!("random seed {random_seed}: views agree after {took:?}; {count:?}");
         return;
     }
-    let count = number_from_env("SPRAT_SIM_SEEDS").unwrap_or_else(|| seeds(8, 24));
+    let count = number_from_env("SPRAT_SIM_SEEDS").unwrap_or_else(|| random_seeds(8, 24));
     let began = std::time::Instant::now();
     let mut slowest = Duration::ZERO;
     let mut sum = Counters::default();
-    let runs = each_seed(count, |seed| Campaign::new(seed).run());
+    let runs = each_random_seed(count, |random_seed| Campaign::new(random_seed).run());
     for (took, count) in runs {
         slowest = slowest.max(took);
         sum.add(&count);

@@ -2,7 +2,7 @@
 //! clocks. Also hints.
 
 use super::net::Link;
-use super::scenario::{millis, secs, seeds};
+use super::scenario::{millis, random_seeds, secs};
 use super::world::World;
 use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
@@ -140,8 +140,8 @@ fn clocks_that_run_a_tenth_too_fast_or_slow_do_no_harm() {
 #[test]
 fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
     let mut false_alarms = 0;
-    for seed in 0..seeds(12, 100) {
-        let mut world = World::new(3000 + seed).lan(17);
+    for random_seed in 0..random_seeds(12, 100) {
+        let mut world = World::new(3000 + random_seed).lan(17);
         world.every_link(Link::lossy(0.3));
         for host in 1..17 {
             world.run(millis(100));
@@ -183,8 +183,8 @@ fn duplicated_and_reordered_datagrams_change_nothing() {
 
 #[test]
 fn a_hint_gives_its_verdict_within_a_second_where_probing_alone_needs_longer() {
-    let first_suspect = |hinted: bool, seed| {
-        let mut world = World::cluster(seed, 30);
+    let first_suspect = |hinted: bool, random_seed| {
+        let mut world = World::cluster(random_seed, 30);
         world.kill(7);
         let began = world.now;
         let hint = hinted.then(|| world.command(0, |core, now| core.hint(now, "n7")).unwrap());
@@ -199,10 +199,10 @@ fn a_hint_gives_its_verdict_within_a_second_where_probing_alone_needs_longer() {
         world.run_until(secs(60), at_zero)
     };
     let plain: Vec<_> = (0..10)
-        .map(|seed| first_suspect(false, 400 + seed))
+        .map(|random_seed| first_suspect(false, 400 + random_seed))
         .collect();
     let hinted: Vec<_> = (0..10)
-        .map(|seed| first_suspect(true, 400 + seed))
+        .map(|random_seed| first_suspect(true, 400 + random_seed))
         .collect();
     assert!(hinted.iter().all(|took| *took < secs(1)), "{hinted:?}");
     let slow = plain.iter().filter(|took| **took > secs(1)).count();

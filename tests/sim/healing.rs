@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Splits a cluster of ten nodes into halves for this time. At the end of it, each half must see
 /// the other as failed. After the split has healed, all nodes must soon see one another alive.
 /// Returns the time that this took.
-fn part_and_heal(seed: u64, time: Duration) -> Duration {
-    let mut world = World::cluster(seed, 10);
+fn part_and_heal(random_seed: u64, time: Duration) -> Duration {
+    let mut world = World::cluster(random_seed, 10);
     let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
     world.partition(&[&left, &right]);
     world.run(time);
@@ -96,8 +96,8 @@ fn one_node_that_was_cut_off_from_all_others_reconnects_to_them() {
 
 #[test]
 fn a_node_that_is_cut_off_is_isolated_before_it_declares_any_member_failed() {
-    for (seed, size) in [(50, 3), (51, 4), (52, 5), (53, 8), (54, 25), (55, 60)] {
-        let mut world = World::cluster(seed, size);
+    for (random_seed, size) in [(50, 3), (51, 4), (52, 5), (53, 8), (54, 25), (55, 60)] {
+        let mut world = World::cluster(random_seed, size);
         world.run(secs(30));
         assert!(!health(&world).isolated);
         let others: Vec<usize> = (1..size).collect();
@@ -152,7 +152,7 @@ fn deaths_and_joins_during_a_partition_are_known_to_all_after_it() {
         let members = [0, 2, 3, 4, 5, 6, 7, 8];
         let alive = members.iter().all(|&of| w.all_see(of, MemberState::Alive));
         let old = &members[..7]; // the newcomer need not know the dead node
-        alive && w.all_see_of(old, 1, MemberState::Failed) && w.all_know_the_truth_about(6)
+        alive && w.these_see(old, 1, MemberState::Failed) && w.all_know_the_truth_about(6)
     };
     world.run_until(world.convergence(), right);
 }

@@ -58,7 +58,7 @@ pub struct Host {
     /// The number of steps since the member list was last checked.
     pub unchecked: u32,
     /// The version of the member list at its last check.
-    pub looked_at: u64,
+    pub checked_version: u64,
 }
 
 impl Host {
@@ -83,7 +83,7 @@ impl Host {
             view: View::new(index),
             events: Vec::new(),
             unchecked: 0,
-            looked_at: 0,
+            checked_version: 0,
         }
     }
 

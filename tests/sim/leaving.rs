@@ -5,7 +5,7 @@
 
 use super::net::Link;
 use super::rng::Rng;
-use super::scenario::{each_seed, millis, secs, seeds};
+use super::scenario::{each_random_seed, millis, random_seeds, secs};
 use super::world::World;
 use sprat::EventBody;
 use sprat::serf::{CoreEvent, LeaveEnd};
@@ -46,8 +46,8 @@ fn leave_at_once(world: &mut World, dice: &mut Rng) -> (usize, BTreeSet<Arc<str>
     while !under_way.is_empty() {
         assert!(
             world.now < until,
-            "seed {}\n{}",
-            world.seed,
+            "random seed {}\n{}",
+            world.random_seed,
             world.picture()
         );
         world.run(millis(10));
@@ -65,11 +65,11 @@ fn leave_at_once(world: &mut World, dice: &mut Rng) -> (usize, BTreeSet<Arc<str>
     (leavers.len(), acked)
 }
 
-fn run(seed: u64, loss: f64) -> Leaves {
-    let mut dice = Rng::new(seed ^ 0x1eaf);
-    let size = SIZES[seed as usize % SIZES.len()];
-    let mut world = World::new(seed);
-    world.close_looks = size < 50;
+fn run(random_seed: u64, loss: f64) -> Leaves {
+    let mut dice = Rng::new(random_seed ^ 0x1eaf);
+    let size = SIZES[random_seed as usize % SIZES.len()];
+    let mut world = World::new(random_seed);
+    world.check_closely = size < 50;
     let mut world = world.lan(size);
     world.join_all_through(0);
     world.run_until(secs(60), World::is_complete);
@@ -86,7 +86,7 @@ fn run(seed: u64, loss: f64) -> Leaves {
             };
             assert!(
                 !acked.contains(&member.name),
-                "seed {seed}: {} reports at {at:?} that {} failed",
+                "random seed {random_seed}: {} reports at {at:?} that {} failed",
                 host.name,
                 member.name
             );
@@ -98,7 +98,7 @@ fn run(seed: u64, loss: f64) -> Leaves {
 
 fn run_all(loss: f64) -> Leaves {
     let mut sum = Leaves::default();
-    for leaves in each_seed(seeds(24, 1000), |seed| run(seed, loss)) {
+    for leaves in each_random_seed(random_seeds(24, 1000), |random_seed| run(random_seed, loss)) {
         sum.all += leaves.all;
         sum.acked += leaves.acked;
     }

@@ -29,9 +29,9 @@ fn five_nodes_that_join_through_one_seed_see_one_another() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_history_and_another_seed_another() {
-    let run = |seed| {
-        let mut world = World::cluster(seed, 8);
+fn the_same_random_seed_gives_the_same_history_and_another_one_another() {
+    let run = |random_seed| {
+        let mut world = World::cluster(random_seed, 8);
         world.every_link(Link::lossy(0.1));
         world.run(secs(60));
         world.kill(3);
@@ -137,8 +137,8 @@ fn a_node_whose_leave_reaches_no_member_ends_as_left_or_failed() {
 
 #[test]
 fn a_leave_under_heavy_loss_ends_as_left_or_failed_at_every_member() {
-    for seed in 0..10 {
-        let mut world = World::cluster(800 + seed, 6);
+    for random_seed in 0..10 {
+        let mut world = World::cluster(800 + random_seed, 6);
         world.every_link(Link::lossy(0.6));
         world.leave(2);
         world.run(secs(12));
@@ -258,7 +258,7 @@ fn a_seed_name_that_changes_its_address_is_followed() {
 #[test]
 fn more_joiners_than_a_node_serves_at_a_time_wait_their_turn() {
     let mut world = World::new(16).lan(200);
-    world.close_looks = false;
+    world.check_closely = false;
     world.join_all_through(0);
     world.run_until(secs(10), World::is_complete);
     assert!(world.net.count.backlogged > 0, "the backlog was used");

@@ -129,7 +129,8 @@ pub struct Net {
     cut_streams: BTreeSet<(usize, usize)>,
     /// Hosts in different groups do not reach one another. A host that is not listed is in group 0.
     groups: BTreeMap<usize, u32>,
-    overtaken: HashMap<(usize, usize), u64>,
+    /// The number of the latest datagram that has arrived from one host at another.
+    latest_arrived: HashMap<(usize, usize), u64>,
     rng: Rng,
     pub count: Counters,
 }
@@ -142,7 +143,7 @@ impl Net {
             cut_datagrams: BTreeSet::new(),
             cut_streams: BTreeSet::new(),
             groups: BTreeMap::new(),
-            overtaken: HashMap::new(),
+            latest_arrived: HashMap::new(),
             rng,
             count: Counters::default(),
         }
@@ -233,7 +234,7 @@ impl Net {
     /// Notes that the datagram with this number has arrived. Counts it as reordered if a datagram
     /// that was sent later arrived earlier.
     pub fn arrived(&mut self, from: usize, to: usize, number: u64) {
-        let latest = self.overtaken.entry((from, to)).or_default();
+        let latest = self.latest_arrived.entry((from, to)).or_default();
         if number < *latest {
             self.count.reordered += 1;
         }

@@ -29,7 +29,7 @@ struct Outcome {
 impl Run {
     fn run(self) -> Outcome {
         let mut world = World::new(self.nodes as u64);
-        world.close_looks = false;
+        world.check_closely = false;
         world.keep_events = false;
         let mut config = settings();
         config.swim = self.swim;

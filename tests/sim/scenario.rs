@@ -22,7 +22,7 @@ pub fn millis(millis: u64) -> Duration {
 }
 
 /// The interval at which conditions are checked.
-const GLANCE: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The settings of the tests: the defaults, and a tag.
 pub fn settings() -> Config {
@@ -47,8 +47,8 @@ impl World {
     }
 
     /// Returns a cluster whose nodes have joined, and have had 5 s to settle.
-    pub fn cluster(seed: u64, nodes: usize) -> World {
-        let mut world = World::new(seed).lan(nodes);
+    pub fn cluster(random_seed: u64, nodes: usize) -> World {
+        let mut world = World::new(random_seed).lan(nodes);
         world.join_all_through(0);
         world.run_until(secs(10), World::is_complete);
         world.run(secs(5));
@@ -111,38 +111,38 @@ impl World {
     /// Gives these faults, from now on, to every link that has no faults of its own.
     pub fn every_link(&mut self, link: Link) {
         self.net.link = link;
-        self.note_weather();
+        self.note_network_state();
     }
 
     /// Cuts the link from `a` to `b`.
     pub fn cut_one_way(&mut self, a: usize, b: usize) {
         self.net.cut(a, b);
-        self.note_weather();
+        self.note_network_state();
     }
 
     pub fn cut(&mut self, a: usize, b: usize) {
         self.net.cut(a, b);
         self.net.cut(b, a);
-        self.note_weather();
+        self.note_network_state();
     }
 
     pub fn cut_datagrams(&mut self, a: usize, b: usize) {
         self.net.cut_datagrams(a, b);
         self.net.cut_datagrams(b, a);
-        self.note_weather();
+        self.note_network_state();
     }
 
     pub fn partition(&mut self, groups: &[&[usize]]) {
         self.net.partition(groups);
-        self.note_weather();
+        self.note_network_state();
     }
 
     pub fn heal(&mut self) {
         self.net.heal();
-        self.note_weather();
+        self.note_network_state();
     }
 
-    fn note_weather(&mut self) {
+    fn note_network_state(&mut self) {
         self.calm_since = self.net.is_clean().then_some(self.now);
     }
 }
@@ -159,8 +159,8 @@ impl World {
         let took = self.try_until(longest, holds);
         took.unwrap_or_else(|| {
             panic!(
-                "seed {}: the condition did not hold within {longest:?} after {began:?}\n{}",
-                self.seed,
+                "random seed {}: the condition did not hold within {longest:?} after {began:?}\n{}",
+                self.random_seed,
                 self.picture()
             )
         })
@@ -177,7 +177,7 @@ impl World {
             if self.now.since(began) >= longest {
                 return None;
             }
-            self.run_to(self.now + GLANCE);
+            self.run_to(self.now + CHECK_INTERVAL);
         }
         Some(self.now.since(began))
     }
@@ -193,8 +193,8 @@ impl World {
         let took = self.run_until(latest, holds);
         assert!(
             took >= earliest,
-            "seed {}: the condition held after {took:?}, expected {earliest:?} or later",
-            self.seed
+            "random seed {}: the condition held after {took:?}, expected {earliest:?} or later",
+            self.random_seed
         );
         took
     }
@@ -205,12 +205,12 @@ impl World {
         while self.now < end {
             assert!(
                 holds(self),
-                "seed {}: the condition does not hold at {:?}\n{}",
-                self.seed,
+                "random seed {}: the condition does not hold at {:?}\n{}",
+                self.random_seed,
                 self.now,
                 self.picture()
             );
-            self.run_to((self.now + GLANCE).min(end));
+            self.run_to((self.now + CHECK_INTERVAL).min(end));
         }
     }
 }
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Returns true if these nodes see `of` in this state.
-    pub fn all_see_of(&self, observers: &[usize], of: usize, state: MemberState) -> bool {
+    pub fn these_see(&self, observers: &[usize], of: usize, state: MemberState) -> bool {
         observers
             .iter()
             .all(|&observer| self.state(observer, of) == Some(state))
@@ -374,30 +374,31 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-/// The number of seeds of a scenario: `all` of them in `make test-all`, which sets
+/// The number of random seeds of a scenario: `all` of them in `make test-all`, which sets
 /// `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
-pub fn seeds(few: u64, all: u64) -> u64 {
+pub fn random_seeds(few: u64, all: u64) -> u64 {
     match std::env::var("SPRAT_TEST_LEVEL").as_deref() {
         Ok("all") => all,
         _ => few,
     }
 }
 
-/// Runs every seed below `seeds`, two at a time, and returns the results in the order of the seeds.
-pub fn each_seed<R: Send>(seeds: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
+/// Runs every random seed below `count`, two at a time, and returns the results in the order of the
+/// seeds.
+pub fn each_random_seed<R: Send>(count: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
     let next = AtomicU64::new(0);
     let results = Mutex::new(BTreeMap::new());
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            let random_seed = next.fetch_add(1, Ordering::Relaxed);
+            if random_seed >= count {
                 return;
             }
-            let result = run(seed);
+            let result = run(random_seed);
             results
                 .lock()
                 .expect("a failed run ends the test")
-                .insert(seed, result);
+                .insert(random_seed, result);
         }
     };
     std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 //! Virtual time jumps from one event to the next. A wake-up of a host is queued unless `armed`
 //! notes one at the same time or earlier. When a wake-up comes, the next one is queued, even if
 //! nothing was due. Every event of a core for the application goes through a checker; so does every
-//! datagram, if `close_looks` is true.
+//! datagram, if `check_closely` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The checker examines a host closely at least once in this many steps.
-const LOOK_EVERY: u32 = 64;
+const CHECK_EVERY: u32 = 64;
 /// The time that the name server takes to answer.
 const LOOKUP: Duration = Duration::from_millis(5);
 /// The longest stop of a process that its driver does not notice.
@@ -73,7 +73,7 @@ pub enum Action {
 }
 
 pub struct World {
-    pub seed: u64,
+    pub random_seed: u64,
     pub now: Time,
     pub rng: Rng,
     pub net: Net,
@@ -85,11 +85,9 @@ pub struct World {
     pub(super) next_conn: u64,
     /// True if member lists, health and datagrams are checked, which is too slow for a thousand
     /// nodes.
-    pub close_looks: bool,
+    pub check_closely: bool,
     /// True if every event of every host is kept, and the digest is updated.
     pub keep_events: bool,
-    /// True if drivers report stalls to their cores, as the real driver does.
-    pub tell_stalls: bool,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
     /// The command that repeats this run, for failure messages.
@@ -109,10 +107,10 @@ pub struct Verdicts {
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
-        let mut rng = Rng::new(seed);
+    pub fn new(random_seed: u64) -> World {
+        let mut rng = Rng::new(random_seed);
         World {
-            seed,
+            random_seed,
             now: Time::ZERO,
             net: Net::new(Rng::new(rng.next())),
             rng,
@@ -122,13 +120,12 @@ impl World {
             queue: Queue::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
-            close_looks: true,
+            check_closely: true,
             keep_events: true,
-            tell_stalls: true,
             calm_since: Some(Time::ZERO),
             repeat: String::new(),
             codec: Codec::default(),
-            digest: seed,
+            digest: random_seed,
             verdicts: Verdicts::default(),
         }
     }
@@ -137,8 +134,8 @@ impl World {
     pub fn fail(&self, host: usize, what: &str) -> ! {
         let at = self.now.since(Time::ZERO);
         panic!(
-            "seed {}, {at:?}, host n{host}: {what}\n{}",
-            self.seed, self.repeat
+            "random seed {}, {at:?}, host n{host}: {what}\n{}",
+            self.random_seed, self.repeat
         );
     }
 
@@ -251,7 +248,7 @@ impl World {
     /// Reports a stall to the core, if it is longer than [`STALL`]. Returns true if the datagrams
     /// that arrived during the stall are too old.
     fn note_stall(&mut self, host: usize, missed: Duration, suspended: Duration) -> bool {
-        if !self.tell_stalls || missed + suspended <= STALL {
+        if missed + suspended <= STALL {
             return false;
         }
         self.net.count.stalled += 1;
@@ -414,8 +411,8 @@ impl World {
         while let Some(event) = self.hosts[host].core.as_mut().and_then(Core::poll_event) {
             self.take_event(host, event);
         }
-        if self.close_looks {
-            self.look(host);
+        if self.check_closely {
+            self.check_host(host);
         }
     }
 
@@ -423,7 +420,7 @@ impl World {
         match output {
             Output::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
-                if self.close_looks {
+                if self.check_closely {
                     if let Err(why) = checker::datagram(&self.codec, &bytes) {
                         self.fail(host, &why);
                     }
@@ -515,15 +512,15 @@ impl World {
     }
 
     /// Checks the member list and the health of a host: at every change of the list, and at least
-    /// once in every [`LOOK_EVERY`] steps.
-    fn look(&mut self, host: usize) {
+    /// once in every [`CHECK_EVERY`] steps.
+    fn check_host(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let Some(core) = &h.core else { return };
         h.unchecked += 1;
-        if h.unchecked < LOOK_EVERY && core.version() == h.looked_at {
+        if h.unchecked < CHECK_EVERY && core.version() == h.checked_version {
             return;
         }
-        (h.unchecked, h.looked_at) = (0, core.version());
+        (h.unchecked, h.checked_version) = (0, core.version());
         let found = h.view.compare(core.members());
         let found = found.and_then(|()| checker::health(&core.health(h.clock.local(self.now))));
         if let Err(why) = found {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use sprat::{Error, Status};
 
-static RAISED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static FROM_STATUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Makes the exception for an error.
 pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
@@ -21,7 +21,7 @@ pub fn from_number(py: Python<'_>, status: i32, message: &str) -> PyErr {
 }
 
 fn make(py: Python<'_>, status: i32, message: &str, errno: i32) -> PyErr {
-    let made = RAISED
+    let made = FROM_STATUS
         .import(py, "sprat._errors", "from_status")
         .and_then(|make| make.call1((status, message, errno)));
     made.map_or_else(|failure| failure, PyErr::from_value)

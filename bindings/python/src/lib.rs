@@ -17,6 +17,7 @@
 //! | `node` | a node: settings go in, results come out |
 //! | `settings` | the table of settings, files of settings, the settings to start a node with |
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
+//! | `leave_thread` | a leave in a process that may open no more descriptors |
 //! | `member`, `members`, `event` | values |
 //! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |
@@ -26,6 +27,7 @@ mod errors;
 mod event;
 mod event_classes;
 mod explain;
+mod leave_thread;
 mod member;
 mod members;
 mod node;

@@ -164,7 +164,7 @@ impl Node {
     }
 
     fn begin_leave(&self, py: Python<'_>) -> PyResult<Pending> {
-        enter(py, || self.inner.begin_leave()).map(Pending::new)
+        enter(py, || Pending::leave(&self.inner))
     }
 
     fn begin_hint(&self, py: Python<'_>, name: &str) -> PyResult<Pending> {

@@ -7,12 +7,17 @@
 //!
 //! Other threads receive no signal while they wait here. Python handles signals on the main thread
 //! only, and a signal to another thread would not wake the main thread.
+//!
+//! A leave for which the system refuses a descriptor has a thread instead, and the wait is for that
+//! thread.
 
 use crate::errors::{enter, raised};
 use crate::event;
+use crate::leave_thread::LeaveThread;
 use crate::members::Members;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use sprat::Status;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::ptr;
@@ -20,8 +25,9 @@ use std::time::{Duration, Instant};
 
 /// The longest poll between two checks for signals.
 const SIGNAL_CHECK: Duration = Duration::from_secs(1);
-/// The pause if the kernel refuses to poll, as in a process that may not open any descriptor.
-const POLL_REFUSED_PAUSE: Duration = Duration::from_millis(20);
+/// The longest wait without a poll: in a process that may not open any descriptor, the kernel
+/// refuses to poll.
+const UNPOLLED_PAUSE: Duration = Duration::from_millis(20);
 
 /// A subscription to events of a node.
 #[pyclass(frozen, module = "sprat._native")]
@@ -72,27 +78,72 @@ impl Subscription {
 
 /// A pending operation: a join, a look, a leave or a hint.
 #[pyclass(frozen, module = "sprat._native")]
-pub struct Pending(sprat::driver::Pending);
+pub struct Pending(Awaited);
+
+/// The two ways to learn of the end of an operation.
+enum Awaited {
+    Descriptor(sprat::driver::Pending),
+    Thread(LeaveThread),
+}
 
 impl Pending {
     pub fn new(inner: sprat::driver::Pending) -> Pending {
-        Pending(inner)
+        Pending(Awaited::Descriptor(inner))
+    }
+
+    /// Begins a leave, even if no descriptor is free.
+    pub fn leave(node: &sprat::Node) -> sprat::Result<Pending> {
+        match node.begin_leave() {
+            Err(error) if error.status == Status::Io => {
+                LeaveThread::start(node).map(|it| Pending(Awaited::Thread(it)))
+            }
+            begun => begun.map(Pending::new),
+        }
+    }
+
+    fn native_outcome(&self) -> sprat::Result<Option<sprat::driver::Outcome>> {
+        match &self.0 {
+            Awaited::Descriptor(pending) => pending.outcome(),
+            Awaited::Thread(leave) => {
+                let result = leave.result()?;
+                Ok(result.map(|result| result.map(|()| 0).into()))
+            }
+        }
     }
 }
 
 #[pymethods]
 impl Pending {
-    /// Returns the descriptor, which is readable once the operation has finished.
-    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
-        enter(py, || self.0.fd())
+    /// Returns the descriptor, which is readable once the operation has finished. Returns `None`
+    /// for a leave for which no descriptor was free.
+    fn fileno(&self, py: Python<'_>) -> PyResult<Option<RawFd>> {
+        match &self.0 {
+            Awaited::Descriptor(pending) => enter(py, || pending.fd()).map(Some),
+            Awaited::Thread(_) => Ok(None),
+        }
     }
 
     /// Waits until the operation has finished, and returns true. Returns false if `timeout` seconds
     /// pass first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let fd = enter(py, || self.0.fd())?;
-        readable(py, fd, deadline(timeout))
+        let deadline = deadline(timeout);
+        while enter(py, || self.native_outcome())?.is_none() {
+            let may_have_ended = match &self.0 {
+                Awaited::Descriptor(pending) => {
+                    let fd = enter(py, || pending.fd())?;
+                    readable(py, fd, deadline)?
+                }
+                Awaited::Thread(leave) => {
+                    let ended = |pause: Duration| leave.wait(pause.min(UNPOLLED_PAUSE));
+                    wait_until(py, deadline, ended)?
+                }
+            };
+            if !may_have_ended {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
@@ -100,7 +151,7 @@ impl Pending {
     /// error (`None` after a success), the error of each address that a join or look did not reach,
     /// the members that did not acknowledge a leave, and the members that a look has found.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
-        let Some(outcome) = enter(py, || self.0.outcome())? else {
+        let Some(outcome) = enter(py, || self.native_outcome())? else {
             return Ok(None);
         };
         let exception = |error| raised(py, error).into_value(py);
@@ -135,12 +186,38 @@ fn deadline(timeout: Option<f64>) -> Option<Instant> {
     timeout.and_then(|it| Instant::now().checked_add(it))
 }
 
-/// Waits until the descriptor is readable, and returns true. Returns false after the deadline.
+/// Waits until the descriptor is readable, and returns true. Returns false after the deadline. If
+/// the kernel refuses to poll, returns true after [`UNPOLLED_PAUSE`], but not after the deadline.
 fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bool> {
+    let mut refused = false;
+    let ended = wait_until(py, deadline, |pause| match poll(fd, pause) {
+        Polled::Ready => true,
+        Polled::NotReady => false,
+        Polled::Refused => {
+            std::thread::sleep(pause.min(UNPOLLED_PAUSE));
+            refused = true;
+            true
+        }
+    })?;
+    if refused {
+        py.check_signals()?;
+        return Ok(deadline.is_none_or(|at| Instant::now() < at));
+    }
+    Ok(ended)
+}
+
+/// Waits until `ended` returns true, and returns true. Returns false after the deadline. `ended`
+/// waits at most as long as its argument says; the interpreter is detached during this wait, and
+/// handles signals after it.
+fn wait_until(
+    py: Python<'_>,
+    deadline: Option<Instant>,
+    mut ended: impl FnMut(Duration) -> bool + Send,
+) -> PyResult<bool> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let pause = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
-        if py.detach(|| poll(fd, pause)) {
+        if py.detach(|| ended(pause)) {
             return Ok(true);
         }
         py.check_signals()?;
@@ -150,9 +227,16 @@ fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bo
     }
 }
 
-/// Waits at most `pause` until the descriptor is readable. Returns true if it is readable, or after
-/// [`POLL_REFUSED_PAUSE`] if the kernel refuses to poll.
-fn poll(fd: RawFd, pause: Duration) -> bool {
+/// The result of a poll.
+enum Polled {
+    Ready,
+    NotReady,
+    /// The kernel refuses to poll.
+    Refused,
+}
+
+/// Waits at most `pause` until the descriptor is readable.
+fn poll(fd: RawFd, pause: Duration) -> Polled {
     let mut entry = libc::pollfd {
         fd,
         events: libc::POLLIN,
@@ -162,24 +246,31 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
         tv_sec: pause.as_secs() as libc::time_t,
         tv_nsec: pause.subsec_nanos() as libc::c_long,
     };
-    let mut all = MaybeUninit::uninit();
-    // SAFETY: `all` is a place for a signal set, which the call initialises.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    let all = all_signals();
     let blocked = match is_main_thread() {
         true => ptr::null(),
-        false => all.as_ptr(),
+        false => &raw const all,
     };
     // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1. The
-    // set was initialised above, and NULL leaves the signal mask unchanged.
-    let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const pause, blocked) };
-    if ready >= 0 {
-        return ready > 0;
+    // set is initialised, and NULL leaves the signal mask unchanged.
+    match unsafe { libc::ppoll(&raw mut entry, 1, &raw const pause, blocked) } {
+        0 => Polled::NotReady,
+        1.. => Polled::Ready,
+        _ => match std::io::Error::last_os_error().kind() {
+            std::io::ErrorKind::Interrupted => Polled::NotReady,
+            _ => Polled::Refused,
+        },
     }
-    if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
-        return false;
+}
+
+/// Returns the set of all signals.
+pub fn all_signals() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: `all` is a place for a signal set, which the call initialises.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        all.assume_init()
     }
-    std::thread::sleep(POLL_REFUSED_PAUSE);
-    true
 }
 
 fn is_main_thread() -> bool {

@@ -52,12 +52,15 @@ def retry_if_leave_is_lost(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def sees_left(agent: Agent, name: str) -> None:
-    """Wait until an agent lists a member as left. Fail at once if it lists the member as failed."""
+    """Wait until an agent lists a member as left.
+
+    Raises `LeaveSeenAsFailure` at once if the agent lists the member as failed.
+    """
 
     def has_left() -> bool:
         status = agent.members().get(name, {}).get("status")
         if status == "failed":
-            pytest.fail(f"{agent.name} lists {name} as failed")
+            raise LeaveSeenAsFailure(f"{agent.name} lists {name} as failed")
         return bool(status == "left")
 
     eventually(f"{agent.name} sees {name} leave", has_left)

@@ -28,17 +28,17 @@ def test_a_difference_shows_the_old_and_the_new_value(before, after, text):
     assert differences(before, after) == text
 
 
-def test_only_a_join_or_update_that_agrees_with_the_list_is_known():
+def test_only_a_join_or_update_that_agrees_with_the_list_is_a_repetition():
     one, two = member({"n": "1"}), member({"n": "2"}, incarnation=2)
     left = member({"n": "2"}, state="left", incarnation=2)
     known = KnownMembers([one])
-    assert known.is_known(sprat.MemberJoined(one))
-    assert known.is_known(sprat.MemberUpdated(one))
-    assert not known.is_known(sprat.MemberUpdated(two))
+    assert known.is_repetition(sprat.MemberJoined(one))
+    assert known.is_repetition(sprat.MemberUpdated(one))
+    assert not known.is_repetition(sprat.MemberUpdated(two))
     assert known.apply(sprat.MemberUpdated(two)) == one
-    assert known.is_known(sprat.MemberUpdated(two))
+    assert known.is_repetition(sprat.MemberUpdated(two))
     assert known.apply(sprat.MemberLeft(left)) == two
-    assert not known.is_known(sprat.MemberLeft(left))
-    assert not known.is_known(sprat.MemberJoined(two)), "the member has returned"
+    assert not known.is_repetition(sprat.MemberLeft(left))
+    assert not known.is_repetition(sprat.MemberJoined(two)), "the member has returned"
     assert known.apply(sprat.MemberReaped(left)) == left
     assert known.apply(sprat.MemberJoined(one)) is None

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import sprat
 from sprat._cli import signals
+from sprat._cli.explain import _probe_text
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
@@ -174,6 +176,33 @@ def test_a_join_and_a_look_end_after_their_timeout(cli, addresses, mute):
     assert error == f"no answer within 0.3 s from {mute.address}"
     error = failed(cli("members", *limit), 1)
     assert error == f"no node answered: {mute.address}: no answer within 0.3 s"
+    # Sixteen addresses are asked at a time, so each of these has half of the time.
+    many = ("--join", ",".join([mute.address] * 17), "--timeout", "0.4")
+    assert failed(cli("members", *many), 1) == (
+        "no node answered within 0.4 s (2 rounds of at most 16 addresses, 0.2 s each):"
+        f" {mute.address}: no answer within 0.2 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("direct", "helpers", "rtt", "text"),
+    [
+        ("answered", {}, 0.0003, "datagram: answered; last round trip 0.3 ms"),
+        ("silent", {"b": "nack"}, None, "datagram: no answer, through b: no answer there"),
+        ("silent", {}, 0.0003, "datagram: no answer; last round trip 0.3 ms"),
+        ("not-asked", {"b": "not-asked"}, None, "ended before an answer was due"),
+    ],
+)
+def test_the_text_of_a_probe_names_every_result(direct, helpers, rtt, text):
+    answer = sprat.ProbeAnswer
+    probe = sprat.Probe(
+        ago=0.5,
+        direct=answer(direct),
+        stream=answer.NOT_ASKED,
+        helpers={name: answer(it) for name, it in helpers.items()},
+        rtt=rtt,
+    )
+    assert _probe_text(probe) == f"500.0 ms ago: {text}"
 
 
 @pytest.mark.parametrize("name", ["members", "monitor"])

@@ -98,6 +98,7 @@ def test_members_lists_the_cluster_and_leaves_no_trace(visit, agent):
     assert "sprat" not in stock.log()
 
 
+@retry_if_leave_is_lost
 def test_members_lists_members_that_failed_or_left_earlier(visit, agent):
     stock = agent("stock", "-profile=local")
     failed = agent("failed", "-profile=local", "-tag", "role=db", f"-join={stock.address}")
@@ -337,7 +338,6 @@ def test_monitor_prints_events_until_it_is_interrupted(visit, agent):
     all_left(stock)
 
 
-@retry_if_leave_is_lost
 def test_monitor_prints_the_members_sorted_and_what_an_update_changed(visit, agent):
     names = ["m3", "m1", "m4", "m2"]
     first = agent(names[0], "-tag", "role=web", "-tag", "old=1", "-tag", "weight=10")
@@ -425,6 +425,22 @@ def test_a_name_in_use_is_refused_and_its_owner_stays_listed(visit, agent):
     assert stock.members()["taken"]["addr"] == taken.address
 
 
+def test_a_name_listed_where_no_node_answers_is_a_warning_if_the_user_chose_it(visit, agent):
+    stock = agent("stock")
+    join = ("--join", stock.address, "--name", "chosen")
+    killed = visit("monitor", *join, "--initial")
+    assert any(" stock " in line for line in killed.stdout)
+    address = stock.members()["chosen"]["addr"]
+    killed.kill()
+    process = visit("explain", "stock", *join, *QUICK)
+    output, errors = process.communicate(timeout=90)
+    assert (process.returncode, "datagram: answered" in output) == (0, True)
+    text = f'members list the name "chosen" at {address}, where no node answers, and do not see'
+    assert text in errors
+    assert len(errors.splitlines()) == 1, errors
+
+
+@retry_if_leave_is_lost
 def test_explain_distinguishes_an_unknown_member_from_one_that_had_left(visit, agent):
     stock = agent("stock", "-profile=local")
     agent("gone", "-profile=local", f"-join={stock.address}").leave()

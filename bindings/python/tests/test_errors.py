@@ -5,6 +5,7 @@ import errno
 import math
 import pickle
 import socket
+import textwrap
 
 import pytest
 
@@ -327,7 +328,6 @@ def test_without_free_descriptors_a_call_raises_a_network_error(program):
             lambda: sprat.Node(name="b", bind="127.0.0.1:0"),
             lambda: node.events(),
             lambda: node.join("127.0.0.1:1"),
-            lambda: node.leave(),
         ):
             try:
                 attempt()
@@ -340,6 +340,170 @@ def test_without_free_descriptors_a_call_raises_a_network_error(program):
         assert reader.next(0) is None
         node.close()
         assert list(reader) == []
+        """
+    ).end()
+
+
+OUT_OF_DESCRIPTORS = """
+import asyncio, os, resource, signal, sys, threading, time
+import sprat, sprat.aio
+def start(name, cls=sprat.Node, **settings):
+    return cls(name=name, bind="127.0.0.1:0", profile="local", **settings)
+def state_of(name):
+    return str(other.member(name).state)
+def give_up():
+    if sys.argv[1] == "limit":
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            os.dup(0)
+    except OSError:
+        pass
+other = start("other")
+"""
+
+
+@pytest.fixture(params=["exhausted", "limit"])
+def run_out(request, program):
+    """Run a program that calls `give_up()` and can then open no more descriptors."""
+    return lambda code: program(OUT_OF_DESCRIPTORS + textwrap.dedent(code), request.param)
+
+
+def test_without_free_descriptors_nodes_leave_and_close(run_out):
+    run_out(
+        """
+        node, block = start("node"), start("block", on_event=lambda event: None)
+        for it in (node, block):
+            it.join(other.address)
+        with block:
+            give_up()
+            node.leave(timeout=60)
+            assert (node.state, state_of("node")) == ("left", "left")
+            node.leave()
+        assert (block.state, state_of("block")) == ("shutdown", "left")
+        node.close()
+        other.close()
+        """
+    ).end()
+
+
+def test_without_free_descriptors_an_asyncio_node_leaves_and_other_tasks_run(run_out):
+    run_out(
+        """
+        steps = []
+        async def count():
+            while True:
+                steps.append(None)
+                await asyncio.sleep(0.001)
+        async def main():
+            counter = asyncio.create_task(count())
+            async with start("node", sprat.aio.Node, leave_propagate_ms=1000) as node:
+                await node.join(other.address)
+                give_up()
+                before = len(steps)
+                await node.leave(timeout=60)
+                assert len(steps) - before > 2, "the leave takes a second"
+                assert (node.state, state_of("node")) == ("left", "left")
+            counter.cancel()
+        asyncio.run(main())
+        other.close()
+        """
+    ).end()
+
+
+def test_without_free_descriptors_a_leave_has_a_timeout_and_an_error(run_out):
+    run_out(
+        """
+        node = start("node", probe_interval_ms=60000, leave_propagate_ms=0)
+        node.join(other.address)
+        other.close()  # it no longer acknowledges, and `node` has not noticed that
+        give_up()
+        try:
+            node.leave(timeout=0)
+        except sprat.TimeoutError:
+            pass
+        else:
+            raise AssertionError
+        try:
+            node.leave(timeout=60)
+        except sprat.LeaveError as error:
+            assert error.members == (), error.members
+            assert "other" in str(error), error
+        else:
+            raise AssertionError
+        node.close()
+        """
+    ).end()
+
+
+def test_ctrl_c_ends_a_leave_without_a_descriptor(run_out):
+    run_out(
+        """
+        node = start("node", leave_propagate_ms=60000)
+        node.join(other.address)
+        def interrupt():
+            while node.state != "leaving":
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+        give_up()
+        threading.Thread(target=interrupt).start()
+        try:
+            node.leave(timeout=None)
+        except KeyboardInterrupt:
+            assert node.state == "leaving"
+        else:
+            raise AssertionError
+        node.close()
+        other.close()
+        """
+    ).end()
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_leave_goes_on_when_the_kernel_begins_to_refuse_to_poll(program, interrupted):
+    ended = program(
+        """
+        import os, resource, signal, sys, threading, time
+        import sprat
+        other = sprat.Node(name="other", bind="127.0.0.1:0", profile="local")
+        node = sprat.Node(
+            name="node", bind="127.0.0.1:0", profile="local", leave_propagate_ms=5000
+        )
+        node.join(other.address)
+        def refuse():
+            while node.state != "leaving":
+                time.sleep(0.01)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+            time.sleep(1.5)  # the wait begins another poll within a second
+            if sys.argv[1] == "True":
+                os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=refuse).start()
+        try:
+            node.leave(timeout=60)
+        except KeyboardInterrupt:
+            assert node.state == "leaving"
+            print("interrupted")
+        else:
+            assert node.state == "left"
+            print("left")
+        node.close()
+        other.close()
+        """,
+        str(interrupted),
+    ).end()
+    assert ended == ("interrupted\n" if interrupted else "left\n")
+
+
+def test_a_read_has_a_timeout_where_the_kernel_refuses_to_poll(program):
+    program(
+        """
+        import resource, sprat
+        with sprat.Node(name="a", bind="127.0.0.1:0", profile="local") as node:
+            reader = node.events(sprat.MemberFailed)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+            assert reader.next(0.1) is None
         """
     ).end()
 

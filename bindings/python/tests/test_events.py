@@ -329,13 +329,13 @@ def test_lines_are_admitted_at_a_rate_and_the_others_are_counted():
     now = 0.0
     rate = Rate(lambda: now)
     assert [rate.admits() for _ in range(8)] == [True] * PER_PERIOD + [False] * 3
-    assert (rate.left_out, rate.pause()) == (3, PERIOD)
+    assert (rate.left_out, rate.report_in()) == (3, PERIOD)
     now = 20.0
-    assert (rate.admits(), rate.pause()) == (False, PERIOD - 20)
+    assert (rate.admits(), rate.report_in()) == (False, PERIOD - 20)
     now = PERIOD
-    assert rate.pause() == 0
+    assert rate.report_in() == 0
     assert rate.take_left_out() == 4
-    assert (rate.take_left_out(), rate.pause()) == (0, None)
+    assert (rate.take_left_out(), rate.report_in()) == (0, None)
     assert [rate.admits() for _ in range(6)] == [True] * PER_PERIOD + [False]
 
 

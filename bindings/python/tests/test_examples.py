@@ -117,6 +117,38 @@ def test_the_web_server_finishes_a_running_request(addresses, example):
     assert server.end() == ""
 
 
+@pytest.mark.parametrize("name", ["service", "web_server"])
+@pytest.mark.parametrize(("bind", "host"), [("[::1]:0", "::1"), ("127.0.0.1:0", "127.0.0.1")])
+def test_an_example_serves_at_the_host_of_its_bind_address(example, name, bind, host):
+    server = example(name, "--bind", bind, "--port", "0", "--name", "ours", *QUICK)
+    port = int(server.line().split()[-1])
+    with socket.create_connection((host, port), timeout=60):
+        pass
+    server.send(signal.SIGTERM)
+    assert "leaving\n" in server.end()
+
+
+@pytest.mark.parametrize("name", ["service", "web_server"])
+def test_the_host_of_an_address_is_found_in_every_form_that_bind_takes(name):
+    host_of = load(name).host_of
+    forms = {
+        "10.0.0.7": "10.0.0.7",
+        "10.0.0.7:7946": "10.0.0.7",
+        "::": "::",
+        "fd00::7": "fd00::7",
+        "[::]": "::",
+        "[::]:7946": "::",
+        "[fd00::7]:7946": "fd00::7",
+        ":7946": "",
+    }
+    assert {address: host_of(address) for address in forms} == forms
+
+
+def test_a_tag_without_a_key_is_a_usage_error_of_the_watcher(example):
+    watcher = example("watcher", "--bind", "127.0.0.1:0", "--tag", "=x", "true")
+    assert watcher.end(2).endswith("error: argument --tag: '=x' is not KEY=VALUE\n")
+
+
 def test_the_service_lists_the_members_and_leaves(agent, addresses, example):
     ip = addresses.ip()
     ours = addresses.ip()

@@ -80,6 +80,7 @@ def test_callbacks_and_log_lines_arrive_while_other_greenlets_run(run):
 def test_operations_let_other_greenlets_run(run):
     run(
         """
+        import os, socket
         steps = []
         def count():
             while True:
@@ -91,7 +92,24 @@ def test_operations_let_other_greenlets_run(run):
             call()
             return len(steps) - before
         node, other = start("ours", leave_propagate_ms=2000), start("other")
-        assert runs_during(lambda: node.join(other.address)) >= 0
+        # Nothing answers this join, which ends when a greenlet closes the other side.
+        silent = socket.create_server((sys.argv[1], 0))
+        address, descriptor = "{}:{}".format(*silent.getsockname()), silent.detach()
+        begun, closed = [], []
+        def close():
+            while not begun:
+                time.sleep(0.001)
+            os.close(descriptor)
+            closed.append(True)
+        threading.Thread(target=close).start()
+        begun.append(True)
+        try:
+            node.join(address, timeout=60)
+        except sprat.JoinError:
+            assert closed
+        else:
+            raise AssertionError
+        node.join(other.address)
         assert runs_during(node.leave) > 2, "the leave takes two seconds"
         assert node.state == "left"
         try:
@@ -100,6 +118,34 @@ def test_operations_let_other_greenlets_run(run):
             pass
         else:
             raise AssertionError
+        node.close()
+        other.close()
+        """
+    ).end()
+
+
+def test_a_leave_without_a_descriptor_lets_other_greenlets_run(run):
+    run(
+        """
+        import os, resource
+        steps = []
+        def count():
+            while True:
+                steps.append(None)
+                time.sleep(0.001)
+        threading.Thread(target=count, daemon=True).start()
+        node, other = start("ours", leave_propagate_ms=1000), start("other")
+        node.join(other.address)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        try:
+            while True:
+                os.dup(0)
+        except OSError:
+            pass
+        before = len(steps)
+        node.leave(timeout=60)
+        assert len(steps) - before > 2, "the leave takes a second"
+        assert (node.state, str(other.member("ours").state)) == ("left", "left")
         node.close()
         other.close()
         """

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 
 import pytest
-from conftest import sees_left
+from conftest import retry_if_leave_is_lost, sees_left
 
 import sprat
 import sprat.aio
@@ -21,6 +21,7 @@ def outside(addresses):
         yield it
 
 
+@retry_if_leave_is_lost
 def test_a_look_returns_members_in_every_state_and_no_member_learns_of_it(outside, agent):
     stock = agent("stock", "-profile=local", "-tag", "role=web")
     failed = agent("failed", "-profile=local", f"-join={stock.address}")

@@ -72,7 +72,7 @@ def _run(
         try:
             events = subscription.drain(BATCH)
             if not events:
-                delivery.wait(subscription, failures.pause())
+                delivery.wait(subscription, failures.report_in())
         except Error:
             break  # the node has ended
         owner = node()
@@ -135,11 +135,11 @@ class _Failures:
         else:
             self._last = traceback.format_exception_only(error)[-1].strip()
 
-    def pause(self) -> float | None:
-        return self._rate.pause()
+    def report_in(self) -> float | None:
+        return self._rate.report_in()
 
     def report_when_due(self) -> None:
-        if self._rate.pause() == 0:
+        if self._rate.report_in() == 0:
             self.report()
 
     def report(self) -> None:

@@ -174,7 +174,8 @@ class LeaveError(Error, ConnectionError):
     """The node has left, but some members did not acknowledge the leave and may list it as failed.
 
     `members` has the names of these members. They include members that have crashed, if this node
-    has not noticed the crash yet.
+    has not noticed the crash yet. `members` is empty if the process had no free descriptor; the
+    message then names at most five members.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"

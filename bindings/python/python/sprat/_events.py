@@ -119,7 +119,7 @@ class BaseEvents(Generic[E_co]):
             self._failure = error
             return False
 
-    def _over(self) -> bool:
+    def _check_over(self) -> bool:
         """Return true if no event will follow. Raises the error that ended the reader."""
         if self._native is None:
             return True
@@ -185,7 +185,7 @@ class Events(BaseEvents[E_co]):
         while True:
             event = self._take()
             native = self._native
-            if event is not None or self._over() or native is None:
+            if event is not None or self._check_over() or native is None:
                 return event
             if not wait(native, None if until is None else until - time.monotonic()):
                 return None

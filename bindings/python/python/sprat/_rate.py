@@ -43,7 +43,7 @@ class Rate:
         self.left_out += 1
         return False
 
-    def pause(self) -> float | None:
+    def report_in(self) -> float | None:
         """Return the seconds until the lines left out are reported; `None` if all were logged."""
         if self.left_out == 0:
             return None

@@ -10,13 +10,18 @@ replacement is a real one, and goes on waiting natively.
 from __future__ import annotations
 
 import importlib
+import math
 import select
 import sys
+import time
 from collections.abc import Callable
 from types import BuiltinFunctionType
 from typing import Protocol
 
-__all__ = ["Source", "wait", "way_to_wait"]
+__all__ = ["PAUSE", "Source", "wait", "way_to_wait"]
+
+PAUSE = 0.02
+"""The seconds between two checks of a source that has no descriptor."""
 
 _PATCHED_BY_GEVENT = ("threading", "select", "socket", "time")
 
@@ -24,11 +29,14 @@ _PATCHED_BY_GEVENT = ("threading", "select", "socket", "time")
 class Source(Protocol):
     """A subscription or a pending operation of the native part."""
 
-    def fileno(self) -> int:
-        """Return the descriptor, which is readable once the wait is over."""
+    def fileno(self) -> int | None:
+        """Return the descriptor, which is readable once the wait is over.
+
+        Returns `None` for a leave for which no descriptor was free.
+        """
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the descriptor is readable, and return true. Return false after `timeout`."""
+        """Wait until the wait is over, and return true. Return false after `timeout`."""
 
 
 def wait(source: Source, timeout: float | None) -> bool:
@@ -50,20 +58,36 @@ def _wait_natively(source: Source, timeout: float | None) -> bool:
 
 
 def _wait_with_gevent(source: Source, timeout: float | None) -> bool:
+    descriptor = source.fileno()
+    if descriptor is None:
+        return _wait_by_checks(source, timeout, importlib.import_module("gevent").sleep)
     poll = importlib.import_module("gevent.select").poll()  # works with any number of descriptors
-    poll.register(source.fileno(), select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
 
 
 def _wait_with_select(source: Source, timeout: float | None) -> bool:
-    limit = None if timeout is None else max(timeout, 0.0)
     descriptor = source.fileno()
+    if descriptor is None:
+        return _wait_by_checks(source, timeout, lambda pause: select.select([], [], [], pause))
+    limit = None if timeout is None else max(timeout, 0.0)
     try:
         readable, _, _ = select.select([descriptor], [], [], limit)
     except KeyboardInterrupt:
         _forget_listener(descriptor)
         raise
     return bool(readable)
+
+
+def _wait_by_checks(
+    source: Source, timeout: float | None, sleep: Callable[[float], object]
+) -> bool:
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    while not source.wait(0):
+        if time.monotonic() >= until:
+            return False
+        sleep(PAUSE)  # other greenlets run in the meantime
+    return True
 
 
 def _forget_listener(descriptor: int) -> None:

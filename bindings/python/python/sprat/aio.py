@@ -28,6 +28,7 @@ from ._operations import (
     look_result,
     timed_out,
 )
+from ._waiting import PAUSE
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -175,7 +176,7 @@ class Events(BaseEvents[E_co]):
             await asyncio.sleep(0)
         self._in_a_row += 1
         event = self._take()
-        if event is not None or self._over():
+        if event is not None or self._check_over():
             return event
         self._in_a_row = 0
         if timeout is None:
@@ -188,7 +189,7 @@ class Events(BaseEvents[E_co]):
 
     async def _first(self) -> E_co | None:
         event = None
-        while event is None and not self._over():
+        while event is None and not self._check_over():
             await self._readable()
             event = self._take()
         return event
@@ -232,27 +233,39 @@ def _unwatch(
     its watched descriptors with the loop of the parent.
     """
     with contextlib.suppress(RuntimeError, ForkedError):
-        loop.remove_reader(source.fileno())
+        descriptor = source.fileno()
+        if descriptor is not None:
+            loop.remove_reader(descriptor)
 
 
 async def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
     if pending.outcome() is None:
-        loop = asyncio.get_running_loop()
-        over = loop.create_future()
-
-        def end() -> None:
-            if not over.done():
-                over.set_result(None)
-
-        loop.add_reader(pending.fileno(), end)
-        try:
+        # After a timeout, the operation may have ended at the last moment.
+        with contextlib.suppress(builtins.TimeoutError):
             async with asyncio.timeout(timeout):
-                await over
-        except builtins.TimeoutError:
-            pass  # the operation may have ended at the last moment
-        finally:
-            _unwatch(loop, pending)
+                await _end_of(pending)
     outcome = pending.outcome()
     if outcome is None:
         raise timed_out(operation, timeout)
     return outcome
+
+
+async def _end_of(pending: _native.Pending) -> None:
+    """Wait until the operation has finished."""
+    descriptor = pending.fileno()
+    if descriptor is None:  # none was free, so nothing can wake the event loop
+        while pending.outcome() is None:  # noqa: ASYNC110
+            await asyncio.sleep(PAUSE)
+        return
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    loop.add_reader(descriptor, end)
+    try:
+        await over
+    finally:
+        _unwatch(loop, pending)

@@ -20,7 +20,7 @@ class KnownMembers:
     def __init__(self, members: Iterable[sprat.Member]) -> None:
         self._by_name = {member.name: member for member in members}
 
-    def is_known(self, event: sprat.MemberEvent) -> bool:
+    def is_repetition(self, event: sprat.MemberEvent) -> bool:
         """Return true if the event tells nothing new: the list of members includes it already."""
         known = self._by_name.get(event.member.name)
         may_repeat = isinstance(event, sprat.MemberJoined | sprat.MemberUpdated)

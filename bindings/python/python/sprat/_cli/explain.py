@@ -140,8 +140,11 @@ def _probe_text(probe: sprat.Probe | None) -> str:
     ways.update({f"through {name}": answer for name, answer in probe.helpers.items()})
     words = {"answered": "answered", "silent": "no answer", "nack": "no answer there"}
     results = [f"{way}: {words[answer]}" for way, answer in ways.items() if answer in words]
-    rtt = "" if probe.rtt is None else f", round trip {_span(probe.rtt)}"
-    return f"{_span(probe.ago)} ago: {', '.join(results) or 'in progress'}{rtt}"
+    # A probe that this node gave up early has no result for any way.
+    text = ", ".join(results) or "ended before an answer was due"
+    # The last round trip may be that of an earlier probe.
+    rtt = "" if probe.rtt is None else f"; last round trip {_span(probe.rtt)}"
+    return f"{_span(probe.ago)} ago: {text}{rtt}"
 
 
 def _span(seconds: float) -> str:

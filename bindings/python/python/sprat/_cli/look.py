@@ -43,13 +43,22 @@ def look(connection: Connection) -> sprat.Members:
     arguments.pop("cidrs_allowed", None)
     errors: dict[str, str] = {}
     rounds = [asked[at : at + _AT_ONCE] for at in range(0, len(asked), _AT_ONCE)]
+    share = connection.timeout / len(rounds)
     with signals_raise(), waiting(f"asking {', '.join(asked)}"):
         for some in rounds:
-            found = _first_answer(start(arguments), some, connection.timeout / len(rounds), errors)
+            found = _first_answer(start(arguments), some, share, errors)
             if found is not None:
                 return found
     reasons = "; ".join(f"{address}: {why}" for address, why in errors.items())
-    raise click.ClickException(f"no node answered: {reasons}")
+    limit = "" if len(rounds) == 1 else _rounds_text(len(rounds), connection.timeout)
+    raise click.ClickException(f"no node answered{limit}: {reasons}")
+
+
+def _rounds_text(rounds: int, timeout: float) -> str:
+    return (
+        f" within {timeout:g} s ({rounds} rounds of at most {_AT_ONCE} addresses,"
+        f" {timeout / rounds:g} s each)"
+    )
 
 
 def _first_answer(

@@ -97,7 +97,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
                 raise event.error
             if not isinstance(event, sprat.MemberEvent):
                 show(event, None)
-            elif not known.is_known(event):
+            elif not known.is_repetition(event):
                 before = known.apply(event)
                 if event.member.name != node.name and isinstance(event, classes):
                     show(event, before)

@@ -31,6 +31,8 @@ from .signals import Raiser, signals_raise
 
 __all__ = ["addresses", "cluster_settings", "visit"]
 
+_log = logging.getLogger("sprat.cli")
+
 _NAMES = 32
 """The number of names that visits from one host share."""
 
@@ -46,7 +48,7 @@ def visit(connection: Connection) -> Iterator[sprat.Node]:
     log_to_stderr(connection.log_level or "warn")
     with signals_raise() as raiser, _shared_name() as name, contextlib.ExitStack() as stack:
         node = stack.enter_context(_member(_visitor(connection, file, name, join), raiser))
-        if _is_taken(node, connection, join):
+        if not _join_and_check_name(node, connection, join):
             stack.close()
             unshared = _visitor(connection, file, f"{name}-{os.getpid()}", join)
             node = stack.enter_context(_member(unshared, raiser))
@@ -106,20 +108,31 @@ def _visitor(
     return arguments
 
 
-def _is_taken(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
-    """Join, and return true if another node has the shared name of this visit.
+def _join_and_check_name(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
+    """Join, and return true unless another node has the shared name of this visit.
 
     Either the last visit with this name was killed and the cluster still lists it at its old
     address, or a host with the same host name has a visitor. If --name gave the name, a conflict
-    is an error instead.
+    with a node that answers is an error instead, and a conflict with an address where no node
+    answers is only a warning: most likely the user's last visit with this name was killed.
     """
     try:
         _join(node, join, connection.timeout)
     except sprat.NameConflictError:
         if connection.name is not None:
             raise
-        return True
-    return connection.name is None and node.stats()["conflicts_self"] > 0
+        return False
+    if connection.name is None:
+        return node.stats()["conflicts_self"] == 0
+    other = node.health().name_conflict
+    if other is not None:
+        _log.warning(
+            'members list the name "%s" at %s, where no node answers, and do not see this command;'
+            " another --name avoids that",
+            node.name,
+            other,
+        )
+    return True
 
 
 def _join(node: sprat.Node, addresses: tuple[str, ...], timeout: float) -> None:

@@ -1,0 +1,87 @@
+//! A leave that needs no descriptor.
+//!
+//! An operation has a descriptor that shows its end. A process that may open no more descriptors
+//! must still be able to leave its cluster: otherwise the other members would see a failure. If the
+//! system refuses the descriptor, a thread therefore waits for the end of the leave.
+
+use crate::wait::all_signals;
+use sprat::{Error, Node, Result, Status};
+use std::ptr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A leave for whose end a thread waits.
+pub struct LeaveThread {
+    node: Node,
+    result: Arc<SharedResult>,
+}
+
+/// The result of the leave, once it has ended.
+#[derive(Default)]
+struct SharedResult {
+    value: Mutex<Option<Result<()>>>,
+    set: Condvar,
+}
+
+impl LeaveThread {
+    /// Begins a leave.
+    pub fn start(node: &Node) -> Result<LeaveThread> {
+        let result = Arc::<SharedResult>::default();
+        let (leaving, ended) = (node.clone(), result.clone());
+        spawn_without_signals(move || {
+            let left = sprat::guarded(|| leaving.leave(None));
+            ended.set(left.and_then(|result| result));
+        })?;
+        Ok(LeaveThread {
+            node: node.clone(),
+            result,
+        })
+    }
+
+    /// Returns the result of the leave; `None` while the leave is under way.
+    pub fn result(&self) -> Result<Option<Result<()>>> {
+        self.node.check_process()?;
+        Ok(self.result.lock().clone())
+    }
+
+    /// Waits at most `pause` for the end of the leave, and returns true if it has ended.
+    pub fn wait(&self, pause: Duration) -> bool {
+        let under_way = |value: &mut Option<_>| value.is_none();
+        let set = &self.result.set;
+        let waited = set.wait_timeout_while(self.result.lock(), pause, under_way);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_some()
+    }
+}
+
+impl SharedResult {
+    fn lock(&self) -> MutexGuard<'_, Option<Result<()>>> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, result: Result<()>) {
+        *self.lock() = Some(result);
+        self.set.notify_all();
+    }
+}
+
+/// Starts a thread that receives no signal: Python handles signals on the main thread only, and a
+/// signal to another thread would not wake the main thread.
+fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let (all, mut before) = (all_signals(), all_signals());
+    // SAFETY: both sets are initialised and outlive the call. A new thread inherits the mask.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    let spawned = thread::Builder::new()
+        .name("sprat-leave".into())
+        .spawn(work);
+    // SAFETY: the set is initialised and outlives the call, and NULL asks for no previous mask.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    spawned.map(drop).map_err(|error| {
+        let message = format!("cannot start the thread of a leave: {error}");
+        let errno = error.raw_os_error().unwrap_or(0);
+        Error {
+            errno,
+            ..Error::new(Status::Io, message)
+        }
+    })
+}
