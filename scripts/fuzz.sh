@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs libFuzzer on the decoders, on the reader of settings files and on a node, starting from the
-# captured bytes in tests/golden, a few SPOE frames and a few settings files. Each target runs for
-# FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead runs for this number of inputs, which
-# is the same amount of work on every machine.
+# Runs libFuzzer on the decoders, on the readers of settings and keyring files, on a node and on
+# sequences of C calls, starting from the captured bytes in tests/golden and a few examples of the
+# other inputs. Each target runs for FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead
+# runs for this number of inputs, which is the same amount of work on every machine.
 #
 # The stable compiler is enough: the flags below add the counters from which libFuzzer sees which
 # code an input reached. Inputs that reach new code are kept in target/fuzz/corpus for later runs.
@@ -75,13 +75,17 @@ settings = (b"name = a\nbind = 127.0.0.1:0\ntag.role = \"web, one\"  # a comment
 for text in settings:
     write("settings", text)
     write("settings", text, valid)
+write("keyring", b'["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]\n')
+# Starts two nodes, joins them, lists the members, and frees one: a call is a kind, a handle, and
+# two texts, of which numbers below 8 stand for known ones.
+write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 16, 0, 2, 2, 2, 1, 0, 0]))
 for question in (b"".join(questions), *questions):
     write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))
 END
 # A settings file with one wrong line is refused as a whole, so fuzzing would not start from it.
 SPRAT_FUZZ_VALID=1 "$folder/$host/fuzz/settings" "$folder"/valid/settings/* \
     >"$folder/valid.log" 2>&1 || { cat "$folder/valid.log"; die "a settings file is refused"; }
-for target in datagram stream node spoe sealed settings; do
+for target in datagram stream node spoe sealed settings keyring calls; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \
