@@ -337,11 +337,19 @@ local function set_member(pool, assignment)
   pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
--- Returns true if this server gets requests and HAProxy reaches no other server that gets requests.
-local function is_last(pool, slot)
+-- Returns true if a server should be ready, HAProxy reaches it, and it is not stopped to be moved.
+local function serves(pool, slot)
+  return pool.states[slot] == "ready" and not pool.unreachable[slot] and not pool.moving[slot]
+end
+
+-- Returns true if this server gets requests, no other server of the backend serves, and no operator
+-- has ordered that it stops.
+local function is_last(pool, assignment)
+  local slot = assignment.slot
+  if assignment.is_ordered and assignment.state ~= "ready" then return false end
   if pool.states[slot] ~= "ready" or pool.unreachable[slot] then return false end
-  for other, state in pairs(pool.states) do
-    if other ~= slot and state == "ready" and not pool.unreachable[other] then return false end
+  for other in pairs(pool.states) do
+    if other ~= slot and serves(pool, other) then return false end
   end
   return true
 end
@@ -358,7 +366,7 @@ end
 -- not taken it in time. Without `wait`, this function does not wait.
 local function move(pool, server, assignment, wait)
   local address = assignment.ip .. ":" .. assignment.port
-  local last = is_last(pool, assignment.slot)
+  local last = is_last(pool, assignment)
   if pool.moving[assignment.slot] ~= address then
     pool.moving[assignment.slot] = address
     if not last then server:set_maint() end
@@ -382,6 +390,10 @@ local function apply(assignment, wait)
   if not server then return end
   local slot = assignment.slot
   retries[slot_key(assignment)] = nil
+  if assignment.state ~= "ready" and is_last(pool, assignment) and is_retrying(assignment) then
+    retries[slot_key(assignment)] = assignment
+    return
+  end
   if not assignment.ip then -- the slot is free
     set_member(pool, assignment)
     pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, nil, nil
@@ -398,10 +410,6 @@ local function apply(assignment, wait)
     late[#late + 1] = assignment
     return
   end
-  if assignment.state ~= "ready" and is_last(pool, slot) and is_retrying(assignment) then
-    retries[slot_key(assignment)] = assignment
-    return
-  end
   set_changes(pool, server, assignment)
   local is_other_member = pool.names[slot] ~= assignment.name
   if is_other_member then set_member(pool, assignment) end
@@ -413,11 +421,11 @@ end
 
 -- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if they returned
 -- no assignment.
-local function as_assignment(backend, slot, state, weight, ip, port, name, order)
+local function as_assignment(backend, slot, state, weight, ip, port, name, order, is_ordered)
   if not backend then return nil end
   return {
     backend = backend, slot = slot, state = state, weight = weight, ip = ip, port = port,
-    name = name, order = order,
+    name = name, order = order, is_ordered = is_ordered,
   }
 end
 
@@ -590,6 +598,25 @@ end
 ----------------------------------------------------------------------------------------------
 -- The task
 
+-- Returns the time in milliseconds. The task itself does not know how much time has passed between
+-- two of its turns.
+local function now_ms()
+  local now = core.now()
+  return now.sec * 1000 + now.usec // 1000
+end
+
+-- Returns a function that returns true at the first call, and then once at least this time has
+-- passed since it last did, or the clock was set back.
+local function every(ms)
+  local last = nil
+  return function()
+    local now = now_ms()
+    if last and now >= last and now - last < ms then return false end
+    last = now
+    return true
+  end
+end
+
 local function is_stopping()
   return (tonumber(core.get_info().Stopping) or 0) ~= 0
 end
@@ -608,26 +635,23 @@ end
 -- Hands the port over to a successor, or leaves the cluster.
 local function stop(connection)
   sprat.release(HANDOVER_MS)
-  local patience = HANDOVER_MS + LEAVE_MS
-  while sprat.phase() ~= "released" and patience > 0 do
-    core.msleep(10)
-    patience = patience - 10
-  end
+  local ends = now_ms() + HANDOVER_MS + LEAVE_MS
+  while sprat.phase() ~= "released" and now_ms() < ends do core.msleep(10) end
   if connection then pcall(connection.close, connection) end
 end
 
 -- Logs that the node does not run: first after 2 seconds, which is longer than a handover takes,
 -- and then every minute.
-local not_running_ms = 0
+local not_running_since, is_log_due = nil, nil
 
 local function watch_node()
   local phase, why = sprat.phase()
   if (phase ~= "starting" and phase ~= "broken") or not why then
-    not_running_ms = 0
+    not_running_since = nil
     return
   end
-  not_running_ms = not_running_ms + CHECKS_MS
-  if not_running_ms % 60000 == 2000 then
+  if not not_running_since then not_running_since, is_log_due = now_ms(), every(60000) end
+  if now_ms() - not_running_since >= 2000 and is_log_due() then
     core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
   end
 end
@@ -655,7 +679,8 @@ end
 
 local function serve(number)
   local applied, listed = -1, -1 -- the generations last applied to servers and to lists
-  local since_checks, since_stop, since_lists = 0, 0, LISTS_MS
+  local are_checks_due, are_lists_due = every(CHECKS_MS), every(LISTS_MS)
+  local is_stop_due = every(STOP_MS)
   local function wait()
     core.yield()
     beat(number)
@@ -667,28 +692,21 @@ local function serve(number)
       apply_changes(wait)
       applied = generation
     end
-    since_lists = since_lists + POLL_MS
-    if since_lists >= LISTS_MS and generation ~= listed then
-      since_lists, listed = 0, generation
+    if generation ~= listed and are_lists_due() then
+      listed = generation
       update_lists()
     end
     read_checks()
-    since_checks = since_checks + POLL_MS
-    if since_checks >= CHECKS_MS then
-      since_checks = 0
+    if are_checks_due() then
       apply_retries(wait)
       begin_round()
       watch_node()
       log_notices()
       connection = connection or stay_alive()
     end
-    since_stop = since_stop + POLL_MS
-    if since_stop >= STOP_MS then
-      since_stop = 0
-      if is_stopping() then
-        is_serving = false
-        return stop(connection)
-      end
+    if is_stop_due() and is_stopping() then
+      is_serving = false
+      return stop(connection)
     end
     core.msleep(POLL_MS)
   end

@@ -2,8 +2,13 @@
 //!
 //! HAProxy opens the file before it changes root and user. Afterwards the file can only be
 //! rewritten in place, not replaced. It therefore holds two records, which are written in turn,
-//! each with a number and a checksum: a write that is cut short leaves the other record intact. The
-//! lines of a record:
+//! each with a number and a checksum: a write that is cut short leaves the other record intact.
+//!
+//! During a reload, two processes have the file open. The upper half of a record's number is the
+//! generation of the process that wrote it: a process that opens the file has a later generation
+//! than all records in it, and a process that finds a record of a later generation than its own
+//! writes no more. The record of a process that is ending can therefore not replace that of its
+//! successor. The lines of a record:
 //!
 //! ```text
 //! frozen
@@ -14,6 +19,7 @@
 
 use crate::backend::BackendKey;
 use crate::balance::AdminState;
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io;
@@ -23,9 +29,9 @@ use std::sync::Arc;
 
 /// The space for one record, in bytes.
 const RECORD_LEN: usize = 256 * 1024;
-/// The maximum length of a file that is read, in bytes. The snapshot in a longer file counts as
-/// empty.
-const FILE_LEN: u64 = 4 * RECORD_LEN as u64;
+/// The maximum length of a file, in bytes.
+const FILE_LEN: u64 = 2 * RECORD_LEN as u64;
+/// The first bytes of a record.
 const MAGIC: &[u8; 8] = b"sprat-3\n";
 const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 
@@ -151,14 +157,26 @@ fn parse_server(line: &str) -> Option<SavedServer> {
     })
 }
 
+/// A record in the file.
+#[derive(Debug)]
+struct Record {
+    /// Its number, which is greater than that of every older record.
+    number: u64,
+    /// Its place: the first or the second half of the file.
+    half: u64,
+    /// Its lines.
+    text: String,
+}
+
 /// The open file of a snapshot.
 #[derive(Debug)]
 pub struct SnapshotFile {
     file: File,
-    /// The number of the newest record.
+    /// The number of the record that this process has read last; 0 if there was none.
+    read: u64,
+    /// The number of the record that this process has written last. Before the first write, the
+    /// number that begins its generation.
     number: u64,
-    /// The lines of the newest record.
-    written: String,
 }
 
 impl SnapshotFile {
@@ -181,55 +199,63 @@ impl SnapshotFile {
         let meta = file.metadata()?;
         // SAFETY: `geteuid` takes nothing and cannot fail.
         check_owner(&meta, unsafe { libc::geteuid() })?;
-        if !is_snapshot(&file, meta.len()) {
+        if !is_snapshot(&file, meta.len())? {
             return Err(refused("it holds something other than a snapshot"));
         }
-        let mut newest: Option<(u64, String)> = None;
-        for half in 0..2 {
-            if meta.len() > FILE_LEN {
-                break;
-            }
-            let Some(record) = read_record(&file, half) else {
-                continue;
-            };
-            if newest.as_ref().is_none_or(|(number, _)| record.0 > *number) {
-                newest = Some(record);
-            }
-        }
-        let (number, written) = newest.unwrap_or_default();
-        let snapshot = Snapshot::parse(&written);
-        let file = SnapshotFile {
-            file,
-            number,
-            written,
-        };
-        Ok((file, snapshot))
+        let newest = newest_record(&file);
+        let read = newest.as_ref().map_or(0, |it| it.number);
+        let snapshot = newest.map_or_else(Snapshot::default, |it| Snapshot::parse(&it.text));
+        let number = generation(read).wrapping_add(1) << GENERATION_SHIFT;
+        Ok((SnapshotFile { file, read, number }, snapshot))
     }
 
-    /// Writes a snapshot, unless it equals the last one.
+    /// Returns the newest snapshot if another process has written it since this process last read
+    /// the file.
+    pub fn read_newer(&mut self) -> Option<Snapshot> {
+        let newest = newest_record(&self.file)?;
+        if [self.read, self.number].contains(&newest.number) {
+            return None;
+        }
+        self.read = newest.number;
+        Some(Snapshot::parse(&newest.text))
+    }
+
+    /// Writes a snapshot. Does nothing if it equals the newest record and this process wrote that
+    /// record, or if a successor of this process has written a record.
     ///
     /// # Errors
     /// The error of the system; the previous record stays.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let text = snapshot.text();
-        if text == self.written {
-            return Ok(());
+        let newest = newest_record(&self.file);
+        if let Some(it) = &newest {
+            match generation(it.number).cmp(&generation(self.number)) {
+                Ordering::Greater => return Ok(()),
+                Ordering::Equal if it.text == text => return Ok(()),
+                Ordering::Equal | Ordering::Less => {}
+            }
         }
-        // The previous process may have written a record after this process read the file.
-        let records = (0..2).filter_map(|half| read_record(&self.file, half));
-        let last = records.map(|(number, _)| number).max().unwrap_or(0);
-        self.number = self.number.max(last).wrapping_add(1);
+        let last = newest.as_ref().map_or(0, |it| it.number);
+        let half = newest.map_or(1, |it| 1 - it.half);
+        let number = self.number.max(last).wrapping_add(1);
         let mut record = Vec::with_capacity(HEAD_LEN + text.len());
         record.extend_from_slice(MAGIC);
-        record.extend_from_slice(&self.number.to_le_bytes());
+        record.extend_from_slice(&number.to_le_bytes());
         record.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        record.extend_from_slice(&checksum(self.number, text.as_bytes()).to_le_bytes());
+        record.extend_from_slice(&checksum(number, text.as_bytes()).to_le_bytes());
         record.extend_from_slice(text.as_bytes());
-        self.file
-            .write_all_at(&record, self.number % 2 * RECORD_LEN as u64)?;
-        self.written = text;
+        self.file.write_all_at(&record, half * RECORD_LEN as u64)?;
+        self.number = number;
         Ok(())
     }
+}
+
+/// The generation of a process is its records' numbers shifted right by this many bits.
+const GENERATION_SHIFT: u32 = 32;
+
+/// Returns the generation of the process that wrote the record with this number.
+fn generation(number: u64) -> u64 {
+    number >> GENERATION_SHIFT
 }
 
 fn refused(why: impl Into<String>) -> io::Error {
@@ -253,16 +279,26 @@ fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if the file is empty, or if one of its halves begins like a record, or with zeros
-/// because no record was written there. `len` is the length of the file.
-fn is_snapshot(file: &File, len: u64) -> bool {
-    let mut head = [0; MAGIC.len()];
-    let read =
-        |half: u64, head: &mut [u8]| file.read_exact_at(head, half * RECORD_LEN as u64).is_ok();
-    len == 0
-        || (0..2).any(|half| {
-            read(half, &mut head) && (head.starts_with(b"sprat-") || head == [0; MAGIC.len()])
-        })
+/// Returns true if the file may be overwritten. Its length, `len`, is at most that of two records,
+/// and one of its halves begins like a record, or all its bytes are zero: it is empty, or its first
+/// record never reached the disk.
+fn is_snapshot(file: &File, len: u64) -> io::Result<bool> {
+    if len > FILE_LEN {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut halves = bytes.chunks(RECORD_LEN);
+    Ok(halves.any(begins_like_a_record) || bytes.iter().all(|byte| *byte == 0))
+}
+
+/// Returns true if the bytes begin like a record, of this version of the format or of another one.
+fn begins_like_a_record(bytes: &[u8]) -> bool {
+    let name = MAGIC.len() - 2;
+    let Some((head, version)) = bytes.get(..MAGIC.len()).map(|it| it.split_at(name)) else {
+        return false;
+    };
+    head == &MAGIC[..name] && version[0].is_ascii_digit() && version[1] == b'\n'
 }
 
 fn checksum(number: u64, text: &[u8]) -> u32 {
@@ -272,8 +308,14 @@ fn checksum(number: u64, text: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Returns the newest record; `None` if no record is intact.
+fn newest_record(file: &File) -> Option<Record> {
+    let records = (0..2).filter_map(|half| read_record(file, half));
+    records.max_by_key(|it| it.number)
+}
+
 /// Reads a record; `None` if it is missing or damaged.
-fn read_record(file: &File, half: u64) -> Option<(u64, String)> {
+fn read_record(file: &File, half: u64) -> Option<Record> {
     let at = half * RECORD_LEN as u64;
     let mut head = [0; HEAD_LEN];
     file.read_exact_at(&mut head, at).ok()?;
@@ -290,10 +332,8 @@ fn read_record(file: &File, half: u64) -> Option<(u64, String)> {
     let mut text = vec![0; len];
     file.read_exact_at(&mut text, at + HEAD_LEN as u64).ok()?;
     let whole = sum == checksum(number, &text).to_le_bytes();
-    whole
-        .then(|| String::from_utf8(text).ok())
-        .flatten()
-        .map(|text| (number, text))
+    let text = String::from_utf8(text).ok().filter(|_| whole)?;
+    Some(Record { number, half, text })
 }
 
 #[cfg(test)]
@@ -372,17 +412,60 @@ mod tests {
             file.write(&snapshot(2)).unwrap();
             assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(2));
         }
-        let path = Temporary::new("huge");
-        File::create(&path.0).unwrap().set_len(1 << 30).unwrap();
-        assert_eq!(SnapshotFile::open(&path.0).unwrap().1, Snapshot::default());
-        for text in ["hello", "global\n    daemon\n"] {
+        // A disk image begins with zeros, and may have more of them anywhere.
+        let mut image = vec![0; RECORD_LEN + 4096];
+        image[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let mut long = vec![0; 2 * RECORD_LEN + 1];
+        long[..MAGIC.len()].copy_from_slice(MAGIC);
+        for bytes in [
+            &b"hello"[..],
+            b"global\n    daemon\n",
+            b"sprat-hap.service\n",
+            b"\0\0\0\0\0\0\0\0hello",
+            &image,
+            &long,
+            &vec![0; 2 * RECORD_LEN + 1],
+        ] {
             let path = Temporary::new("foreign");
-            std::fs::write(&path.0, text).unwrap();
+            std::fs::write(&path.0, bytes).unwrap();
             let why = SnapshotFile::open(&path.0).unwrap_err().to_string();
             assert_eq!(why, "it holds something other than a snapshot");
-            assert_eq!(std::fs::read_to_string(&path.0).unwrap(), text);
+            assert_eq!(std::fs::read(&path.0).unwrap(), bytes);
         }
         assert!(SnapshotFile::open("/").is_err() && SnapshotFile::open("/dev/null").is_err());
+    }
+
+    #[test]
+    fn a_record_that_the_old_process_writes_late_does_not_outlive_that_of_its_successor() {
+        let path = Temporary::new("late");
+        let (mut old, _) = SnapshotFile::open(&path.0).unwrap();
+        old.write(&snapshot(1)).unwrap();
+        let (mut new, read) = SnapshotFile::open(&path.0).unwrap();
+        assert_eq!((read, new.read_newer()), (snapshot(1), None));
+        old.write(&snapshot(2)).unwrap();
+        assert_eq!(new.read_newer(), Some(snapshot(2)));
+        assert_eq!(new.read_newer(), None);
+        new.write(&snapshot(1)).unwrap();
+        assert_eq!(
+            SnapshotFile::open(&path.0).unwrap().1,
+            snapshot(1),
+            "the successor writes even if its snapshot is the one that it has read"
+        );
+        for n in [3, 4] {
+            old.write(&snapshot(n)).unwrap();
+            assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(1), "{n}");
+        }
+        assert_eq!(new.read_newer(), None);
+    }
+
+    #[test]
+    fn an_equal_snapshot_is_written_once() {
+        let path = Temporary::new("once");
+        let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+        for n in [1, 1, 2, 2] {
+            file.write(&snapshot(n)).unwrap();
+        }
+        assert_eq!(file.number & 0xffff_ffff, 2);
     }
 
     #[test]

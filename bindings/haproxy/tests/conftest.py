@@ -77,7 +77,7 @@ frontend fe
     server-template app 1-{slots} member.invalid:1 init-addr last,0.0.0.0 disabled {server}
 """
 
-PLAIN = """
+WITHOUT_MODULE = """
 global
     nbthread 2
     stats socket {folder}/cli mode 666 level admin expose-fd listeners
@@ -122,7 +122,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class HAProxy:
-    """A running HAProxy, with the module unless `template` is `PLAIN`."""
+    """A running HAProxy, with the module unless `template` is `WITHOUT_MODULE`."""
 
     def __init__(
         self,

@@ -8,13 +8,13 @@ from __future__ import annotations
 from cluster import eventually
 from conftest import FAST
 
-SERVES_NONE = "check inter 200ms fall 2 rise 1"
+QUICK_CHECKS = "check inter 200ms fall 2 rise 1"
 """Health checks that find a dead server quickly."""
 WAITS = "has no slot: there are more members than slots"
 
 
 def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> None:
-    proxy = haproxy(slots=1, BACKEND="nodes:role=primary", server=SERVES_NONE)
+    proxy = haproxy(slots=1, BACKEND="nodes:role=primary", server=QUICK_CHECKS)
     first, second = web("web-1"), web("web-2")
     for it in (first, second):
         it.join(proxy)
@@ -37,7 +37,7 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
 
 
 def test_a_member_that_waits_serves_when_the_only_server_dies(haproxy, web) -> None:
-    proxy = haproxy(slots=1, server=SERVES_NONE, SETTINGS=FAST)
+    proxy = haproxy(slots=1, server=QUICK_CHECKS, SETTINGS=FAST)
     first = web("web-1").join(proxy)
     proxy.serves(first)
     second = web("web-2").join(proxy)
@@ -47,7 +47,7 @@ def test_a_member_that_waits_serves_when_the_only_server_dies(haproxy, web) -> N
 
 
 def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(haproxy, web) -> None:
-    proxy = haproxy(slots=1, server=SERVES_NONE)
+    proxy = haproxy(slots=1, server=QUICK_CHECKS)
     first = web("web-1").join(proxy)
     proxy.serves(first)
     second = web("web-2").join(proxy)
@@ -83,7 +83,7 @@ def test_a_member_that_asks_for_no_requests_gives_its_slot_to_one_that_waits(hap
 
 
 def test_a_draining_server_serves_again_when_it_is_the_only_one_left(haproxy, web, load) -> None:
-    proxy = haproxy(server=SERVES_NONE)
+    proxy = haproxy(server=QUICK_CHECKS)
     draining, other = web("web-1").join(proxy), web("web-2").join(proxy)
     proxy.serves(draining, other)
     draining.set_tags("role=backend", "port=3000", "state=drain")

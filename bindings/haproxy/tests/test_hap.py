@@ -9,7 +9,7 @@ import time
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import HAP, NO_SERVER, PLAIN
+from conftest import HAP, NO_SERVER, WITHOUT_MODULE
 
 FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_ms=1000")
 """Settings with which members that have left or failed are soon forgotten. Both are needed: a leave
@@ -19,7 +19,7 @@ that the node does not hear about in time counts as a failure."""
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
     haproxy, hap, web, load
 ) -> None:
-    proxy = haproxy(template=PLAIN, server="server fixed 127.0.0.1:1 disabled")
+    proxy = haproxy(template=WITHOUT_MODULE, server="server fixed 127.0.0.1:1 disabled")
     driver = hap([proxy], "--drain-ms", "500", *FORGETFUL)
     webs = [web(f"web-{n}") for n in range(3)]
     for it in webs:
@@ -46,7 +46,7 @@ def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
 
 
 def test_an_haproxy_that_reloads_gets_all_servers_again(haproxy, hap, web) -> None:
-    proxy = haproxy("-W", template=PLAIN, server=NO_SERVER)
+    proxy = haproxy("-W", template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     webs = [web(f"web-{n}") for n in range(2)]
     for it in webs:
@@ -68,7 +68,7 @@ def with_template(haproxy, folder, balance="roundrobin"):
     """
     state = folder / "servers"
     state.write_text(EMPTY)
-    text = PLAIN.replace("global\n", f"global\n    server-state-file {state}\n")
+    text = WITHOUT_MODULE.replace("global\n", f"global\n    server-state-file {state}\n")
     text = text.replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
     text = text.replace("balance roundrobin", f"balance {balance}")
     options = ["--template", "app 1-8", "--snapshot", str(folder / "snapshot")]
@@ -150,7 +150,7 @@ def test_a_server_that_someone_has_stopped_stays_so_over_a_reload_but_not_over_a
 def test_the_only_slot_gets_another_member_while_requests_go_on(
     haproxy, hap, web, load, tmp_path
 ) -> None:
-    proxy = haproxy(template=PLAIN, server=SLOTS.replace("1-8", "1"))
+    proxy = haproxy(template=WITHOUT_MODULE, server=SLOTS.replace("1-8", "1"))
     options = ("--template", "app 1", "--snapshot", str(tmp_path / "snapshot"))
     driver = hap([proxy], *options)
     first, second = web("web-1"), web("web-2")
@@ -166,7 +166,7 @@ def test_the_only_slot_gets_another_member_while_requests_go_on(
 
 
 def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     webs = [web(f"web-{n}") for n in range(2)]
     for it in webs:
@@ -187,10 +187,10 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("no state differs", lambda: "HAProxy has" not in driver.report())
 
 
-LISTS = "`show` (`show sprat` on HAProxy's socket) lists the members"
+HINT = "`show` (`show sprat` on HAProxy's socket) lists the members"
 
 
-def told(path, command: str, is_open: bool = False) -> str:
+def ask(path, command: str, is_open: bool = False) -> str:
     """Return the answer of a control socket to a command."""
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(PATIENCE)
@@ -211,10 +211,10 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     for it in webs:
         driver.join(it.agent)
     proxy.serves(*webs)
-    assert told(control, "drain web-0\n") == "ok\n"
+    assert ask(control, "drain web-0\n") == "ok\n"
     proxy.serves(webs[1])
-    assert "; an operator ordered drain" in told(control, "show\n")
-    assert '"order":"drain"' in told(control, "show json")
+    assert "; an operator ordered drain" in ask(control, "show\n")
+    assert '"order":"drain"' in ask(control, "show json")
     # The order survives new tags, a reload, and a restart of sprat-hap.
     webs[0].set_tags("role=backend", "port=3000", "state=ready", "weight=9")
     proxy.reload()
@@ -225,13 +225,13 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     driver.process.wait(PATIENCE)
     driver = hap([proxy], *options, "--control", str(control))
     driver.join(webs[1].agent)
-    eventually("the order is shown", lambda: "ordered drain" in told(control, "show"))
+    eventually("the order is shown", lambda: "ordered drain" in ask(control, "show"))
     proxy.serves(webs[1])
     # An order may stop even the last server.
-    told(control, "maint web-1")
+    ask(control, "maint web-1")
     proxy.serves()
-    told(control, "auto web-0")
-    told(control, "auto web-1")
+    ask(control, "auto web-0")
+    ask(control, "auto web-1")
     proxy.serves(*webs)
     driver.process.terminate()
     driver.process.wait(PATIENCE)
@@ -240,33 +240,33 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
 
 def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) -> None:
     control = tmp_path / "control"
-    driver = hap([haproxy(template=PLAIN, server=NO_SERVER)], "--control", str(control))
+    driver = hap([haproxy(template=WITHOUT_MODULE, server=NO_SERVER)], "--control", str(control))
     driver.join(web("web-1").agent)
-    eventually("the member is known", lambda: "web-1" in told(control, "show"))
+    eventually("the member is known", lambda: "web-1" in ask(control, "show"))
     for command, answer in (
-        ("drain nobody", f'error: there is no member "nobody"; {LISTS}\n'),
+        ("drain nobody", f'error: there is no member "nobody"; {HINT}\n'),
         ("drain", "error: `drain` needs the name of a member\n"),
         ("stop web-1\n", 'error: unknown command "stop web-1"; `help` lists all\n'),
         ("\n", 'error: unknown command ""; `help` lists all\n'),
-        ("drain a\nauto b\n", 2 * f'error: there is no member "?"; {LISTS}\n'),
+        ("drain a\nauto b\n", 2 * f'error: there is no member "?"; {HINT}\n'),
         ("", ""),
         ("x" * 1025, "error: a command has at most 1024 bytes\n"),
         ("x" * 100000 + "\nshow\n", "error: a command has at most 1024 bytes\n"),
         ("\udcff\n", "error: a command must be UTF-8\n"),
     ):
-        assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
-    assert "auto NAME" in told(control, "help\n")
+        assert re.sub('"[ab]"', '"?"', ask(control, command)) == answer
+    assert "auto NAME" in ask(control, "help\n")
     # A command without a newline is not carried out while more of it may come.
     wrong = "error: the command did not end with a newline within 5 s\n"
-    assert told(control, "drain web-1", is_open=True) == wrong
-    assert "ordered drain" not in told(control, "show")
-    told(control, "freeze")
-    eventually("removals are frozen", lambda: "frozen" in told(control, "show"))
-    told(control, "thaw")
-    eventually("removals are thawed", lambda: "frozen" not in told(control, "show"))
+    assert ask(control, "drain web-1", is_open=True) == wrong
+    assert "ordered drain" not in ask(control, "show")
+    ask(control, "freeze")
+    eventually("removals are frozen", lambda: "frozen" in ask(control, "show"))
+    ask(control, "thaw")
+    eventually("removals are thawed", lambda: "frozen" not in ask(control, "show"))
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(control))
-        assert "web-1" in told(control, "show")
+        assert "web-1" in ask(control, "show")
     arguments = [HAP, "--backend", "a", "--agent-check", "127.0.0.1:0", "--bind", "127.0.0.1:0"]
     arguments += ["--control", str(control)]
     again = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -275,7 +275,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
 
 
 def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     fine = web("fine")
     driver.join(fine.agent)
@@ -290,7 +290,7 @@ def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -
 
 
 def test_on_sigterm_sprat_hap_leaves_and_the_servers_stay(haproxy, hap, web) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     first = web("web-1")
     driver.join(first.agent)
@@ -337,7 +337,7 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
         f"server s{n} {it.served_at} weight 100 {agent} agent-send {it.name}"
         for n, it in enumerate(webs)
     )
-    proxy = haproxy(template=PLAIN, server=servers)
+    proxy = haproxy(template=WITHOUT_MODULE, server=servers)
     proxy.serves(*webs)
     eventually("the weight is set", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
@@ -350,7 +350,7 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
 def test_a_server_of_the_configuration_is_not_taken_by_a_member_of_its_name(
     haproxy, hap, web
 ) -> None:
-    proxy = haproxy(template=PLAIN, server="server web-1 127.0.0.9:9 weight 3")
+    proxy = haproxy(template=WITHOUT_MODULE, server="server web-1 127.0.0.9:9 weight 3")
     driver = hap([proxy])
     first, second = web("web-1"), web("web-2")
     for it in (first, second):
@@ -364,7 +364,7 @@ def test_a_server_of_the_configuration_is_not_taken_by_a_member_of_its_name(
 
 
 def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, load) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     webs = [web(f"web-{n}", "weight=30") for n in range(3)]
     for it in webs:
@@ -390,7 +390,7 @@ def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, loa
 def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
     haproxy, hap, web
 ) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     socket_path = proxy.folder / "cli"
     driver = hap([proxy])
     webs = [web(f"web-{n}") for n in range(2)]
@@ -415,7 +415,7 @@ def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
 
 def two_haproxys(haproxy, hap, web):
     """Start two HAProxys, one sprat-hap for both, and two members that both HAProxys serve."""
-    proxies = [haproxy(template=PLAIN, server=NO_SERVER) for _ in range(2)]
+    proxies = [haproxy(template=WITHOUT_MODULE, server=NO_SERVER) for _ in range(2)]
     driver = hap(proxies)
     webs = web("web-0"), web("web-1")
     for it in webs:
@@ -455,8 +455,18 @@ def test_an_haproxy_keeps_its_last_server_although_another_haproxy_has_more(
     poor.serves(webs[1])
 
 
+def test_a_change_by_others_is_no_longer_shown_when_its_haproxy_is_gone(haproxy, hap, web) -> None:
+    driver, (gone, proxy), webs = two_haproxys(haproxy, hap, web)
+    gone.cli("disable server nodes/web-1")
+    said = f"HAProxy at {gone.folder}/cli has state maint"
+    eventually("the change is shown", lambda: said in driver.report())
+    gone.end()
+    eventually("the change is not shown", lambda: "has state maint" not in driver.report())
+    proxy.serves(*webs)
+
+
 def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     one = hap([proxy])
     other = hap([proxy], "--role", "role=api", "--name", "other")
     first, second = web("web-1"), web("api-1", "role=api")
@@ -472,7 +482,7 @@ def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, 
 
 
 def test_servers_that_were_added_disabled_can_be_stopped(haproxy, hap, web) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy], "--server", "check inter 1s disabled")
     webs = [web(f"web-{n}") for n in range(2)]
     for it in webs:
@@ -485,7 +495,7 @@ def test_servers_that_were_added_disabled_can_be_stopped(haproxy, hap, web) -> N
 def test_a_command_that_haproxy_refuses_is_logged_and_stops_no_other_server(
     haproxy, hap, web
 ) -> None:
-    proxy = haproxy(template=PLAIN, server="server fixed 127.0.0.1:1 disabled")
+    proxy = haproxy(template=WITHOUT_MODULE, server="server fixed 127.0.0.1:1 disabled")
     driver = hap([proxy], "--server", "check inter 1s")
     first = web("aaa")
     driver.join(first.agent)
@@ -509,7 +519,7 @@ def test_a_command_that_haproxy_refuses_is_logged_and_stops_no_other_server(
 
 
 def test_on_sigusr1_sprat_hap_prints_members_and_servers(haproxy, hap, web) -> None:
-    driver = hap([haproxy(template=PLAIN, server=NO_SERVER)])
+    driver = hap([haproxy(template=WITHOUT_MODULE, server=NO_SERVER)])
     driver.join(web("web-1").agent)
     driver.join(web("web-2", "state=off").agent)
     wrong = 'member "web-2" of backend nodes: its tag state is "off"'
@@ -519,7 +529,7 @@ def test_on_sigusr1_sprat_hap_prints_members_and_servers(haproxy, hap, web) -> N
 
 
 def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(haproxy, hap, web) -> None:
-    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
     dead, alive = web("web-1"), web("web-2")
     for it in (dead, alive):

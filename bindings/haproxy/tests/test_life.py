@@ -109,6 +109,30 @@ def test_a_node_waits_for_a_port_that_is_taken_and_logs_it(haproxy, agent) -> No
     proxy.wait_for_node()
 
 
+def test_the_reason_is_logged_again_every_minute_of_the_clock(haproxy, agent, tmp_path) -> None:
+    # The script's clock goes on by as many minutes as the file says.
+    minutes, script = tmp_path / "minutes", tmp_path / "clock.lua"
+    script.write_text(
+        f"""local real = core.now
+core.now = function()
+  local now, file = real(), io.open("{minutes}")
+  if file then
+    now.sec = now.sec + 60 * #file:read("a")
+    file:close()
+  end
+  return now
+end
+dofile("{SCRIPT}")
+"""
+    )
+    proxy = haproxy(script=script, BIND=agent("stranger").address, POLL_MS="1000")
+    for passed in range(5):
+        is_logged = lambda n=passed + 1: proxy.log().count("the node is starting: ") >= n  # noqa: E731
+        eventually("the reason is logged", is_logged)
+        with minutes.open("a") as file:
+            file.write("m")
+
+
 def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> None:
     keyed = agent("keyed", "-encrypt=YWFhYWFhYWFhYWFhYWFhYQ==")
     proxy = haproxy(SEEDS=f"{keyed.address},nowhere.invalid")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import CONFIG, CONFINED, HAPROXY, PLAIN, SCRIPT, HAProxy
+from conftest import CONFIG, CONFINED, HAPROXY, SCRIPT, WITHOUT_MODULE, HAProxy
 
 IMPORTED = {
     "lua_createtable", "lua_setfield", "lua_getfield", "lua_pushcclosure", "lua_pushinteger",
@@ -206,7 +206,7 @@ def test_the_module_adds_a_few_megabytes_to_the_worker(haproxy, web) -> None:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
     server = "server-template app 1-8 0.0.0.0:1 disabled check"
-    plain = haproxy(template=PLAIN, server=server)
+    plain = haproxy(template=WITHOUT_MODULE, server=server)
     time.sleep(1)  # time to settle
     without = resident(plain)
     plain.end()

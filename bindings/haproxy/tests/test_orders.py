@@ -178,7 +178,8 @@ def test_programs_read_the_sums_and_the_log_has_levels(haproxy, web, agent) -> N
     assert text in proxy.show()
     answer = json.loads(proxy.cli("show sprat json"))
     assert answer["node"]["phase"] == "running"
-    assert answer["members"] == {"alive": 5, "suspect": 0, "failed": 0, "left": 0}
+    states = ("alive", "suspect", "leaving", "failed", "left")
+    assert answer["members"] == dict(zip(states, (5, 0, 0, 0, 0), strict=True))
     assert {it["member"] for it in answer["backends"][0]["unplaced"]} >= {"wrong"}
     first = answer["backends"][0]["servers"][0]
     assert first["state"] == "ready"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import HAP, NO_SERVER, PLAIN, ROOT, HAProxy
+from conftest import HAP, NO_SERVER, ROOT, WITHOUT_MODULE, HAProxy
 
 GUIDE = (ROOT / "docs" / "haproxy" / "spoe.md").read_text()
 MORE = """spoe-message size
@@ -111,7 +111,7 @@ class Asking:
         before, ask, after = routes.partition("    use_backend")
         front = before + TELL + ask + after
         self.proxy = haproxy(
-            template=PLAIN,
+            template=WITHOUT_MODULE,
             server=NO_SERVER,
             frontend=front.replace("/etc/haproxy/spoe.conf", str(folder / "spoe.conf")),
             backends=backends.replace("127.0.0.1:29000", agent).replace("inter 1s", "inter 300ms"),

@@ -28,10 +28,22 @@ pub enum Presence {
     Alive,
     /// It does not answer, but may still do so.
     Suspect,
+    /// It has announced its leave.
+    Leaving,
     /// It was declared failed.
     Failed,
     /// It has left the cluster.
     Left,
+}
+
+impl Presence {
+    /// Returns true if the member takes part in the cluster, as far as this node knows.
+    pub fn is_there(self) -> bool {
+        match self {
+            Presence::Alive | Presence::Suspect | Presence::Leaving => true,
+            Presence::Failed | Presence::Left => false,
+        }
+    }
 }
 
 /// The state that a member asks for in a load balancer (tag `state`).
@@ -132,7 +144,7 @@ pub struct Candidate {
 impl Candidate {
     /// Returns true if the member takes part in the cluster, as far as this node knows.
     pub fn is_there(&self) -> bool {
-        matches!(self.presence, Presence::Alive | Presence::Suspect)
+        self.presence.is_there()
     }
 }
 
@@ -234,12 +246,13 @@ impl Rules {
 
 /// Returns true if this member takes part in the cluster, as far as this node knows.
 pub fn is_present(member: &Member) -> bool {
-    matches!(presence(member.state), Presence::Alive | Presence::Suspect)
+    presence(member.state).is_there()
 }
 
 fn presence(state: MemberState) -> Presence {
     match state {
-        MemberState::Alive | MemberState::Leaving => Presence::Alive,
+        MemberState::Alive => Presence::Alive,
+        MemberState::Leaving => Presence::Leaving,
         MemberState::Suspect => Presence::Suspect,
         MemberState::Failed => Presence::Failed,
         MemberState::Left => Presence::Left,

@@ -119,15 +119,17 @@ impl MemberIndex {
     }
 }
 
-/// The servers that get requests. Suspected members are included only if no member that is alive is
-/// a server that can take requests: in that case the fault may be at this node.
+/// The servers that get requests: those that are alive. If no server is alive, the suspected ones
+/// get them, because the fault may be at this node. Servers that have announced their leave get
+/// requests only if there is no other one.
 fn servers(members: &[Member], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
     let mut servers: Vec<Candidate> = all.filter(willing).collect();
-    if servers.iter().any(|it| it.presence == Presence::Alive) {
-        servers.retain(|it| it.presence == Presence::Alive);
-    }
+    let preferred = [Presence::Alive, Presence::Suspect, Presence::Leaving];
+    let exists = |wanted: &Presence| servers.iter().any(|it| it.presence == *wanted);
+    let chosen = preferred.into_iter().find(exists);
+    servers.retain(|it| Some(it.presence) == chosen);
     servers
 }
 
@@ -212,6 +214,41 @@ mod tests {
         let failed = [1, 2].map(|n| member(n, MemberState::Failed, &[]));
         let known = MemberIndex::new(Arc::new(failed.to_vec()), &rules);
         assert_eq!((known.pick(b"x"), known.size()), (None, 0));
+    }
+
+    #[test]
+    fn a_member_that_leaves_is_picked_or_leader_only_if_no_other_server_is_left() {
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            ..Rules::default()
+        };
+        let with = |other: MemberState| {
+            let members = [
+                member(1, MemberState::Leaving, &[]),
+                member(2, other, &[("zone", "b")]),
+            ];
+            MemberIndex::new(Arc::new(members.to_vec()), &rules)
+        };
+        for (other, wanted) in [
+            (MemberState::Alive, "web-2"),
+            (MemberState::Suspect, "web-2"),
+            (MemberState::Failed, "web-1"),
+            (MemberState::Left, "web-1"),
+        ] {
+            let known = with(other);
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(&*known.pick(key.as_bytes()).unwrap().name, wanted);
+            }
+            let leader = Message {
+                name: "leader".to_owned(),
+                arguments: Vec::new(),
+            };
+            assert_eq!(known.answer(&leader), [("leader", text(wanted))]);
+        }
+        let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+        let known = with(MemberState::Alive);
+        assert!(known.is_member(ip(1)), "it is a member until it has left");
+        assert_eq!(known.size(), 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::service::{Actions, End};
 /// frame.
 const MESSAGES: usize = 64;
 /// The number of answered questions after which no further frame is read until other connections
-/// have had their turn.
+/// have had their turn. A frame without questions counts as one.
 const QUESTIONS: u64 = 64;
 
 /// A source of answers.
@@ -28,9 +28,9 @@ impl Session {
     /// answers to `actions`, and returns how many bytes it read. HAProxy 3.2 expects the greeting
     /// in one segment, so all answers go out in one write.
     pub fn read(&mut self, input: &[u8], answers: &impl Answers, actions: &mut Actions) -> usize {
-        let mut at = 0;
+        let (mut at, mut work) = (0, 0);
         while actions.end.is_none() {
-            if actions.served >= QUESTIONS {
+            if work >= QUESTIONS {
                 actions.more = true;
                 break;
             }
@@ -38,10 +38,12 @@ impl Session {
                 Ok(Some(len)) => {
                     let frame = &input[at + 4..at + len];
                     at += len;
+                    let before = actions.served;
                     let request = frame::read(frame);
                     if let Err(status) = request.and_then(|it| self.handle(it, answers, actions)) {
                         refuse(status, actions);
                     }
+                    work += (actions.served - before).max(1);
                 }
                 Ok(None) => break,
                 Err(status) => refuse(status, actions),
@@ -173,6 +175,18 @@ mod tests {
         let mut actions = Actions::default();
         session.read(&notify(MESSAGES + 1), &Lengths, &mut actions);
         assert_eq!((actions.end, actions.served), (Some(End::Refuse), 0));
+    }
+
+    #[test]
+    fn frames_without_questions_are_read_in_portions_as_well() {
+        let mut session = Session::default();
+        read(&mut session, &hello(&greeting()), &Lengths);
+        for empty in [notify(0), frame(77, 1, 1, b"?")] {
+            let mut actions = Actions::default();
+            let read = session.read(&empty.repeat(1_000), &Lengths, &mut actions);
+            assert_eq!(read, QUESTIONS as usize * empty.len());
+            assert!(actions.more && actions.served == 0);
+        }
     }
 
     fn hello(pairs: &[(&str, Value)]) -> Vec<u8> {

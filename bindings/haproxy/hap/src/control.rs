@@ -230,7 +230,7 @@ fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, S
         "show json" => Ok(controller.report_json()),
         "help" => Ok(HELP.to_owned()),
         "freeze" | "thaw" => {
-            controller.set_frozen(command == "freeze");
+            controller.set_frozen(command == "freeze")?;
             Ok(DONE.to_owned())
         }
         _ => match word {

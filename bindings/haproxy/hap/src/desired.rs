@@ -109,11 +109,14 @@ impl DesiredServers {
     }
 
     /// Notes that an HAProxy does not answer. It serves nobody, so its last report no longer
-    /// counts, unless no other HAProxy answers either.
+    /// counts, unless no other HAProxy answers either. Whether the states that someone else has set
+    /// there still exist is not known, so they are no longer shown.
     pub fn set_silent(&self, haproxy: &str) {
         let mut inner = self.lock();
         if inner.silent.insert(haproxy.to_owned()) {
             self.report_unreachable(&inner);
+            inner.changed.remove(haproxy);
+            self.report_drifts(&mut inner);
         }
     }
 
@@ -143,6 +146,10 @@ impl DesiredServers {
             return;
         }
         inner.changed.insert(haproxy.to_owned(), servers);
+        self.report_drifts(&mut inner);
+    }
+
+    fn report_drifts(&self, inner: &mut Inner) {
         let drifts = inner.drifts();
         let before = std::mem::replace(&mut inner.drifts, drifts);
         let send = |slot: usize, (member, text): (Arc<str>, String)| {

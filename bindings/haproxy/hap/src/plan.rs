@@ -1,11 +1,12 @@
 //! The commands that turn the servers that HAProxy has into those that it should have.
 //!
 //! HAProxy is asked for its servers before each round. Therefore the result is the same after a
-//! restart of either side, and after a reload that forgets all dynamic servers. Servers that
-//! `sprat-hap` adds have ids in a range of their own, and HAProxy lists these ids. The servers are
-//! therefore recognised after a restart, and no other server is ever touched, whatever its name.
-//! The range follows from a hash of the tag of the members, so two `sprat-hap` processes for
-//! different tags can share a backend, unless their tags happen to have the same range.
+//! restart of either side, and after a reload that forgets all dynamic servers. HAProxy lists the
+//! ids of servers, and the id of a server that `sprat-hap` adds follows from a hash of the tag of
+//! the members and of the server's name. The servers are therefore recognised after a restart, and
+//! no other server is ever touched. Two `sprat-hap` processes for different tags can share a
+//! backend: one of them could mistake a server of the other for its own only if the hashes of both
+//! tags with the name of this server were equal, for which the chance is one in ten million.
 //!
 //! With a `server-template`, the servers exist already: they are the slots, in the order of their
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
@@ -27,15 +28,20 @@ pub const SERVERS: usize = 4096;
 /// The lowest id of a server that `sprat-hap` adds. HAProxy itself counts from 1, and ids go up to
 /// 2,147,483,647.
 const FIRST_ID: u32 = 1_000_000_000;
-/// The number of ranges of ids.
-const RANGES: u32 = 200_000;
+/// The number of ids that a server may have. The second one is for a server whose first id another
+/// server has, and so on.
+const IDS: u8 = 8;
 
 /// The lines of commands about one server. Each line is sent only if HAProxy did not object to the
 /// line before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub server: Arc<str>,
-    pub lines: Vec<String>,
+    /// The command that stops the server before it changes its address: no request may go to the
+    /// new address in the old state. The last server that serves is not stopped: until HAProxy has
+    /// taken the new address, requests go to the old one instead of nowhere.
+    stop: Option<String>,
+    lines: Vec<String>,
     /// The address that HAProxy must have taken before the second line is sent. HAProxy 3 takes
     /// addresses a moment after the command.
     pub addr: Option<SocketAddr>,
@@ -52,8 +58,8 @@ pub struct Planner {
     pub backend: String,
     /// The words that follow the address in `add server`.
     options: String,
-    /// The id of the first slot.
-    first_id: u32,
+    /// The tag of the members that serve, as `key=value`.
+    tag: String,
     /// The names of the servers of a `server-template`, one for each slot; empty to add servers.
     template: Vec<Arc<str>>,
     pub others: ChangesByOthers,
@@ -67,11 +73,10 @@ impl Planner {
         options: String,
         template: Vec<Arc<str>>,
     ) -> Planner {
-        let hash = crc32fast::hash(format!("{}={}", tag.0, tag.1).as_bytes());
         Planner {
             backend,
             options,
-            first_id: FIRST_ID + hash % RANGES * SERVERS as u32,
+            tag: format!("{}={}", tag.0, tag.1),
             template,
             others: ChangesByOthers::default(),
         }
@@ -82,11 +87,18 @@ impl Planner {
         !self.template.is_empty()
     }
 
-    /// Returns the slot that the id of a server stands for; `None` if `sprat-hap` did not add the
-    /// server.
-    fn slot(&self, server: &Server) -> Option<usize> {
-        let slot = server.id.checked_sub(self.first_id)? as usize;
-        (slot < SERVERS).then_some(slot)
+    /// Returns the ids that a server with this name may have, the preferred one first.
+    fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
+        let text = format!("{}\0{name}\0", self.tag);
+        (0..IDS).map(move |n| {
+            let hash = crc32fast::hash(&[text.as_bytes(), &[n]].concat());
+            FIRST_ID + (hash >> 2) // 30 bits
+        })
+    }
+
+    /// Returns true if `sprat-hap` has added this server for a member with this tag.
+    fn is_own(&self, name: &str, server: &Server) -> bool {
+        self.ids(name).any(|id| id == server.id)
     }
 
     /// Returns the assignments that this or an earlier `sprat-hap` has carried out, as far as the
@@ -103,9 +115,11 @@ impl Planner {
             order: 0,
             is_ordered: false,
         };
-        let added = present
-            .iter()
-            .filter_map(|(name, it)| Some((self.slot(it)?, name.clone(), it)));
+        // HAProxy does not know the slots of added servers. If a slot is taken, the controller
+        // gives the member the next one.
+        let added = present.iter().filter(|(name, it)| self.is_own(name, it));
+        let added = added.enumerate();
+        let added = added.map(|(slot, (name, it))| (slot, name.clone(), it));
         let template = self.template.iter().enumerate().filter_map(|(slot, name)| {
             let server = present.get(&**name)?;
             let addr = server.addr.filter(|it| !it.ip().is_unspecified())?;
@@ -122,7 +136,7 @@ impl Planner {
     pub fn reserved(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let reserved = present
             .iter()
-            .filter(|(_, server)| self.template.is_empty() && self.slot(server).is_none());
+            .filter(|(name, server)| self.template.is_empty() && !self.is_own(name, server));
         reserved.map(|(name, _)| name.clone()).collect()
     }
 
@@ -185,7 +199,7 @@ impl Planner {
     pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
         let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
         let serves = |(name, it): &(&String, &Server)| {
-            let is_own = self.slot(it).is_some() || template.contains(name.as_str());
+            let is_own = self.is_own(name, it) || template.contains(name.as_str());
             is_own && it.state == AdminState::Ready && !it.is_down
         };
         let serving = present.iter().filter(serves);
@@ -195,7 +209,7 @@ impl Planner {
     /// Returns the steps from the present servers to the desired ones, at most one for each
     /// server. Names and addresses were checked when they came from the network.
     pub fn steps(&self, present: &BTreeMap<String, Server>, desired: &Assignments) -> Vec<Step> {
-        let (mut steps, serving) = (Vec::new(), self.serving(present));
+        let mut steps = Vec::new();
         let mut ids: BTreeSet<u32> = present.values().map(|server| server.id).collect();
         // New servers are ready before others are taken away.
         let mut desired_first: Vec<_> = desired.iter().collect();
@@ -204,21 +218,20 @@ impl Planner {
             let Some(addr) = assignment.addr else {
                 continue;
             };
-            let lines = match present.get(&**name) {
+            let step = match present.get(&**name) {
                 None if assignment.state == AdminState::Maint => continue,
                 None => {
-                    let free = |id: &u32| !ids.contains(id);
-                    let slots = (assignment.slot..SERVERS).chain(0..assignment.slot);
-                    let Some(id) = slots.map(|it| self.first_id + it as u32).find(free) else {
-                        continue; // the range of ids is full
+                    let Some(id) = self.ids(name).find(|id| !ids.contains(id)) else {
+                        continue; // other servers have all these ids
                     };
                     ids.insert(id);
-                    vec![self.add(name, id, addr, assignment)]
+                    let line = self.add(name, id, addr, assignment);
+                    Step::new(name.clone(), vec![line], assignment)
                 }
-                Some(server) if self.slot(server).is_none() => continue,
-                Some(server) => self.change(name, addr, assignment, server, &serving),
+                Some(server) if !self.is_own(name, server) => continue,
+                Some(server) => self.change(name.clone(), addr, assignment, server),
             };
-            steps.push(Step::new(name.clone(), lines, assignment));
+            steps.push(step);
         }
         steps.extend(self.deletions(present, desired));
         steps.retain(|it| !it.lines.is_empty());
@@ -233,19 +246,20 @@ impl Planner {
     ) -> Vec<Step> {
         let mut slots: Vec<&Assignment> = slots.iter().collect();
         slots.sort_by_key(|it| it.state);
-        let (mut steps, serving) = (Vec::new(), self.serving(present));
+        let mut steps = Vec::new();
         for it in slots {
             let Some(name) = self.template.get(it.slot).cloned() else {
                 continue;
             };
-            let lines = match (present.get(&*name), it.addr) {
-                // HAProxy answers that there is no such server, which is logged.
-                (None, _) => vec![format!("set server {} state maint", self.path(&name))],
-                (Some(server), Some(addr)) => self.change(&name, addr, it, server, &serving),
+            steps.push(match (present.get(&*name), it.addr) {
+                (Some(server), Some(addr)) => self.change(name, addr, it, server),
                 (Some(server), None) if server.state == AdminState::Maint => continue,
-                (Some(_), None) => vec![format!("set server {} state maint", self.path(&name))],
-            };
-            steps.push(Step::new(name, lines, it));
+                // If there is no such server, HAProxy answers so, which is logged.
+                (None, _) | (Some(_), None) => {
+                    let line = format!("set server {} state maint", self.path(&name));
+                    Step::new(name, vec![line], it)
+                }
+            });
         }
         steps.retain(|it| !it.lines.is_empty());
         steps
@@ -256,7 +270,7 @@ impl Planner {
     /// again.
     fn deletions(&self, present: &BTreeMap<String, Server>, desired: &Assignments) -> Vec<Step> {
         let is_unneeded = |(name, server): &(&String, &Server)| {
-            self.slot(server).is_some() && !desired.contains_key(name.as_str())
+            self.is_own(name, server) && !desired.contains_key(name.as_str())
         };
         let unneeded = present.iter().filter(is_unneeded);
         let step = |(name, _): (&String, &Server)| {
@@ -264,6 +278,7 @@ impl Planner {
             let stop = format!("set server {server} state maint");
             Step {
                 server: name.as_str().into(),
+                stop: None,
                 lines: vec![stop, format!("del server {server}")],
                 addr: None,
                 goal: None,
@@ -292,32 +307,22 @@ impl Planner {
         line + &format!("; set server {server} state {}", assignment.state.name())
     }
 
-    /// Returns the lines that change a server that HAProxy has.
-    ///
-    /// A server that gets another address is stopped first: no request may go to the new address in
-    /// the old state. The last server that serves is not stopped: until HAProxy has taken the new
-    /// address, requests go to the old one instead of nowhere. A state that someone else has set is
-    /// not changed either.
+    /// Returns the step that changes a server that HAProxy has. A state that someone else has set
+    /// is not changed.
     fn change(
         &self,
-        name: &str,
+        name: Arc<str>,
         addr: SocketAddr,
         assignment: &Assignment,
         present: &Server,
-        serving: &BTreeSet<Arc<str>>,
-    ) -> Vec<String> {
-        let server = self.path(name);
+    ) -> Step {
+        let server = self.path(&name);
         let moves = present.addr != Some(addr);
-        let is_kept = self.others.has_changed(name);
+        let is_kept = self.others.has_changed(&name);
         let mut lines = Vec::new();
         if moves {
             let (ip, port) = (addr.ip(), addr.port());
-            let is_last = serving.len() == 1 && serving.contains(name);
-            let stop = match is_kept || is_last {
-                true => String::new(),
-                false => format!("set server {server} state maint; "),
-            };
-            lines.push(format!("{stop}set server {server} addr {ip} port {port}"));
+            lines.push(format!("set server {server} addr {ip} port {port}"));
         }
         let mut commands = Vec::new();
         if present.weight != assignment.weight {
@@ -336,14 +341,34 @@ impl Planner {
         if !commands.is_empty() {
             lines.push(commands.join("; "));
         }
-        lines
+        let stop = (moves && !is_kept).then(|| format!("set server {server} state maint"));
+        Step {
+            stop,
+            ..Step::new(name, lines, assignment)
+        }
     }
 }
 
 impl Step {
+    /// Returns the lines to send. `is_last` is true if the server is the last one that serves.
+    pub fn lines(&self, is_last: bool) -> Vec<String> {
+        let mut lines = self.lines.clone();
+        if let (Some(stop), Some(first), false) = (&self.stop, lines.first_mut(), is_last) {
+            *first = format!("{stop}; {first}");
+        }
+        lines
+    }
+
+    /// Returns true if the server stops being ready only because an operator has ordered so. The
+    /// last server that serves is then not spared.
+    pub fn is_ordered_removal(&self) -> bool {
+        self.is_ordered && !self.is_ready
+    }
+
     fn new(server: Arc<str>, lines: Vec<String>, assignment: &Assignment) -> Step {
         Step {
             server,
+            stop: None,
             addr: assignment.addr.filter(|_| lines.len() > 1),
             lines,
             goal: Goal::of(assignment),
@@ -391,7 +416,7 @@ mod tests {
         let rows = "3 nodes ID1 web-1 10.0.0.1 2 4 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
             3 nodes ID2 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
             3 nodes 3 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
-        let ids = [1, 2].map(|n| (planner().first_id + n).to_string());
+        let ids = ["web-1", "web-2"].map(|it| planner().ids(it).next().unwrap().to_string());
         let rows = rows.replace("ID1", &ids[0]).replace("ID2", &ids[1]);
         parse(&format!("{HEAD}{rows}")).unwrap()
     }
@@ -427,7 +452,7 @@ mod tests {
 
     fn lines(has: &BTreeMap<String, Server>, all: &Assignments) -> Vec<String> {
         let steps = planner().steps(has, all).into_iter();
-        steps.flat_map(|step| step.lines).collect()
+        steps.flat_map(|step| step.lines(false)).collect()
     }
 
     #[test]
@@ -463,7 +488,7 @@ mod tests {
         let steps = planner.steps(&has, &servers(&slots));
         let step = steps.iter().find(|it| &*it.server == "web-1").unwrap();
         assert_eq!(
-            step.lines,
+            step.lines(false),
             ["set server nodes/web-1 addr 10.0.0.1 port 3000"]
         );
         assert!(planner.unreachable(&has, &slots).contains("web-1"));
@@ -471,17 +496,16 @@ mod tests {
 
     #[test]
     fn the_last_server_that_serves_is_not_stopped_to_change_its_address() {
-        let mut has = present();
-        has.retain(|name, _| name == "web-1");
         let mut moved = assignment(1, AdminState::Ready);
         moved.addr = Some(([10, 0, 0, 9], 80).into());
-        assert_eq!(
-            lines(&has, &servers(&[moved])),
-            [
-                "set server nodes/web-1 addr 10.0.0.9 port 80",
-                "set server nodes/web-1 state ready"
-            ]
+        let steps = planner().steps(&present(), &servers(&[moved]));
+        let (moves, is_ready) = (
+            "set server nodes/web-1 addr 10.0.0.9 port 80",
+            "set server nodes/web-1 state ready",
         );
+        assert_eq!(steps[0].lines(true), [moves, is_ready]);
+        let stops = format!("set server nodes/web-1 state maint; {moves}");
+        assert_eq!(steps[0].lines(false), [&*stops, is_ready]);
     }
 
     #[test]
@@ -493,7 +517,7 @@ mod tests {
         moved.addr = Some(([10, 0, 0, 9], 80).into());
         let slots = [Assignment::free(2), moved];
         let steps = planner.slot_steps(&present(), &slots);
-        let lines: Vec<_> = steps.iter().flat_map(|it| &it.lines).collect();
+        let lines: Vec<_> = steps.iter().flat_map(|it| it.lines(true)).collect();
         let wanted = [
             "set server nodes/web-1 addr 10.0.0.9 port 80",
             "set server nodes/web-1 state ready",
@@ -510,7 +534,7 @@ mod tests {
     fn added_servers_are_recognised_by_their_ids_and_others_are_reserved() {
         let found = planner().remembered(&present());
         let places: Vec<_> = found.iter().map(|it| (it.slot, it.state)).collect();
-        assert_eq!(places, [(1, AdminState::Ready), (2, AdminState::Maint)]);
+        assert_eq!(places, [(0, AdminState::Ready), (1, AdminState::Maint)]);
         assert_eq!(planner().reserved(&present()), ["fixed".to_owned()].into());
         let tag = ("role".to_owned(), "api".to_owned());
         let other = Planner::new("nodes".to_owned(), &tag, String::new(), Vec::new());
@@ -529,7 +553,7 @@ mod tests {
             moved,
             assignment(3, AdminState::Drain),
         ]);
-        let id = planner().first_id + 3;
+        let id = planner().ids("web-3").next().unwrap();
         let added = format!(
             "add server nodes/web-3 10.0.0.3:3000 id {id} weight 100 check inter 1s; enable health \
              nodes/web-3; set server nodes/web-3 state drain"
@@ -557,11 +581,43 @@ mod tests {
 
     #[test]
     fn a_taken_id_is_not_used_again() {
+        let ids: Vec<u32> = planner().ids("other").collect();
         let mut other = assignment(1, AdminState::Ready);
         other.name = Some("other".into());
-        let line = lines(&present(), &servers(&[other])).remove(0);
-        let id = planner().first_id + 3;
-        assert!(line.contains(&format!(" id {id} ")), "{line}");
+        let mut has = present();
+        has.get_mut("fixed").unwrap().id = ids[0];
+        let line = lines(&has, &servers(&[other.clone()])).remove(0);
+        assert!(line.contains(&format!(" id {} ", ids[1])), "{line}");
+        let mut added = has["web-1"].clone();
+        added.id = ids[1];
+        has.insert("other".to_owned(), added);
+        assert!(
+            !planner().reserved(&has).contains("other"),
+            "it is recognised"
+        );
+    }
+
+    #[test]
+    fn the_servers_of_any_two_tags_are_distinguished() {
+        // The CRCs of these tags are equal modulo 200,000.
+        let planners = ["web-251", "web-377"].map(|value| {
+            let tag = ("role".to_owned(), value.to_owned());
+            Planner::new("nodes".to_owned(), &tag, String::new(), Vec::new())
+        });
+        let desired = servers(&[1, 2, 3].map(|n| assignment(n, AdminState::Ready)));
+        let ids = planners.each_ref().map(|planner| {
+            let names = desired.keys();
+            names
+                .flat_map(|name| planner.ids(name))
+                .collect::<BTreeSet<u32>>()
+        });
+        assert!(ids[0].is_disjoint(&ids[1]));
+        let mut has = present();
+        has.get_mut("web-1").unwrap().id = planners[0].ids("web-1").next().unwrap();
+        let names = planners
+            .each_ref()
+            .map(|it| it.reserved(&has).contains("web-1"));
+        assert_eq!(names, [false, true]);
     }
 
     #[test]

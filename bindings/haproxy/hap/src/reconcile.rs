@@ -124,8 +124,9 @@ impl Reconciler {
         let mut problems = BTreeSet::new();
         let mut serving = self.planner.serving(present);
         for step in steps {
-            let is_last = serving.len() == 1 && serving.contains(&step.server);
-            if !step.is_ready && is_last && !step.is_ordered {
+            let is_last =
+                serving.len() == 1 && serving.contains(&step.server) && !step.is_ordered_removal();
+            if !step.is_ready && is_last {
                 let server = &step.server;
                 problems.insert(format!(
                     "{server}: it keeps serving, because this HAProxy has no other server that \
@@ -134,7 +135,9 @@ impl Reconciler {
                 continue;
             }
             self.planner.others.begin(&step.server);
-            if !self.carry_out(&step, &mut problems)? {
+            if !self.carry_out(&step, is_last, &mut problems)? {
+                // The step may have stopped the server, and the next ones must not count on it.
+                serving = self.planner.serving(&self.present()?.1);
                 continue;
             }
             match step.is_ready && !self.planner.others.has_changed(&step.server) {
@@ -150,9 +153,14 @@ impl Reconciler {
     /// not taken an address in time. The refusal of a weight is a problem as well, but the step
     /// goes on: with a static balance algorithm, HAProxy takes no other weight than the configured
     /// one.
-    fn carry_out(&self, step: &Step, problems: &mut BTreeSet<String>) -> Result<bool, String> {
+    fn carry_out(
+        &self,
+        step: &Step,
+        is_last: bool,
+        problems: &mut BTreeSet<String>,
+    ) -> Result<bool, String> {
         let server = &step.server;
-        for (number, line) in step.lines.iter().enumerate() {
+        for (number, line) in step.lines(is_last).iter().enumerate() {
             let addr = step.addr.filter(|_| number == 1);
             if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
                 problems.insert(format!(
@@ -221,5 +229,166 @@ impl Reconciler {
 
     fn send(&self, line: &str) -> Result<String, String> {
         runtime_api::send(&self.haproxy, line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprat_haproxy::backend::Backend;
+    use sprat_haproxy::balance::{AdminState, Assignment, Limits};
+    use sprat_haproxy::controller::{Controller, ControllerConfig};
+    use sprat_haproxy::server_state::HEAD;
+    use sprat_haproxy::snapshot::Snapshot;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::sync::Mutex;
+
+    /// The id, the port and the state of a server.
+    type Row = (String, String, &'static str);
+
+    /// The runtime API of an HAProxy that never changes an address, with its servers by name.
+    #[derive(Clone)]
+    struct Stubborn(Arc<Mutex<BTreeMap<String, Row>>>);
+
+    impl Stubborn {
+        fn serve(&self, path: &str) {
+            let listener = UnixListener::bind(path).unwrap();
+            let it = self.clone();
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let mut line = String::new();
+                    BufReader::new(&stream).read_line(&mut line).unwrap();
+                    let answers = line.trim().split("; ").map(|command| it.run(command));
+                    let answer: String = answers.collect();
+                    (&stream).write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+
+        fn run(&self, command: &str) -> String {
+            let mut servers = self.0.lock().unwrap();
+            let words: Vec<&str> = command.split(' ').collect();
+            let name = words.get(2).and_then(|it| it.strip_prefix("nodes/"));
+            match (&words[..], name) {
+                (["add", "server", _, addr, "id", id, ..], Some(name)) => {
+                    let port = addr.rsplit(':').next().unwrap();
+                    let server = ((*id).to_owned(), port.to_owned(), "maint");
+                    servers.insert(name.to_owned(), server);
+                    String::new()
+                }
+                (["set", "server", _, "state", state], Some(name)) => {
+                    servers.get_mut(name).unwrap().2 = AdminState::from_name(state).unwrap().name();
+                    String::new()
+                }
+                (["show", "servers", ..], _) => {
+                    let rows = servers.iter().map(|(name, (id, port, state))| {
+                        let admin = match *state {
+                            "ready" => 0,
+                            "drain" => 8,
+                            _ => 1,
+                        };
+                        format!(
+                            "3 nodes {id} {name} 10.0.0.1 2 {admin} 100 1 9 6 3 4 6 0 0 1 - {port} \
+                             - 0 0 - - 0\n"
+                        )
+                    });
+                    format!("{HEAD}{}\n", rows.collect::<String>())
+                }
+                _ => String::new(),
+            }
+        }
+
+        fn states(&self) -> Vec<&'static str> {
+            let servers = self.0.lock().unwrap();
+            servers.values().map(|(_, _, state)| *state).collect()
+        }
+    }
+
+    fn assignment(n: u16, port: u16, state: AdminState) -> (Arc<str>, Assignment) {
+        let name: Arc<str> = format!("web-{n}").into();
+        let assignment = Assignment {
+            slot: n.into(),
+            name: Some(name.clone()),
+            addr: Some(([10, 0, 0, 1], port).into()),
+            weight: 100,
+            state,
+            order: 0,
+            is_ordered: false,
+        };
+        (name, assignment)
+    }
+
+    /// Returns a controller without members.
+    fn controller() -> Controller {
+        let mut node = sprat::Config::default();
+        for (key, value) in [("bind", "127.0.0.1:0"), ("profile", "local")] {
+            node.set(key, value).unwrap();
+        }
+        let backend = Backend {
+            name: "nodes".to_owned(),
+            rules: node.spoe_rules(),
+            servers: vec!["0".into()],
+            limits: Limits::default(),
+        };
+        Controller::start(ControllerConfig {
+            node,
+            backends: vec![backend],
+            inside_haproxy: false,
+            snapshot: Snapshot::default(),
+            snapshot_file: None,
+        })
+        .unwrap()
+    }
+
+    /// Makes the servers `before` ready in an HAProxy that takes no other addresses, and carries
+    /// out the steps to `after`. Returns the states of the servers, and the problems.
+    fn carried_out(
+        test: &str,
+        before: [(Arc<str>, Assignment); 2],
+        after: [(Arc<str>, Assignment); 2],
+    ) -> (Vec<&'static str>, BTreeSet<String>) {
+        let folder = std::env::temp_dir().join(format!("sprat-{test}-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("cli").to_str().unwrap().to_owned();
+        let haproxy = Stubborn(Arc::default());
+        haproxy.serve(&path);
+        let tag = ("role".to_owned(), "backend".to_owned());
+        let planner = Planner::new("nodes".to_owned(), &tag, "check".to_owned(), Vec::new());
+        let mut reconciler = Reconciler {
+            haproxy: path,
+            planner,
+            desired: Arc::new(DesiredServers::new(controller())),
+            state_file: None,
+            restored: BTreeSet::new(),
+            has_restored: true,
+        };
+        let mut problems = BTreeSet::new();
+        for desired in [before, after] {
+            let present = reconciler.present().unwrap().1;
+            let steps = reconciler.planner.steps(&present, &desired.into());
+            problems = reconciler.carry_out_all(steps, &present).unwrap();
+        }
+        reconciler.desired.controller().release(Duration::ZERO);
+        std::fs::remove_dir_all(&folder).unwrap();
+        (haproxy.states(), problems)
+    }
+
+    #[test]
+    fn a_server_that_was_stopped_to_change_its_address_does_not_count_as_serving() {
+        let (ready, drain) = (AdminState::Ready, AdminState::Drain);
+        let before = || [assignment(1, 1, ready), assignment(2, 2, ready)];
+        let late = |n: u16, port: u16| {
+            format!("web-{n}: HAProxy has not taken the address 10.0.0.1:{port} yet")
+        };
+        let after = [assignment(1, 9, ready), assignment(2, 2, drain)];
+        let (states, problems) = carried_out("drain", before(), after);
+        assert_eq!(states, ["maint", "ready"]);
+        let stays = "web-2: it keeps serving, because this HAProxy has no other server that serves";
+        assert_eq!(problems, [late(1, 9), stays.to_owned()].into());
+        let after = [assignment(1, 8, ready), assignment(2, 9, ready)];
+        let (states, problems) = carried_out("move", before(), after);
+        assert_eq!(states, ["maint", "ready"], "the last server is not stopped");
+        assert_eq!(problems, [late(1, 8), late(2, 9)].into());
     }
 }

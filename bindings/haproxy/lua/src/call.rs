@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// The maximum number of results of one call. Lua guarantees room for twenty.
-const RESULTS: usize = 8;
+const RESULTS: usize = 9;
 
 /// One result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

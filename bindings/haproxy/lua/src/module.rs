@@ -217,6 +217,7 @@ fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
         addr.map(|addr| i64::from(addr.port())).into(),
         assignment.name.as_deref().into(),
         i64::from(assignment.order).into(),
+        assignment.is_ordered.into(),
     ]
 }
 
@@ -248,9 +249,9 @@ fn generation(_: &Arguments) -> CallResult {
     Ok(vec![(generation as i64).into()])
 }
 
-/// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port, name
-/// and the number of an operator's order; ip, port and name are nil for a free slot. Returns nil if
-/// no assignment has changed.
+/// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port,
+/// name, the number of an operator's order, and true if the order is still in force; ip, port and
+/// name are nil for a free slot. Returns nil if no assignment has changed.
 fn next_change(_: &Arguments) -> CallResult {
     let change = module().running()?.next_change();
     Ok(change.map_or_else(
@@ -306,7 +307,7 @@ fn set_drift(arguments: &Arguments) -> CallResult {
 /// `freeze(frozen)`: freezes removals if `frozen` is true, or else thaws them.
 fn freeze(arguments: &Arguments) -> CallResult {
     let frozen = arguments.flag(1, "frozen")?;
-    module().running()?.set_frozen(frozen);
+    module().running()?.set_frozen(frozen)?;
     done()
 }
 

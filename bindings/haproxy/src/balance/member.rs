@@ -90,6 +90,8 @@ pub(super) struct SlotMember {
     superseded: bool,
     /// Set if the cluster listed the member as failed before it stopped listing the member.
     lost: bool,
+    /// Set while HAProxy itself listens at its address: its requests would come back to HAProxy.
+    at_haproxy: bool,
     state: AdminState,
     hold: Option<Hold>,
 }
@@ -109,6 +111,7 @@ impl SlotMember {
             since: now,
             superseded: false,
             lost: false,
+            at_haproxy: false,
             state: AdminState::Maint,
             hold: None,
         }
@@ -128,6 +131,7 @@ impl SlotMember {
             since: now,
             superseded: false,
             lost: false,
+            at_haproxy: false,
             state: assignment.state,
             hold: None,
         })
@@ -146,6 +150,11 @@ impl SlotMember {
         if let (Some(addr), true) = (addr, self.is_present()) {
             (self.addr, self.superseded) = (addr, false);
         }
+    }
+
+    /// Takes the addresses at which HAProxy itself listens.
+    pub fn compare_with_listeners(&mut self, listeners: &[SocketAddr]) {
+        self.at_haproxy = listeners.contains(&self.addr);
     }
 
     /// Notes that the cluster does not list the member. A remembered member stays remembered.
@@ -200,7 +209,7 @@ impl SlotMember {
     /// Returns the member as a candidate for another slot; `None` if it is not present, does not
     /// own its address, or may not serve.
     pub fn candidate(&self) -> Option<Candidate> {
-        let may_serve = self.desired != Desired::Maint && !self.unfit;
+        let may_serve = self.desired != Desired::Maint && !self.unfit && !self.at_haproxy;
         let wants_a_slot = self.owns_its_address() && may_serve;
         let presence = match self.listing {
             Listing::Listed(presence) if wants_a_slot => presence,
@@ -220,16 +229,19 @@ impl SlotMember {
         self.superseded
     }
 
+    /// Returns true if the guard does not apply to the server: an operator has ordered its state,
+    /// or it is HAProxy itself and serves nobody.
+    pub fn is_unguarded(&self) -> bool {
+        self.order.state.is_some() || self.at_haproxy
+    }
+
     pub fn is_remembered(&self) -> bool {
         self.listing == Listing::Remembered
     }
 
     /// Returns true if the cluster believes that the member runs.
     pub fn is_present(&self) -> bool {
-        matches!(
-            self.listing,
-            Listing::Listed(Presence::Alive | Presence::Suspect)
-        )
+        matches!(self.listing, Listing::Listed(presence) if presence.is_there())
     }
 
     /// Returns true if the member is present and no other member has its address.
@@ -288,6 +300,9 @@ impl SlotMember {
         if self.superseded {
             return "another member has its address";
         }
+        if self.at_haproxy {
+            return "HAProxy itself listens at its address";
+        }
         if self.unfit {
             return "the member cannot be a server";
         }
@@ -299,6 +314,7 @@ impl SlotMember {
             Listing::Unlisted => "the cluster no longer lists the member with this tag",
             Listing::Listed(Presence::Failed) => "the member has failed",
             Listing::Listed(Presence::Left) => "the member has left",
+            Listing::Listed(Presence::Leaving) => "the member is leaving",
             Listing::Listed(_) if self.desired != Desired::Ready => "the member asks for it",
             Listing::Listed(_) if self.state != AdminState::Ready => {
                 "neither the cluster nor HAProxy reaches the member"
@@ -309,7 +325,7 @@ impl SlotMember {
 
     /// Returns the state that the server should have if no guard held it.
     pub fn target(&self) -> AdminState {
-        if self.superseded || self.unfit {
+        if self.superseded || self.unfit || self.at_haproxy {
             return AdminState::Maint;
         }
         if let Some(ordered) = self.order.state {
@@ -327,9 +343,10 @@ impl SlotMember {
             (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
                 AdminState::Drain
             }
-            (Listing::Listed(Presence::Alive | Presence::Suspect), Desired::Ready) => {
-                AdminState::Ready
-            }
+            (
+                Listing::Listed(Presence::Alive | Presence::Suspect | Presence::Leaving),
+                Desired::Ready,
+            ) => AdminState::Ready,
         }
     }
 
@@ -351,10 +368,9 @@ impl SlotMember {
         self.state == AdminState::Ready && !self.unreachable
     }
 
-    /// Returns true if the server is draining, HAProxy reaches it, and no operator ordered the
-    /// drain.
+    /// Returns true if the server is draining, HAProxy reaches it, and it is guarded.
     pub fn may_be_recalled(&self) -> bool {
-        self.state == AdminState::Drain && !self.unreachable && self.order.state.is_none()
+        self.state == AdminState::Drain && !self.unreachable && !self.is_unguarded()
     }
 
     /// Returns true if the removal is not caused by a failure: the member left, no longer has the
@@ -365,7 +381,7 @@ impl SlotMember {
         }
         match self.listing {
             Listing::Unlisted => !self.lost,
-            Listing::Listed(Presence::Left) => true,
+            Listing::Listed(Presence::Leaving | Presence::Left) => true,
             Listing::Remembered | Listing::Listed(Presence::Failed) => false,
             Listing::Listed(Presence::Alive | Presence::Suspect) => {
                 self.desired != Desired::Ready || self.unfit
@@ -378,7 +394,7 @@ impl SlotMember {
         match self.listing {
             Listing::Remembered | Listing::Listed(Presence::Alive | Presence::Suspect) => true,
             Listing::Listed(Presence::Failed) => now.since(self.since) < memory,
-            Listing::Unlisted | Listing::Listed(Presence::Left) => false,
+            Listing::Unlisted | Listing::Listed(Presence::Leaving | Presence::Left) => false,
         }
     }
 

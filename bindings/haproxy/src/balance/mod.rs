@@ -22,7 +22,11 @@
 //! ```
 //!
 //! While this node is isolated, or an operator has frozen removals, a lost member whose server is
-//! ready keeps it, and no member that waits takes its place, except in a rescue (see below).
+//! ready keeps it, and no member that waits takes its place, except in a rescue (see below). Once
+//! the node is broken, this is so for all members.
+//!
+//! A member that has announced its leave asks to drain. A server at an address of HAProxy itself is
+//! stopped without the guard: it serves nobody.
 //!
 //! A server whose removal is due but not allowed is *held*: it stays ready, and only HAProxy's own
 //! health checks can take it out of rotation. When they take the last ready server out of rotation,
@@ -51,12 +55,13 @@ pub use assignment::{AdminState, Assignment};
 pub use limits::Limits;
 pub use member::Hold;
 use member::SlotMember;
-use removal::Removals;
+use removal::{Freeze, Removals};
 pub use slots::Complaint;
 use slots::Slots;
 use sprat::service::spoe::candidate::Candidate;
 use sprat::time::Time;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The members that a backend knows, each with its slot if it has one.
@@ -85,6 +90,10 @@ pub struct Balance {
     isolated: bool,
     /// Set while an operator has frozen removals.
     frozen: bool,
+    /// Set once the node is broken, after which the list of members is no longer current.
+    broken: bool,
+    /// The list of members that was applied last.
+    listed: Vec<Candidate>,
     /// The time at which a member of the backend was first heard from.
     heard: Option<Time>,
 }
@@ -100,6 +109,8 @@ impl Balance {
             log: Vec::new(),
             isolated: false,
             frozen: false,
+            broken: false,
+            listed: Vec::new(),
             heard: None,
         }
     }
@@ -120,6 +131,14 @@ impl Balance {
             self.heard.get_or_insert(now);
         }
         self.slots.observe(now, candidates);
+        candidates.clone_into(&mut self.listed);
+        self.advance(now);
+    }
+
+    /// Takes the addresses at which HAProxy itself listens. A server at one of them is stopped,
+    /// even if it is the last one: HAProxy would send its requests to itself.
+    pub fn set_own_listeners(&mut self, now: Time, listeners: &[SocketAddr]) {
+        self.slots.set_own_listeners(listeners);
         self.advance(now);
     }
 
@@ -139,6 +158,14 @@ impl Balance {
             self.removals.thaw();
         }
         self.frozen = frozen;
+        self.advance(now);
+    }
+
+    /// Notes that the node is broken: no more is heard of the members. From now on, servers stay as
+    /// they are, except that orders are carried out, and that a server is made ready if none
+    /// serves.
+    pub fn set_broken(&mut self, now: Time) {
+        self.broken = true;
         self.advance(now);
     }
 
@@ -166,6 +193,9 @@ impl Balance {
     /// Orders a state for the server of a member; `None` withdraws the order.
     pub fn set_order(&mut self, now: Time, name: &str, state: Option<AdminState>) {
         self.slots.set_order(name, state);
+        // The order takes the place of the state that the member asks for, and a withdrawal brings
+        // that state back.
+        self.slots.observe(now, &self.listed);
         self.advance(now);
     }
 
@@ -188,14 +218,18 @@ impl Balance {
     /// Makes every change that is due.
     pub fn advance(&mut self, now: Time) {
         self.forget_remembered(now);
-        let frozen = self.frozen || self.isolated;
+        let freeze = match (self.broken, self.frozen || self.isolated) {
+            (true, _) => Freeze::Everything,
+            (false, true) => Freeze::Losses,
+            (false, false) => Freeze::Nothing,
+        };
         // Each round settles at least one slot or one waiting member. The bound ensures that a
         // mistake in the rules cannot keep the thread busy forever.
         for _ in 0..4 * (1 + self.slots.len() + self.slots.waiting()) {
             self.add();
             let placed = self.slots.place_waiting(now);
             let slots = &mut self.slots;
-            let removed = self.removals.run(now, slots, &self.limits, frozen);
+            let removed = self.removals.run(now, slots, &self.limits, freeze);
             let saved = slots.rescue(now, false) || slots.recall() || slots.rescue(now, true);
             if !(placed || removed || saved) {
                 break;
@@ -206,7 +240,7 @@ impl Balance {
 
     /// Counts remembered members as failed when their grace is over.
     fn forget_remembered(&mut self, now: Time) {
-        let Some(heard) = self.heard else {
+        let Some(heard) = self.heard.filter(|_| !self.broken) else {
             return;
         };
         let grace = self.limits.grace;
@@ -312,10 +346,11 @@ impl Balance {
 
     /// Returns the reason why removals are frozen; `None` if they are not.
     pub fn frozen_reason(&self) -> Option<&'static str> {
-        match (self.frozen, self.isolated) {
-            (true, _) => Some("an operator froze removals"),
-            (false, true) => Some("this node may be isolated"),
-            (false, false) => None,
+        match (self.broken, self.frozen, self.isolated) {
+            (true, _, _) => Some("the node is broken"),
+            (false, true, _) => Some("an operator froze removals"),
+            (false, false, true) => Some("this node may be isolated"),
+            (false, false, false) => None,
         }
     }
 }

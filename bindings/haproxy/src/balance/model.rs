@@ -49,7 +49,7 @@ struct Simulated {
 
 impl Simulated {
     fn is_present(&self) -> bool {
-        matches!(self.presence, Some(Presence::Alive | Presence::Suspect))
+        self.presence.is_some_and(Presence::is_there)
     }
 
     /// Returns true if the member is present, answers, and does not ask for maintenance.
@@ -97,7 +97,7 @@ impl World {
         match random.below(12) {
             0..=3 => {
                 let all = [Presence::Alive, Presence::Alive, Presence::Suspect];
-                let gone = [Presence::Failed, Presence::Left];
+                let gone = [Presence::Failed, Presence::Leaving, Presence::Left];
                 self.members[n].presence = match random.below(3) {
                     0 => self.members[n].presence.map(|_| random.pick(&gone)),
                     1 if random.one_in(3) => None,

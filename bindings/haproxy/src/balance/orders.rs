@@ -43,8 +43,7 @@ impl Orders {
     }
 
     /// Returns the candidate as it would be if it asked for the ordered state itself.
-    pub fn apply(&self, candidate: &Candidate) -> Candidate {
-        let mut candidate = candidate.clone();
+    pub fn apply(&self, mut candidate: Candidate) -> Candidate {
         if let Some(state) = self.get(&candidate.name).state {
             candidate.desired = match state {
                 AdminState::Ready => Desired::Ready,

@@ -11,6 +11,17 @@ use super::member::{Hold, SlotMember};
 use super::slots::Slots;
 use sprat::time::Time;
 
+/// The removals that are frozen. Removals that an operator has ordered never are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// No removal.
+    Nothing,
+    /// The removals of lost members.
+    Losses,
+    /// All removals, because the list of members is no longer current.
+    Everything,
+}
+
 /// The removals of one backend.
 #[derive(Default)]
 pub(super) struct Removals {
@@ -32,10 +43,11 @@ impl Removals {
     }
 
     /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
-    /// waiting member takes its place. The guard does not apply if the server is not ready or
-    /// an operator has ordered its state. Returns true if any slot has changed.
-    pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) -> bool {
-        let mut guard = Guard::new(now, slots, limits, frozen);
+    /// waiting member takes its place. The guard does not apply if the server is not ready, an
+    /// operator has ordered its state, or it is HAProxy itself. Returns true if any slot has
+    /// changed.
+    pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, freeze: Freeze) -> bool {
+        let mut guard = Guard::new(now, slots, limits, freeze);
         let (mut pacing, mut changed) = (false, false);
         for slot in removal_order(slots) {
             let paced = self.thawing && now < self.next;
@@ -46,7 +58,11 @@ impl Removals {
             if target <= member.state() {
                 continue;
             }
-            if member.state() == AdminState::Ready && member.order.state.is_none() {
+            let is_ready = member.state() == AdminState::Ready;
+            if freeze == Freeze::Everything && !is_ready && !member.is_unguarded() {
+                continue;
+            }
+            if is_ready && !member.is_unguarded() {
                 let is_loss = !member.is_voluntary();
                 let hold = guard.objection(member);
                 if let Some(hold) = hold.or((paced && is_loss).then_some(Hold::Paced)) {
@@ -63,13 +79,13 @@ impl Removals {
                     self.next = now + limits.pace;
                 }
             }
-            if member.state() == AdminState::Ready {
+            if is_ready {
                 guard.count_removal(member);
             }
             member.set_state(target);
             changed = true;
         }
-        self.thawing &= pacing || frozen;
+        self.thawing &= pacing || freeze != Freeze::Nothing;
         changed
     }
 }
@@ -90,11 +106,11 @@ struct Guard {
     reachable: usize,
     /// The number of servers that have to stay ready when members fail.
     floor: usize,
-    frozen: bool,
+    freeze: Freeze,
 }
 
 impl Guard {
-    fn new(now: Time, slots: &Slots, limits: &Limits, frozen: bool) -> Guard {
+    fn new(now: Time, slots: &Slots, limits: &Limits, freeze: Freeze) -> Guard {
         let members = || slots.iter().map(|(_, member)| member);
         let known = members().filter(|it| it.counts_as_known(now, limits.memory));
         let ready = || members().filter(|it| it.state() == AdminState::Ready);
@@ -103,7 +119,7 @@ impl Guard {
             ready: ready().count(),
             reachable: ready().filter(|it| !it.unreachable).count(),
             floor: share.max(1),
-            frozen,
+            freeze,
         }
     }
 
@@ -119,11 +135,10 @@ impl Guard {
         if serving == 0 {
             return Some(Hold::Last);
         }
-        if member.is_voluntary() {
-            return None;
-        }
-        if self.frozen {
-            return Some(Hold::Frozen);
+        match (self.freeze, member.is_voluntary()) {
+            (Freeze::Everything, _) | (Freeze::Losses, false) => return Some(Hold::Frozen),
+            (Freeze::Nothing | Freeze::Losses, true) => return None,
+            (Freeze::Nothing, false) => {}
         }
         (left < self.floor).then_some(Hold::Floor)
     }
@@ -131,7 +146,11 @@ impl Guard {
     /// Returns true if a server with this objection may be replaced by a waiting member.
     fn allows_replacement(&self, hold: Hold, is_loss: bool) -> bool {
         match hold {
-            Hold::Last | Hold::Floor => !(is_loss && self.frozen),
+            Hold::Last | Hold::Floor => match self.freeze {
+                Freeze::Nothing => true,
+                Freeze::Losses => !is_loss,
+                Freeze::Everything => false,
+            },
             Hold::Frozen | Hold::Paced | Hold::Remembered => false,
         }
     }

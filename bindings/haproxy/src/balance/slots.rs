@@ -49,6 +49,8 @@ pub(super) struct Slots {
     /// these times, so that each gets its turn if HAProxy reaches none of them.
     tried: HashMap<Arc<str>, Time>,
     orders: Orders,
+    /// The addresses at which HAProxy itself listens.
+    listeners: Vec<SocketAddr>,
 }
 
 impl Slots {
@@ -59,6 +61,7 @@ impl Slots {
             waiting: Vec::new(),
             tried: HashMap::new(),
             orders: Orders::default(),
+            listeners: Vec::new(),
         }
     }
 
@@ -127,13 +130,28 @@ impl Slots {
         }
         if let Some(slot) = self.free_from(slot) {
             member.order = self.orders.get(&member.name);
+            member.compare_with_listeners(&self.listeners);
             self.slots[slot] = Some(member);
+        }
+    }
+
+    /// Takes the addresses at which HAProxy itself listens.
+    pub fn set_own_listeners(&mut self, listeners: &[SocketAddr]) {
+        listeners.clone_into(&mut self.listeners);
+        self.compare_with_listeners();
+    }
+
+    fn compare_with_listeners(&mut self) {
+        for member in self.slots.iter_mut().flatten() {
+            member.compare_with_listeners(&self.listeners);
         }
     }
 
     /// Applies the current list of members.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
-        let candidates: Vec<_> = candidates.iter().map(|it| self.orders.apply(it)).collect();
+        let candidates = candidates.iter().cloned();
+        let candidates = candidates.map(|it| self.orders.apply(without_new_work_if_leaving(it)));
+        let candidates: Vec<_> = candidates.collect();
         self.complaints.clear();
         self.waiting.clear();
         let listed: BTreeSet<&str> = candidates.iter().map(|it| &*it.name).collect();
@@ -159,6 +177,7 @@ impl Slots {
                 member.supersede();
             }
         }
+        self.compare_with_listeners();
     }
 
     /// Returns the member that owns each address. If several present members claim an address, the
@@ -307,6 +326,7 @@ impl Slots {
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
         member.order = self.orders.get(&candidate.name);
+        member.compare_with_listeners(&self.listeners);
         member.set_state(member.target());
         self.tried.remove(&candidate.name);
         let Some(before) = self.slots[slot].replace(member) else {
@@ -361,4 +381,12 @@ impl Slots {
             }
         }
     }
+}
+
+/// Returns a candidate that asks for no new work if its member has announced its leave.
+fn without_new_work_if_leaving(mut candidate: Candidate) -> Candidate {
+    if candidate.presence == Presence::Leaving && candidate.desired == Desired::Ready {
+        candidate.desired = Desired::Drain;
+    }
+    candidate
 }

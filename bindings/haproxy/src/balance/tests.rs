@@ -2,7 +2,7 @@
 
 use super::*;
 use AdminState::{Drain, Maint, Ready};
-use Presence::{Alive, Failed, Left, Suspect};
+use Presence::{Alive, Failed, Leaving, Left, Suspect};
 use sprat::service::spoe::candidate::{Desired, Ignored, Presence, Unfit};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -628,4 +628,111 @@ fn an_order_for_the_present_state_is_returned_as_a_change() {
     assert_eq!(balance.take_assignments().len(), 1);
     balance.observe(at(2), &all(3, |_| Alive));
     assert!(balance.take_assignments().is_empty());
+}
+
+#[test]
+fn a_withdrawn_order_brings_back_the_state_that_the_member_asks_for() {
+    let mut balance = pool(3);
+    let mut members = all(3, |_| Alive);
+    members[1] = asking_for(1, Desired::Drain);
+    balance.observe(at(1), &members);
+    balance.set_order(at(2), "web-1", Some(Maint));
+    balance.observe(at(2), &members);
+    assert_eq!(state_of(&balance, 1), Maint);
+    balance.set_order(at(3), "web-1", None);
+    assert_eq!(
+        state_of(&balance, 1),
+        Drain,
+        "even before the members are listed again"
+    );
+}
+
+#[test]
+fn a_member_that_has_announced_its_leave_drains_unless_it_is_the_last_one() {
+    let mut balance = pool(2);
+    balance.observe(at(1), &[member(0, Leaving), member(1, Alive)]);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Drain, Ready)
+    );
+    balance.observe(at(2), &[member(0, Leaving), member(1, Leaving)]);
+    assert_eq!(
+        (state_of(&balance, 1), hold_of(&balance, 1)),
+        (Ready, Some(Hold::Last))
+    );
+    balance.observe(at(3), &[member(0, Alive), member(1, Leaving)]);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Ready, Drain)
+    );
+}
+
+#[test]
+fn a_server_at_an_address_of_haproxy_is_stopped_even_if_it_is_the_last() {
+    let mut balance = pool(1);
+    let own = |n| Candidate {
+        addr: Err(Unfit::Own(addr(n))),
+        ..member(n, Alive)
+    };
+    balance.observe(at(1), &[own(0)]);
+    assert_eq!(
+        (state_of(&balance, 0), hold_of(&balance, 0)),
+        (Ready, Some(Hold::Last)),
+        "the member claims an address of HAProxy, but its server has another one"
+    );
+    balance.set_own_listeners(at(2), &[addr(0)]); // a shared address has moved to this host
+    assert_eq!((state_of(&balance, 0), hold_of(&balance, 0)), (Maint, None));
+    balance.set_order(at(3), "web-0", Some(Ready));
+    assert_eq!(state_of(&balance, 0), Maint);
+    balance.set_own_listeners(at(4), &[]);
+    balance.observe(at(4), &[member(0, Alive)]);
+    assert_eq!(state_of(&balance, 0), Ready);
+}
+
+#[test]
+fn while_the_node_is_broken_servers_stay_as_they_are_whatever_is_ordered() {
+    let mut balance = pool(4);
+    balance.remember(at(0), &remembered(9, 7, Ready));
+    let mut members = all(4, |n| if n == 0 { Left } else { Alive });
+    balance.observe(at(1), &members);
+    members[1] = asking_for(1, Desired::Drain);
+    balance.set_frozen(at(2), true);
+    balance.observe(at(2), &members);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Drain, Drain)
+    );
+    balance.set_broken(at(3));
+    assert_eq!(balance.frozen_reason(), Some("the node is broken"));
+    balance.take_assignments();
+    // The drain of web-0 and the grace of web-9 end, an operator lifts the freeze and gives an
+    // order.
+    balance.set_frozen(at(40_000), false);
+    balance.set_order(at(40_000), "web-2", Some(Maint));
+    let changes = balance.take_assignments();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(
+        (changes[0].name.as_deref(), changes[0].state),
+        (Some("web-2"), Maint)
+    );
+    balance.set_order(at(50_000), "web-2", None);
+    assert_eq!(state_of(&balance, 2), Ready);
+}
+
+#[test]
+fn while_the_node_is_broken_a_draining_server_is_made_ready_if_no_other_serves() {
+    let mut balance = pool(2);
+    balance.observe(at(1), &[asking_for(0, Desired::Drain), member(1, Alive)]);
+    balance.set_broken(at(2));
+    let slot = slot_of(&balance, 1);
+    balance.set_unreachable(at(3), slot, "web-1", true);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Ready, Ready)
+    );
+    balance.set_unreachable(at(4), slot, "web-1", false);
+    assert_eq!(
+        (state_of(&balance, 0), hold_of(&balance, 0)),
+        (Ready, Some(Hold::Frozen))
+    );
 }

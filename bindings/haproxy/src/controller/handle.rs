@@ -93,7 +93,8 @@ impl Controller {
     /// cluster call for; `None` withdraws the order. `backend` limits the order to one backend.
     ///
     /// # Errors
-    /// No backend has a member of this name, or the given backend has none.
+    /// No backend has a member of this name, or the given backend has none; or this process is
+    /// ending.
     pub fn order(
         &self,
         backend: Option<&str>,
@@ -117,13 +118,22 @@ impl Controller {
             ));
         }
         for backend in meant {
-            self.shared.send(Command::SetOrder {
+            let name = name.into();
+            self.give(Command::SetOrder {
                 backend,
-                name: name.into(),
+                name,
                 state,
-            });
+            })?;
         }
         Ok(())
+    }
+
+    /// Sends a command of an operator.
+    fn give(&self, command: Command) -> Result<(), String> {
+        match self.shared.send(command) {
+            true => Ok(()),
+            false => Err("this process is ending; give the command to its successor".to_owned()),
+        }
     }
 
     /// Returns the name of a member's server in HAProxy's configuration; `None` if the member has
@@ -176,13 +186,15 @@ impl Controller {
     }
 
     /// Freezes removals if `frozen` is true, or else thaws them.
-    pub fn set_frozen(&self, frozen: bool) {
-        self.shared.send(Command::SetFrozen(frozen));
+    ///
+    /// # Errors
+    /// This process is ending.
+    pub fn set_frozen(&self, frozen: bool) -> Result<(), String> {
+        self.give(Command::SetFrozen(frozen))
     }
 
     /// Restores assignments of a backend. Members that have been heard from keep the assignments
-    /// that they have. The receiver gets a message once the resulting changes can be taken, which
-    /// is not before the node runs.
+    /// that they have. The receiver gets a message once the resulting changes can be taken.
     pub fn restore(&self, backend: usize, assignments: Vec<Assignment>) -> Receiver<()> {
         let (done, receiver) = mpsc::channel();
         self.shared.send(Command::Restore {

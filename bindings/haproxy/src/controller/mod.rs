@@ -8,8 +8,8 @@
 //!                        +---------------------- commands ---------------------+
 //! ```
 //!
-//! If the node or the controller thread hangs or dies, no more changes arrive, and HAProxy keeps
-//! its servers. This works even if nothing detects the fault.
+//! If the node or the controller thread hangs or dies, no more changes of members arrive, and
+//! HAProxy keeps its servers. This works even if nothing detects the fault.
 //!
 //! | file | contents |
 //! | --- | --- |

@@ -55,11 +55,23 @@ impl Pools {
         for (backend, assignment) in restore::assignments(snapshot, &backends) {
             self.0[backend].balance.remember(now, &assignment);
         }
-        let keys: Vec<BackendKey> = backends.iter().map(Backend::key).collect();
+        self.restore_orders(now, snapshot);
+    }
+
+    /// Restores the orders and the freeze of a snapshot, and withdraws all other orders.
+    pub fn restore_orders(&mut self, now: Time, snapshot: &Snapshot) {
+        let keys: Vec<BackendKey> = self.0.iter().map(|it| it.backend.key()).collect();
         for (pool, key) in self.0.iter_mut().zip(&keys) {
             let key = restore::known_as(snapshot, key, &keys);
-            for it in snapshot.orders.iter().filter(|it| Some(&it.backend) == key) {
-                pool.balance.set_order(now, &it.name, Some(it.state));
+            let saved = snapshot.orders.iter().filter(|it| Some(&it.backend) == key);
+            let saved: BTreeMap<_, _> = saved.map(|it| (it.name.clone(), it.state)).collect();
+            let present = pool.balance.orders().map(|(name, _)| name);
+            let all: BTreeSet<_> = present.chain(saved.keys()).cloned().collect();
+            for name in all {
+                let state = saved.get(&name).copied();
+                if pool.balance.order(&name) != state {
+                    pool.balance.set_order(now, &name, state);
+                }
             }
         }
         self.set_frozen(now, snapshot.frozen);
@@ -154,9 +166,19 @@ impl Pools {
     }
 
     /// Sets the addresses at which this process listens.
-    pub fn set_own_listeners(&mut self, addrs: &[SocketAddr]) {
+    pub fn set_own_listeners(&mut self, now: Time, addrs: &[SocketAddr]) {
         for pool in &mut self.0 {
             pool.backend.rules.own = addrs.to_vec();
+            pool.balance.set_own_listeners(now, addrs);
+        }
+    }
+
+    /// Notes that the node is broken, so that the lists of members are no longer current. From now
+    /// on, servers change only by orders, to leave an address of this process, and to be made ready
+    /// if no server serves.
+    pub fn set_broken(&mut self, now: Time) {
+        for pool in &mut self.0 {
+            pool.balance.set_broken(now);
         }
     }
 

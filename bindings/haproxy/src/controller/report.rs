@@ -12,9 +12,11 @@ use std::sync::Arc;
 /// The number of members in each state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Census {
-    /// Members that are alive or leaving, the local node included.
+    /// Members that are alive, the local node included.
     pub alive: usize,
     pub suspect: usize,
+    /// Members that have announced their leave.
+    pub leaving: usize,
     pub failed: usize,
     pub left: usize,
 }
@@ -24,8 +26,9 @@ impl Census {
         let mut census = Census::default();
         for member in members {
             *match member.state {
-                MemberState::Alive | MemberState::Leaving => &mut census.alive,
+                MemberState::Alive => &mut census.alive,
                 MemberState::Suspect => &mut census.suspect,
+                MemberState::Leaving => &mut census.leaving,
                 MemberState::Failed => &mut census.failed,
                 MemberState::Left => &mut census.left,
             } += 1;

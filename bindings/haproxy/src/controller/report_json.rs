@@ -25,6 +25,7 @@ pub(super) fn text(report: &Report, phase: &NodePhase, silent: Duration) -> Stri
         "members": {
             "alive": census.alive,
             "suspect": census.suspect,
+            "leaving": census.leaving,
             "failed": census.failed,
             "left": census.left,
         },
@@ -107,7 +108,7 @@ mod tests {
         );
         let wanted = json!({
             "node": { "phase": "running", "why": null, "active_ms_ago": 7, "health": null },
-            "members": { "alive": 0, "suspect": 0, "failed": 0, "left": 0 },
+            "members": { "alive": 0, "suspect": 0, "leaving": 0, "failed": 0, "left": 0 },
             "backends": [],
         });
         assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), wanted);

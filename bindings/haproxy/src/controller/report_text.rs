@@ -18,9 +18,10 @@ pub(super) fn text(report: &Report) -> String {
 /// Returns a text such as "members 4 (1 failed, 2 left)". The first number does not include the
 /// members that have left.
 fn census(census: Census) -> String {
-    let members = census.alive + census.suspect + census.failed;
+    let members = census.alive + census.suspect + census.leaving + census.failed;
     let others = [
         (census.suspect, "suspect"),
+        (census.leaving, "leaving"),
         (census.failed, "failed"),
         (census.left, "left"),
     ];
@@ -98,4 +99,22 @@ fn add_server(it: &ServerReport, text: &mut String) {
         let _ = write!(text, "; {drift}");
     }
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_census_names_each_state_and_does_not_add_members_that_have_left() {
+        let all = Census {
+            alive: 5,
+            suspect: 1,
+            leaving: 2,
+            failed: 3,
+            left: 4,
+        };
+        let text = "members 11 (1 suspect, 2 leaving, 3 failed, 4 left)";
+        assert_eq!(census(all), text);
+    }
 }

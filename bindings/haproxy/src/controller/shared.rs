@@ -101,7 +101,8 @@ pub(super) struct Shared {
     /// The members of each backend, with their slots.
     rosters: Mutex<Arc<Vec<Roster>>>,
     notices: Mutex<VecDeque<Notice>>,
-    commands: Mutex<Vec<Command>>,
+    /// The commands that have not been run yet; `None` once no more are run.
+    commands: Mutex<Option<Vec<Command>>>,
     /// Wakes the controller's thread: `send` writes a byte to `wake`, and the thread waits until
     /// `woken` is readable.
     wake: UnixStream,
@@ -135,7 +136,7 @@ impl Shared {
             addrs: Mutex::default(),
             rosters: Mutex::default(),
             notices: Mutex::default(),
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(Vec::new())),
             wake,
             woken,
         })
@@ -252,18 +253,29 @@ impl Shared {
         notices.extend(new.into_iter().take(room));
     }
 
-    /// Queues a command and wakes the controller's thread.
-    pub fn send(&self, command: Command) {
-        lock(&self.commands).push(command);
+    /// Queues a command and wakes the controller's thread. Returns false if the controller is
+    /// ending and runs no more commands.
+    pub fn send(&self, command: Command) -> bool {
+        match &mut *lock(&self.commands) {
+            Some(commands) => commands.push(command),
+            None => return false,
+        }
         // If the write fails because the socket is full, the thread wakes up anyway.
         let _ = (&self.wake).write(&[1]);
+        true
     }
 
     /// Takes all queued commands.
     pub fn take_commands(&self) -> Vec<Command> {
         let mut ignored = [0; 64];
         while matches!((&self.woken).read(&mut ignored), Ok(read) if read > 0) {}
-        std::mem::take(&mut *lock(&self.commands))
+        let mut commands = lock(&self.commands);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes all queued commands, and refuses those that are sent later.
+    pub fn take_last_commands(&self) -> Vec<Command> {
+        lock(&self.commands).take().unwrap_or_default()
     }
 
     /// Sleeps until a command is sent, the descriptor `other` is readable, or `time` has passed.

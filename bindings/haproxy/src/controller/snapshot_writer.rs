@@ -32,6 +32,12 @@ impl SnapshotWriter {
         self.written.is_none()
     }
 
+    /// Returns the newest snapshot if another process has written it since this process read the
+    /// file.
+    pub fn read_newer(&mut self) -> Option<Snapshot> {
+        self.file.as_mut().and_then(SnapshotFile::read_newer)
+    }
+
     /// Writes the snapshot if it is due.
     pub fn write(&mut self, snapshot: impl FnOnce() -> Snapshot) {
         if self.written.is_some_and(|at| at.elapsed() < PAUSE) {

@@ -38,27 +38,9 @@ const EVENTS: usize = 1024;
 
 /// Runs the controller until it is released.
 pub(super) fn run(shared: &Shared, config: ControllerConfig) {
-    let mut thread = ControllerThread {
-        shared,
-        began: Instant::now(),
-        pools: Pools::new(config.backends),
-        peers: Peers::new(config.snapshot.peers.clone()),
-        snapshots: SnapshotWriter::new(config.snapshot_file),
-        isolation: Isolation::default(),
-        diagnosis: JoinDiagnosis::new(config.node.seed_list()),
-        own_listeners: config.inside_haproxy.then(OwnListeners::new),
-        notices: Notices::default(),
-        handover: None,
-        index_version: None,
-        unreachable: Vec::new(),
-        restored: Vec::new(),
-        release: None,
-    };
-    thread.refresh_own_listeners();
-    let now = thread.now();
-    thread.pools.restore_snapshot(now, &config.snapshot);
-    thread.publish(Census::default(), None, Vec::new());
-    if let Some(node) = thread.start(config.node) {
+    let node_config = config.node.clone();
+    let mut thread = ControllerThread::new(shared, config);
+    if let Some(node) = thread.start(node_config) {
         thread.follow(&node);
         thread.end(&node);
     }
@@ -72,6 +54,8 @@ struct ControllerThread<'a> {
     pools: Pools,
     peers: Peers,
     snapshots: SnapshotWriter,
+    /// The number of members that were listed last.
+    census: Census,
     isolation: Isolation,
     diagnosis: JoinDiagnosis,
     /// `None` if this process is not the load balancer.
@@ -91,6 +75,32 @@ struct ControllerThread<'a> {
 }
 
 impl ControllerThread<'_> {
+    /// Prepares the thread: restores the snapshot, and publishes the servers in it.
+    fn new(shared: &Shared, config: ControllerConfig) -> ControllerThread<'_> {
+        let mut thread = ControllerThread {
+            shared,
+            began: Instant::now(),
+            pools: Pools::new(config.backends),
+            peers: Peers::new(config.snapshot.peers.clone()),
+            snapshots: SnapshotWriter::new(config.snapshot_file),
+            census: Census::default(),
+            isolation: Isolation::default(),
+            diagnosis: JoinDiagnosis::new(config.node.seed_list()),
+            own_listeners: config.inside_haproxy.then(OwnListeners::new),
+            notices: Notices::default(),
+            handover: None,
+            index_version: None,
+            unreachable: Vec::new(),
+            restored: Vec::new(),
+            release: None,
+        };
+        thread.refresh_own_listeners();
+        let now = thread.now();
+        thread.pools.restore_snapshot(now, &config.snapshot);
+        thread.publish(None, Vec::new());
+        thread
+    }
+
     fn now(&self) -> Time {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64 + 1)
     }
@@ -101,15 +111,19 @@ impl ControllerThread<'_> {
         let config = self.peers.add_to_seeds(config);
         let mut request = None;
         loop {
-            self.run_commands();
+            self.run_and_publish();
             if self.release.is_some() {
-                return None;
+                self.run_last_commands();
             }
             if self.snapshots.is_requested() {
                 self.save();
             }
+            if self.release.is_some() {
+                return None;
+            }
             let error = match Node::start(&config) {
                 Ok(node) => {
+                    self.take_over_orders();
                     self.shared.set_phase(NodePhase::Running);
                     return Some(node);
                 }
@@ -190,7 +204,8 @@ impl ControllerThread<'_> {
             Some(why) => format!("{}: {why}", it.summary),
             None => it.summary.to_owned(),
         });
-        self.publish(Census::of(&members), health, alerts);
+        self.census = Census::of(&members);
+        self.publish(health, alerts);
         self.save();
     }
 
@@ -207,9 +222,9 @@ impl ControllerThread<'_> {
 
     /// Publishes changes, the report, the addresses of members, and log lines. `alerts` are the
     /// lines about conditions of the node itself.
-    fn publish(&mut self, census: Census, health: Option<String>, alerts: Vec<String>) {
+    fn publish(&mut self, health: Option<String>, alerts: Vec<String>) {
         self.shared.push_assignments(self.pools.take_assignments());
-        let report = Report::new(&self.pools, census, health);
+        let report = Report::new(&self.pools, self.census, health);
         let mut conditions = report::conditions(&report);
         let alerts = alerts.into_iter();
         conditions.extend(alerts.map(|it| (it.clone(), Notice::new(Level::Alert, it))));
@@ -226,11 +241,15 @@ impl ControllerThread<'_> {
     }
 
     /// Updates the addresses at which this process listens: a host may gain or lose addresses.
-    fn refresh_own_listeners(&mut self) {
+    /// Returns false if that is not due yet.
+    fn refresh_own_listeners(&mut self) -> bool {
+        let now = self.now();
         let listeners = self.own_listeners.as_mut();
-        if let Some(addrs) = listeners.and_then(|it| it.addresses_if_due(Instant::now())) {
-            self.pools.set_own_listeners(&addrs);
+        let addrs = listeners.and_then(|it| it.addresses_if_due(Instant::now()));
+        if let Some(addrs) = &addrs {
+            self.pools.set_own_listeners(now, addrs);
         }
+        addrs.is_some()
     }
 
     /// Makes the node immediately probe the members that HAProxy does not reach. If the node
@@ -241,14 +260,47 @@ impl ControllerThread<'_> {
         }
     }
 
+    /// Takes over the orders and the freeze that the previous process has saved since this process
+    /// read the snapshot. The previous process saves them before it frees the port.
+    fn take_over_orders(&mut self) {
+        if let Some(snapshot) = self.snapshots.read_newer() {
+            let now = self.now();
+            self.pools.restore_orders(now, &snapshot);
+        }
+    }
+
     fn save(&mut self) {
         let (pools, peers) = (&self.pools, &self.peers);
         self.snapshots.write(|| pools.snapshot(peers.peers()));
     }
 
+    /// Runs the commands that have arrived.
     fn run_commands(&mut self) {
+        let commands = self.shared.take_commands();
+        self.run(commands);
+    }
+
+    /// Runs the commands that have arrived, and publishes the result. It is called while no members
+    /// are observed.
+    fn run_and_publish(&mut self) {
+        let is_refreshed = self.refresh_own_listeners();
+        let commands = self.shared.take_commands();
+        if is_refreshed || !commands.is_empty() {
+            self.run(commands);
+            self.publish(None, Vec::new());
+        }
+    }
+
+    /// Runs the commands that have arrived. Later ones are refused, because they would be lost.
+    fn run_last_commands(&mut self) {
+        let commands = self.shared.take_last_commands();
+        self.run(commands);
+        self.publish(None, Vec::new());
+    }
+
+    fn run(&mut self, commands: Vec<Command>) {
         let now = self.now();
-        for command in self.shared.take_commands() {
+        for command in commands {
             match command {
                 Command::SetUnreachable {
                     backend,
@@ -267,7 +319,6 @@ impl ControllerThread<'_> {
                 } => {
                     self.snapshots.request();
                     self.pools.set_order(now, backend, &name, state);
-                    self.shared.push_assignments(self.pools.take_assignments());
                 }
                 Command::SetDrift {
                     backend,
@@ -299,22 +350,36 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Reports the node as broken, and waits until the controller is released. Until then only
-    /// orders of an operator change servers.
+    /// Reports the node as broken, and waits until the controller is released. Until then, servers
+    /// stay as they are, with the exceptions that [`Pools::set_broken`] names. Commands are carried
+    /// out, shown and saved as while the node runs.
     fn wait_for_release(&mut self, why: String) {
         self.shared.set_phase(NodePhase::Broken(why));
+        let now = self.now();
+        self.pools.set_broken(now);
         while self.release.is_none() {
+            self.refresh_own_listeners();
+            self.publish(None, Vec::new());
+            self.save();
             self.pause(BEAT, None);
             self.run_commands();
+            self.unreachable.clear(); // no node is left that could probe these members
         }
     }
 
     /// Hands the port over to a successor, or leaves the cluster if there is none.
     fn end(&mut self, node: &Node) {
         let until = Instant::now() + self.release.unwrap_or_default();
+        self.publish(None, Vec::new()); // commands may have arrived together with the release
         while !self.has_successor() && Instant::now() < until {
             self.pause(BIND_RETRY, None);
+            self.run_and_publish();
         }
+        // A successor reads the snapshot once it has the port, which is not before the end of this
+        // node.
+        self.run_last_commands();
+        self.snapshots.request();
+        self.save();
         if !self.has_successor() {
             // A member that misses the leave sees a failure instead, which does no harm.
             let _ = node.leave(Some(LEAVE));
@@ -344,4 +409,196 @@ fn name_conflict(health: &Health, local: &str) -> Option<String> {
          one of them needs another name",
         conflict.addr
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, BackendKey};
+    use crate::balance::{AdminState, Limits};
+    use crate::snapshot::{SavedServer, Snapshot, SnapshotFile};
+    use sprat::service::spoe::candidate::Rules;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A path whose file is removed at the end of the test.
+    struct Temporary(String);
+
+    impl Temporary {
+        fn new(name: &str) -> Temporary {
+            let name = format!("sprat-controller-{}-{name}", std::process::id());
+            Temporary(std::env::temp_dir().join(name).to_str().unwrap().to_owned())
+        }
+
+        fn snapshot(&self) -> Snapshot {
+            SnapshotFile::open(&self.0).unwrap().1
+        }
+
+        /// Returns the settings of a controller that has restored the members web-0 and web-1, both
+        /// ready, and keeps its next snapshot in this file.
+        fn config(&self, bind: &str) -> ControllerConfig {
+            let mut node = Config::default();
+            for (key, value) in [("bind", bind), ("name", "lb"), ("profile", "local")] {
+                node.set(key, value).unwrap();
+            }
+            let saved = |n: u8| SavedServer {
+                backend: BackendKey::new("nodes", "role", "backend"),
+                server: format!("app{n}").into(),
+                state: AdminState::Ready,
+                weight: 100,
+                addr: ([10, 0, 0, n], 80).into(),
+                name: format!("web-{n}").into(),
+            };
+            let snapshot = Snapshot {
+                servers: [0, 1].map(saved).to_vec(),
+                ..Snapshot::default()
+            };
+            let rules = Rules {
+                tag: ("role".to_owned(), "backend".to_owned()),
+                ..Rules::default()
+            };
+            ControllerConfig {
+                node,
+                backends: vec![Backend {
+                    name: "nodes".to_owned(),
+                    rules,
+                    servers: (0..4).map(|n| format!("app{n}").into()).collect(),
+                    limits: Limits::default(),
+                }],
+                inside_haproxy: false,
+                snapshot,
+                snapshot_file: Some(SnapshotFile::open(&self.0).unwrap().0),
+            }
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn stop(name: &str) -> Command {
+        Command::SetOrder {
+            backend: 0,
+            name: name.into(),
+            state: Some(AdminState::Maint),
+        }
+    }
+
+    fn orders(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.orders.iter().map(|it| &*it.name).collect()
+    }
+
+    fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn an_order_that_arrives_together_with_the_release_is_saved() {
+        let file = Temporary::new("release");
+        let config = file.config("127.0.0.1:0");
+        let shared = Shared::new(config.node.bind_addr()).unwrap();
+        assert!(shared.send(stop("web-1")));
+        let patience = Duration::ZERO;
+        assert!(shared.send(Command::Release { patience }));
+        run(&shared, config);
+        assert_eq!(orders(&file.snapshot()), ["web-1"]);
+        assert!(!shared.send(stop("web-0")), "later commands are refused");
+    }
+
+    #[test]
+    fn an_order_that_arrives_while_a_successor_is_awaited_is_saved_and_later_ones_are_refused() {
+        let file = Temporary::new("end");
+        let config = file.config("127.0.0.97:7946");
+        let shared = Shared::new(config.node.bind_addr()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&shared, config));
+            wait_for("the node runs", || {
+                shared.phase() == Some(NodePhase::Running)
+            });
+            let patience = PATIENCE;
+            shared.send(Command::Release { patience });
+            assert!(shared.send(stop("web-1")));
+            wait_for("the order is carried out", || {
+                shared
+                    .next_change()
+                    .is_some_and(|(_, it)| it.name.as_deref() == Some("web-1") && it.is_ordered)
+            });
+            let successor = handover::request(shared.bind);
+            wait_for("it ends", || shared.phase() == Some(NodePhase::Released));
+            drop(successor);
+        });
+        assert_eq!(orders(&file.snapshot()), ["web-1"]);
+        assert!(!shared.send(stop("web-0")));
+    }
+
+    #[test]
+    fn a_new_process_takes_over_the_orders_that_the_old_one_gets_in_the_meantime() {
+        let file = Temporary::new("takeover");
+        let mut old = SnapshotFile::open(&file.0).unwrap().0;
+        let config = file.config("127.0.0.1:0");
+        let node_config = config.node.clone();
+        let shared = Shared::new(config.node.bind_addr()).unwrap();
+        let mut thread = ControllerThread::new(&shared, config);
+        let now = thread.now();
+        thread
+            .pools
+            .set_order(now, 0, "web-0", Some(AdminState::Drain));
+        let mut saved = thread.pools.snapshot(Vec::new());
+        saved.orders[0].name = "web-1".into();
+        saved.frozen = true;
+        old.write(&saved).unwrap();
+        let node = thread.start(node_config).unwrap();
+        let found = thread.pools.snapshot(Vec::new());
+        assert_eq!((orders(&found), found.frozen), (vec!["web-1"], true));
+        node.shutdown();
+    }
+
+    #[test]
+    fn with_a_broken_node_orders_are_carried_out_shown_and_saved_and_nothing_else_changes() {
+        let file = Temporary::new("broken");
+        let config = file.config("127.0.0.1:0");
+        let shared = Shared::new(config.node.bind_addr()).unwrap();
+        let mut thread = ControllerThread::new(&shared, config);
+        while shared.next_change().is_some() {}
+        let report = || report_text(&shared);
+        std::thread::scope(|scope| {
+            scope.spawn(|| thread.wait_for_release("a fault".to_owned()));
+            wait_for("the freeze is shown", || {
+                report().contains("frozen: the node is broken")
+            });
+            let (done, restored) = std::sync::mpsc::channel();
+            shared.send(Command::Restore {
+                backend: 0,
+                assignments: Vec::new(),
+                done,
+            });
+            assert_eq!(restored.recv_timeout(PATIENCE), Ok(()));
+            shared.send(Command::SetFrozen(true));
+            shared.send(stop("web-1"));
+            wait_for("the order is shown", || report().contains("ordered maint"));
+            wait_for("the order is saved", || {
+                orders(&file.snapshot()) == ["web-1"]
+            });
+            assert!(file.snapshot().frozen);
+            shared.send(Command::Release {
+                patience: Duration::ZERO,
+            });
+        });
+        let changes: Vec<_> = std::iter::from_fn(|| shared.next_change()).collect();
+        let names: Vec<_> = changes.iter().map(|(_, it)| it.name.as_deref()).collect();
+        assert_eq!(names, [Some("web-1")]);
+    }
+
+    fn report_text(shared: &Shared) -> String {
+        let report = shared.report();
+        report
+            .map(|it| super::super::report_text::text(&it))
+            .unwrap_or_default()
+    }
 }

@@ -1,0 +1,109 @@
+"""Servers that change their addresses while HAProxy takes no addresses for a while."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import PATIENCE, eventually
+from conftest import HERE, SCRIPT
+
+PORT = 3001
+"""The port to which a server moves."""
+LATE = "HAProxy has not taken the address"
+
+
+class Fault:
+    """While it is on, HAProxy takes no address with the port `PORT`.
+
+    HAProxy 2.6 itself takes every address immediately, and HAProxy 3 after a moment.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "fault"
+        self.script = folder / "stubborn.lua"
+        self.script.write_text(
+            f"""core.register_init(function()
+  local _, server = next(core.backends.nodes.servers)
+  local methods = getmetatable(server).__index
+  local real = methods.set_addr
+  methods.set_addr = function(self, ip, port)
+    local file = port == {PORT} and io.open("{self._file}")
+    if not file then return real(self, ip, port) end
+    file:close()
+  end
+end)
+dofile("{SCRIPT}")
+"""
+        )
+
+    def begin(self) -> None:
+        self._file.touch()
+
+    def end(self) -> None:
+        self._file.unlink()
+
+
+@pytest.fixture
+def moving(
+    haproxy: Callable[..., Any], web: Callable[..., Any], tmp_path: Path
+) -> Iterator[tuple[Any, Any, Any, Fault]]:
+    """An HAProxy with two ready servers, the first of which waits for its new address."""
+    fault = Fault(tmp_path)
+    proxy = haproxy(script=fault.script)
+    first, second = web("web-0").join(proxy), web("web-1").join(proxy)
+    proxy.serves(first, second)
+    line = [sys.executable, str(HERE / "web.py"), "web-0", first.ip, str(PORT)]
+    process = subprocess.Popen(line)
+    fault.begin()
+    first.set_tags("role=backend", f"port={PORT}")
+    eventually("the address is not taken", lambda: LATE in proxy.log())
+    proxy.serves(second)
+    yield proxy, first, second, fault
+    process.kill()
+    process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("tag", ["state=drain", "role=other"])
+def test_the_last_server_stays_while_the_other_one_waits_for_its_address(
+    moving, web, load, tag
+) -> None:
+    proxy, first, second, fault = moving
+    idle = web("web-2", "state=drain").join(proxy)
+    eventually("the third member drains", lambda: "drain" in proxy.members().get("web-2", ""))
+    requests = load(proxy, 200)
+    second.set_tags("port=3000", tag)
+    is_due = lambda: "ready" not in proxy.members().get("web-1", "")  # noqa: E731
+    eventually("the removal is decided", is_due)
+    # The script carries out one change after the other: once HAProxy has this weight, the script
+    # has dealt with the removal.
+    idle.set_tags("weight=9")
+    weights = lambda: {it["weight"] for it in proxy.statistics().values()}  # noqa: E731
+    eventually("the weight is set", lambda: "9" in weights())
+    assert proxy.up() == {second.served_at}
+    fault.end()
+    eventually("the first server moves", lambda: proxy.up() == {f"{first.ip}:{PORT}"})
+    requests.stop()
+    assert requests.failures == []
+
+
+@pytest.mark.parametrize("order", ["drain", "maint"])
+def test_an_order_does_not_wait_for_another_server(moving, order) -> None:
+    proxy, _, _, _ = moving
+    assert proxy.cli(f"sprat {order} web-1") == "done"
+    eventually("no server is left", lambda: proxy.up() == set())
+
+
+def test_an_order_does_not_wait_for_the_address_of_its_own_server(moving) -> None:
+    proxy, _, second, _ = moving
+    second.set_tags(f"port={PORT}")
+    new = f"{second.ip}:{PORT}"
+    eventually("the second server should move", lambda: new in proxy.members()["web-1"])
+    eventually("its move is retried", lambda: f"{LATE} {second.ip}" in proxy.log())
+    assert proxy.up() == {second.served_at}, "the last server is not stopped"
+    assert proxy.cli("sprat drain web-1") == "done"
+    eventually("no server is left", lambda: proxy.up() == set())
