@@ -215,7 +215,8 @@
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
  *     The longest pause between two attempts at the same address, without the random time; it
- *     must be at least reconnect_min_ms.
+ *     must be at least reconnect_min_ms. With many seeds or lost members the pause is longer,
+ *     because there is one attempt every reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
  *     The time for which a leave goes on after it has spread; meanwhile the node still answers
@@ -1184,13 +1185,15 @@ int sprat_node_join_async(struct sprat_node *node,
  * 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
  * 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
  * leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
- * has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them. If another node
- * seems to have the name of this node, this node leaves without telling the other members.
+ * has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them, and the leave
+ * ends leave_propagate_ms after the last one. If another node seems to have the name of this node,
+ * this node leaves without telling the other members.
  *
  * @param node        the node
- * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
- *         that of the earlier leave); SPRAT_ERR_UNREACHABLE if the node has left but members did
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait for
+ *                    the leave
+ * @return SPRAT_OK; if the node had left already, even with timeout_ms 0, the result of the
+ *         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did
  *         not acknowledge it, and may list the node as failed: the error text names up to five of
  *         them; SPRAT_ERR_STATE if a join cancels the leave;
  *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if

@@ -1,6 +1,6 @@
 //! The C ABI seen from C: the header, the shared library, and programs that use both.
 //!
-//! Each program of `tests/abi` makes its own checks, and ends with status 0 if all of them hold.
+//! Most programs of `tests/abi` make their own checks, and end with status 0 if all of them hold.
 //! Here the programs are compiled with the system's compilers, linked with the library of the
 //! release profile, and run under a time limit: plain, most of them also under AddressSanitizer and
 //! under valgrind, and `free.c` also under ThreadSanitizer.

@@ -123,7 +123,8 @@ macro_rules! settings_table {
         "reconnect_max_ms" => core.swim.reconnect_max: 30_000, 30_000, 30_000
             in 100..=86_400_000 "ms", [reconnect_max(Duration)]
             "The longest pause between two attempts at the same address, without the random time; \
-             it must be at least reconnect_min_ms.";
+             it must be at least reconnect_min_ms. With many seeds or lost members the pause is \
+             longer, because there is one attempt every reconnect_min_ms.";
         "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
             [leave_propagate(Duration)]
             "The time for which a leave goes on after it has spread; meanwhile the node still \

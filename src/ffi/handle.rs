@@ -8,9 +8,9 @@
 //! A number is assigned to a node when the node starts, and to no other node later: the slot is
 //! used again with the next generation, and retired when the generations are used up. 0x5a in the
 //! top byte makes the number an invalid address on x86-64, so that a program that dereferences its
-//! node fails at once. Each process has a table of its own. From the fork generation, a child sees
-//! that a node belongs to its parent. The child sees this before it touches any lock that another
-//! thread of the parent may have held.
+//! node fails at once. Each process has a table of its own. The fork generation shows a child that
+//! a node belongs to its parent, before the child touches any lock that another thread of the
+//! parent may have held.
 
 use super::callback_guard::CallbackGuard;
 use super::member_cache::MemberCache;

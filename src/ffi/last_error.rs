@@ -1,7 +1,7 @@
 //! The last error of each thread.
 //!
 //! The texts lie in thread-local memory that has no destructor. So a pointer to a text can be read
-//! until the thread ends, also in destructors that `pthread_key_create` registers, and after
+//! until the thread ends, even in destructors that `pthread_key_create` registers, and even after
 //! further failures. The last few texts are kept, so that one statement may make several calls and
 //! read the error of each.
 
@@ -12,8 +12,7 @@ use std::fmt::{self, Write};
 
 /// The number of failures whose texts are kept.
 const KEPT: usize = 4;
-/// The size of the place for a text and its NUL. A text that leaves no room there for [`CUT`] is
-/// cut.
+/// The size of the place for a text and its NUL. A text is cut if [`CUT`] would not fit after it.
 const SIZE: usize = 1024;
 /// The end of a text that was cut.
 const CUT: &str = "...";
@@ -43,7 +42,7 @@ pub(super) fn set(function: &str, error: &Error) {
         // block.
         let place = unsafe { &mut *texts.places[next].get() };
         let mut text = Text { place, len: 0 };
-        // An error means that the text was cut.
+        // `write!` fails only if the text was cut.
         let _ = write!(text, "{function}: {}", error.message);
         texts.last.set(next);
     });

@@ -198,13 +198,15 @@ unsafe fn addresses<'a>(
 /// 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
 /// 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
 /// leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
-/// has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them. If another node
-/// seems to have the name of this node, this node leaves without telling the other members.
+/// has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them, and the leave
+/// ends leave_propagate_ms after the last one. If another node seems to have the name of this node,
+/// this node leaves without telling the other members.
 ///
 /// @param node        the node
-/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return SPRAT_OK (with timeout_ms 0 only if the node had left already, and then the result is
-///         that of the earlier leave); SPRAT_ERR_UNREACHABLE if the node has left but members did
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait for
+///                    the leave
+/// @return SPRAT_OK; if the node had left already, even with timeout_ms 0, the result of the
+///         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did
 ///         not acknowledge it, and may list the node as failed: the error text names up to five of
 ///         them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
@@ -225,7 +227,15 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
         } else {
             timeout
         };
-        slot.node.leave(timeout)
+        slot.node
+            .leave(timeout)
+            .map_err(|error| match error.status {
+                Status::Timeout if is_over => {
+                    let message = "the node has left, but does not say how; try again";
+                    Error::new(Status::Timeout, message)
+                }
+                _ => error,
+            })
     })
 }
 

@@ -125,7 +125,8 @@
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
  *     The longest pause between two attempts at the same address, without the random time; it
- *     must be at least reconnect_min_ms.
+ *     must be at least reconnect_min_ms. With many seeds or lost members the pause is longer,
+ *     because there is one attempt every reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
  *     The time for which a leave goes on after it has spread; meanwhile the node still answers

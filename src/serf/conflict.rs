@@ -39,6 +39,12 @@ pub(super) struct Conflicts {
 }
 
 impl Conflicts {
+    /// This node leaves: another node may have the name from now on, and have it first when this
+    /// node returns.
+    pub fn name_given_up(&mut self) {
+        self.accepted = false;
+    }
+
     /// A join command has reached another node, or a peer lists this node under its name.
     pub fn name_accepted(&mut self) {
         self.accepted = true;
@@ -69,7 +75,7 @@ impl Conflicts {
 
     /// This node's name is listed at the address `claimed`. `asked` is true if a peer that this
     /// node asked lists it there, and this node is not leaving and has not left. `alive` is true if
-    /// the name is listed as alive: a dead node may be an earlier run of this one.
+    /// the name is listed as alive or suspect: a dead node may be an earlier run of this one.
     pub fn on_claim(
         &mut self,
         now: Time,

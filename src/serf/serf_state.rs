@@ -305,6 +305,7 @@ impl SerfState {
             let name = self.common.name.clone();
             self.announce_leave(now, &name, false, begun.announce);
         }
+        self.conflicts.name_given_up();
         begun.op
     }
 

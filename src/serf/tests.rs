@@ -1042,6 +1042,23 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
     assert_eq!(rig.events(), Vec::<String>::new());
 }
 
+/// While the node was away, another node took its name.
+#[test]
+fn after_a_leave_the_name_may_belong_to_another_node() {
+    let other = "10.9.9.9:7946".parse().unwrap();
+    let alive = NameConflict {
+        addr: other,
+        verdict: ConflictVerdict::Alive,
+    };
+    let mut rig = Rig::new();
+    rig.serf.conflicts.name_accepted();
+    rig.serf.begin_leave(rig.now, None);
+    rig.wait(60);
+    rig.serf.cancel_leave();
+    rig.serf.name_claimed(rig.now, "self", other, true, true);
+    assert_eq!(rig.serf.conflicts.owner(Some(alive)), Some(other));
+}
+
 /// A node whose restart gave it another address must be able to leave: peers that list the old
 /// address as dead would otherwise see a failure.
 #[test]

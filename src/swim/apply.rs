@@ -213,8 +213,8 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// A member lists this node's name at another address: as alive if `alive` is true, otherwise
-    /// as suspect or dead.
+    /// A member lists this node's name at another address: as alive or suspect if `alive` is true,
+    /// otherwise as dead.
     pub(super) fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
         self.refuse(Refusal::Conflict);
         if self.name_conflicts.on_claim(&mut self.ctx, addr) {

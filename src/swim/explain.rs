@@ -109,9 +109,9 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
 }
 
 /// Returns true if this node has seeds other than itself, but knows no other member, or only
-/// members that have left.
+/// members that have left. A node that has left itself waits for none.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
-    facts.has_other_seeds && others_known(ctx, facts.lost) == 0
+    !ctx.local.left && facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones. A dead

@@ -42,6 +42,8 @@ struct Claim {
     /// The time at which the address was first asked.
     asked: Time,
     verdict: ConflictVerdict,
+    /// True if the node at the address answered before, but not when it was last asked.
+    missed: bool,
 }
 
 /// The pings that ask the other address.
@@ -61,9 +63,10 @@ pub(super) struct NameConflicts {
 }
 
 impl NameConflicts {
-    /// Returns true if an answer from the other address is still awaited.
+    /// Returns true if it is not known yet whether a node answers at the other address.
     pub fn is_asking(&self) -> bool {
-        self.question.is_some()
+        self.claim
+            .is_some_and(|claim| claim.verdict == ConflictVerdict::Asked)
     }
 
     /// The other address, and what is known of the node there.
@@ -112,6 +115,7 @@ impl NameConflicts {
             heard: ctx.now,
             asked: ctx.now,
             verdict: ConflictVerdict::Asked,
+            missed: false,
         });
         self.ask(ctx, addr);
         if ctx.timers.get(Timer::NameConflict).is_none() {
@@ -159,6 +163,13 @@ impl NameConflicts {
     fn decide(&mut self, ctx: &mut Context, verdict: ConflictVerdict) {
         self.question = None;
         if let Some(claim) = &mut self.claim {
+            // Two pings in a row may be lost. A node that has answered is silent only if it does
+            // not answer in two rounds.
+            let misses = claim.verdict == ConflictVerdict::Alive && verdict != claim.verdict;
+            if misses && !std::mem::replace(&mut claim.missed, true) {
+                return;
+            }
+            claim.missed = false;
             claim.verdict = verdict;
             if verdict == ConflictVerdict::Alive {
                 claim.heard = ctx.now;
@@ -218,7 +229,10 @@ impl NameConflicts {
         ctx.timers.set(Timer::NameConflict, ctx.now + round);
         match claim.verdict {
             ConflictVerdict::Alive => self.ask(ctx, claim.addr),
-            ConflictVerdict::Silent => claim_own_name(ctx),
+            ConflictVerdict::Silent => {
+                claim_own_name(ctx);
+                self.ask(ctx, claim.addr);
+            }
             ConflictVerdict::Asked => {}
         }
     }

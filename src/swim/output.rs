@@ -247,7 +247,7 @@ pub enum Notice {
         known: SocketAddr,
         /// The address that the message claims.
         claimed: SocketAddr,
-        /// True if the message says that the node is alive there.
+        /// True if the message says that the node there is alive or suspected.
         alive: bool,
     },
     /// The member at the address `by` has missed the leave of the member `name`.

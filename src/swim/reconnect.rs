@@ -24,6 +24,8 @@ pub(super) struct Reconnect {
     lost: LostMembers,
     /// The earliest time of the next attempt, which keeps a pause between attempts.
     not_before: Time,
+    /// True if a seed had the turn when a seed and a lost member were last due at the same time.
+    seeds_had_turn: bool,
 }
 
 /// The target of an attempt: an address, or a host name to resolve.
@@ -92,8 +94,7 @@ impl Reconnect {
         }
     }
 
-    /// Asks the seed or lost member whose next attempt is the longest overdue. The pauses between
-    /// its turns grow.
+    /// Asks a seed or lost member whose turn it is. The pauses between its turns grow.
     pub fn tick(&mut self, ctx: &mut Context) {
         if let Some(target) = self.take_turn(ctx) {
             self.not_before = ctx.now + ctx.config.reconnect_min;
@@ -109,18 +110,22 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Takes the turn of the target whose next attempt is the longest overdue. Returns `None` if no
-    /// target is due, or if enough attempts at this target are under way. In the latter case, the
-    /// pause of the target does not grow.
+    /// Takes the turn of the seed or lost member whose next attempt is the longest overdue. If both
+    /// a seed and a lost member are due, they take turns, so that neither kind delays the other.
+    /// Returns `None` if no target is due, or if enough attempts at this target are under way. In
+    /// the latter case, the pause of the target does not grow.
     fn take_turn(&mut self, ctx: &mut Context) -> Option<Target> {
         let due = |next: &Time| *next <= ctx.now;
         let seeds = self.seeds.iter_mut();
         let seed = seeds
             .filter(|it| due(&it.retry.next) && it.wants(&ctx.table))
             .min_by_key(|it| it.retry.next);
-        let lost_at = self.lost.next_attempt().filter(due);
+        let is_lost_due = self.lost.next_attempt().filter(due).is_some();
+        if seed.is_some() && is_lost_due {
+            self.seeds_had_turn = !self.seeds_had_turn;
+        }
         match seed {
-            Some(seed) if lost_at.is_none_or(|lost_at| seed.retry.next <= lost_at) => {
+            Some(seed) if !is_lost_due || self.seeds_had_turn => {
                 let target = match &seed.seed {
                     Seed::Addr(addr) => Target::Node(*addr),
                     Seed::Host(host, port) => Target::Host(host.clone(), *port),
@@ -131,8 +136,7 @@ impl Reconnect {
                 may_ask_now.then_some(target)
             }
             _ => {
-                lost_at?;
-                let (name, addr) = self.lost.first()?;
+                let (name, addr) = self.lost.first().filter(|_| is_lost_due)?;
                 let target = Target::Node(addr);
                 let may_ask_now = may_ask(ctx, &target);
                 (self.lost).change(&name, |retry| take_turn_of(ctx, retry, may_ask_now));

@@ -140,7 +140,7 @@ impl Swim {
             .decode_addr(node.addr, node.port)
             .map(|(addr, _)| addr);
         if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
-            self.on_claim(addr, false);
+            self.on_claim(addr, node.state == NodeState::Suspect);
         }
         self.on_accusation_of_self(Offer::Suspect, node.incarnation);
     }

@@ -3,7 +3,7 @@
 //! A push/pull is a header map, then a map per node, then the user state of the layer above. The
 //! header's counts are the sender's claims and are bounded before they are used. memberlist stores
 //! and passes on nodes that are malformed (a five-byte address, for example). Such a node must not
-//! stop the exchanges with all nodes that know it, so its map is left out and counted, and the
+//! stop the exchange with any node that knows it, so its map is left out and counted, and the
 //! other nodes are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
@@ -145,8 +145,8 @@ impl<'a> PushPull<'a> {
         mut reader: Reader<'a>,
         left_out: &mut dyn FnMut(Refusal),
     ) -> Result<PushPull<'a>, Refusal> {
-        // The shortest node has the array form, with a name of one byte and an address of four
-        // bytes.
+        // The shortest valid node has the array form, with a name of one byte and an address of
+        // four bytes.
         const LEAST_NODE_LEN: usize = 8;
         if reader.u8()? != KIND {
             return Err(Refusal::UnknownType);

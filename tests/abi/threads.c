@@ -57,6 +57,9 @@ static void by_the_program(void)
         config = settings("refused");
         SAME(sprat_config_set_spawn_cb(config, spawn, &limit), SPRAT_OK);
         SAME(sprat_config_set_event_cb(config, ignore, NULL, NULL), SPRAT_OK);
+        /* No event is delivered before the node has started, not even a line about the join. */
+        SAME(sprat_config_set(config, "seeds", "127.0.0.1:1"), SPRAT_OK);
+        SAME(sprat_config_set(config, "log_level", "trace"), SPRAT_OK);
         SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
         SAME(sprat_last_errno(), EAGAIN);
         sprat_config_free(config);

@@ -100,7 +100,7 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
 }
 
 #[test]
-fn an_address_of_spoe_that_is_in_use_is_an_error_and_leaves_nothing_open() {
+fn a_spoe_address_in_use_is_an_error_and_leaves_nothing_open() {
     let _turn = alone();
     let taken = TcpListener::bind("127.0.0.3:0").unwrap();
     let text = taken.local_addr().unwrap().to_string();
@@ -146,7 +146,7 @@ fn answers_follow_the_members_but_not_while_the_node_may_be_cut_off() {
 }
 
 #[test]
-fn a_peer_that_takes_no_answers_is_not_read_and_delays_no_other() {
+fn a_peer_that_takes_no_answers_is_no_longer_read_from_and_delays_no_other() {
     let _turn = alone();
     let addr = free_addr();
     let node = Node::start(&with("a", &[("spoe_bind", &addr.to_string())])).unwrap();

@@ -46,7 +46,7 @@ impl Rng {
 }
 
 #[test]
-fn chance_comes_as_often_as_it_should_and_repeats_with_its_seed() {
+fn the_same_seed_gives_the_same_numbers_with_the_right_odds_and_bounds() {
     let hits = |seed| {
         let mut rng = Rng::new(seed);
         (0..10_000).filter(|_| rng.chance(0.3)).count()

@@ -17,8 +17,8 @@ pub struct Source {
     pub code: Vec<String>,
     /// The lines, with everything but string literals replaced by spaces.
     pub strings: Vec<String>,
-    /// The number of lines of the product: those before the first `#[cfg(test)] mod`; 0 for a file
-    /// of tests.
+    /// The number of lines of the product: those before the first `#[cfg(test)] mod NAME {`; 0 for
+    /// a file of tests.
     pub product: usize,
 }
 
@@ -78,7 +78,7 @@ impl Split {
                 strings.push(blank(&part[0]));
             } else {
                 code.extend(part.iter().map(blank));
-                match part.contains(&'"') && part[0] != '/' {
+                match part.contains(&'"') && !matches!(part[0], '/' | '\'') {
                     true => strings.extend(part),
                     false => strings.extend(part.iter().map(blank)),
                 }
@@ -109,7 +109,7 @@ fn literal_end(text: &[char], i: usize) -> usize {
         return from(i + 2, "*/");
     }
     if !word_before && (starts("r\"") || starts("br\"")) {
-        return from(i + 3, "\"");
+        return from(i + if starts("b") { 3 } else { 2 }, "\"");
     }
     if !word_before && (starts("r#\"") || starts("br#\"")) {
         return from(i + 3, "\"#");

@@ -68,6 +68,8 @@ pub enum Kind {
     Crate,
     /// The crate chitchat.
     Chitchat,
+    /// A program that only sends and answers pings.
+    Floor,
 }
 
 /// A line in which the node with index `at` reports that `name` has joined, or, if `joined` is
@@ -104,6 +106,7 @@ impl Kind {
             Kind::Go => "Go memberlist",
             Kind::Crate => "crate memberlist",
             Kind::Chitchat => "crate chitchat",
+            Kind::Floor => "only pings",
         }
     }
 
@@ -116,6 +119,7 @@ impl Kind {
             Kind::Crate => 4,
             Kind::Chitchat => 5,
             Kind::SpratMemberlist => 6,
+            Kind::Floor => 7,
         }
     }
 
@@ -125,20 +129,21 @@ impl Kind {
 
     /// Returns the command of a program that runs all nodes.
     fn one_process(self) -> Option<Command> {
-        let sibling = |name| {
-            let this = std::env::current_exe().expect("a program knows its path");
-            Command::new(this.with_file_name(name))
-        };
         match self {
-            Kind::Sprat | Kind::SpratMemberlist | Kind::Serf => None,
+            Kind::Sprat | Kind::SpratMemberlist | Kind::Serf | Kind::Floor => None,
             Kind::Go => Some(Command::new(crate::variable("SPRAT_GO_PEER"))),
             Kind::Crate => Some(sibling("memberlist-crate")),
             Kind::Chitchat => Some(sibling("chitchat")),
         }
     }
 
-    /// Returns the command of one node that joins `seed`.
-    fn command(self, index: usize, seed: Option<SocketAddr>) -> Command {
+    /// Returns the command of one of `size` nodes, which joins `seed`.
+    fn command(self, index: usize, size: usize, seed: Option<SocketAddr>) -> Command {
+        if self == Kind::Floor {
+            let mut command = sibling("floor");
+            command.args([index, size].map(|it| it.to_string()));
+            return command;
+        }
         let (addr, name) = (self.addr(index), peers::name(index));
         let seed = seed.map(|seed| seed.to_string());
         if self == Kind::Serf {
@@ -170,7 +175,7 @@ impl Kind {
                 (at, joined, after("member-failed "))
             }
             Kind::Serf => (at, after("EventMemberJoin: "), after("EventMemberFailed: ")),
-            Kind::Go | Kind::Crate | Kind::Chitchat => {
+            Kind::Go | Kind::Crate | Kind::Chitchat | Kind::Floor => {
                 let at = line.split(' ').next()?.parse().ok()?;
                 (at, after(" joined "), after(" failed "))
             }
@@ -221,7 +226,7 @@ impl Cluster {
                 writeln!(input, "start {at}").expect("the program reads commands");
             }
             Processes::Each(nodes) => {
-                let mut command = self.kind.command(at, seed);
+                let mut command = self.kind.command(at, nodes.len(), seed);
                 command.stdin(Stdio::null()).stdout(Stdio::piped());
                 command.stderr(Stdio::null());
                 let mut child = command.spawn().expect("the program starts");
@@ -241,9 +246,11 @@ impl Cluster {
     }
 
     /// Waits until each of `views`, an observer and a name, has been reported as joined, or, if
-    /// `joined` is false, as failed. Returns the times of the first and the last of these reports.
+    /// `joined` is false, as failed, and does not count reports from before `since`. Returns the
+    /// times of the first and the last of these reports.
     pub fn wait(
         &self,
+        since: Instant,
         joined: bool,
         views: HashSet<(usize, String)>,
         limit: Duration,
@@ -257,7 +264,8 @@ impl Cluster {
                 let some: BTreeSet<_> = missing.iter().take(5).collect();
                 format!("{} of {} not seen: {some:?}", missing.len(), wanted)
             })?;
-            if report.joined == joined && missing.remove(&(report.at, report.name)) {
+            let is_new = report.when >= since;
+            if is_new && report.joined == joined && missing.remove(&(report.at, report.name)) {
                 first.get_or_insert(report.when);
                 last = Some(report.when);
             }
@@ -300,6 +308,12 @@ impl Drop for Cluster {
             Processes::One(child, _) => end(child),
         }
     }
+}
+
+/// Returns the command of another program of this workspace.
+fn sibling(name: &str) -> Command {
+    let this = std::env::current_exe().expect("a program knows its path");
+    Command::new(this.with_file_name(name))
 }
 
 /// Kills a process. Both calls fail only if it has ended already.
@@ -373,20 +387,26 @@ pub fn measure(
     let limit = Duration::from_secs(180);
     let everybody: Vec<usize> = (0..size).collect();
     let names: Vec<String> = everybody.iter().map(|at| peers::name(*at)).collect();
+    let began = Instant::now();
     cluster.start(0);
-    cluster.wait(true, views(&[0], &names[..1]), limit)?;
+    cluster.wait(began, true, views(&[0], &names[..1]), limit)?;
     let began = Instant::now();
     (1..size).for_each(|at| cluster.start(at));
-    // The seed has already reported its own join, and does not report it again.
     let mut all = views(&everybody, &names);
-    all.remove(&(0, names[0].clone()));
-    let last = cluster.wait(true, all, limit)?.1;
-    figures.add(
-        "all started together, until each sees all",
-        seconds(began, last),
-    );
+    if kind == Kind::Floor {
+        all.retain(|(at, _)| *at > 0);
+    } else {
+        // The seed has already reported its own join, and does not report it again.
+        all.remove(&(0, names[0].clone()));
+    }
+    let last = cluster.wait(began, true, all, limit)?.1;
+    let together = seconds(began, last);
     std::thread::sleep(Duration::from_secs(5));
     at_rest(&cluster, size, rest, figures);
+    if kind == Kind::Floor {
+        return Ok(()); // it learns of nothing
+    }
+    figures.add("all started together, until each sees all", together);
 
     for round in 0..kills {
         let victim = 1 + (round * 7) % (size - 1);
@@ -395,14 +415,16 @@ pub fn measure(
         let name = [peers::name(victim)];
         let killed = Instant::now();
         cluster.kill(victim);
-        let (first, last) = cluster.wait(false, views(&observers, &name), limit)?;
+        let (first, last) = cluster.wait(killed, false, views(&observers, &name), limit)?;
         let (first, last) = (seconds(killed, first), seconds(killed, last));
         figures.add("killed, until the first node reports it failed", first);
         figures.add("killed, until all nodes report it failed", last);
         std::thread::sleep(Duration::from_secs(2));
         let started = Instant::now();
         cluster.start(victim);
-        let last = cluster.wait(true, views(&observers, &name), limit)?.1;
+        let last = cluster
+            .wait(started, true, views(&observers, &name), limit)?
+            .1;
         figures.add("one more started, until all see it", seconds(started, last));
         std::thread::sleep(Duration::from_secs(2));
     }

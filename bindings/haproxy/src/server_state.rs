@@ -40,7 +40,8 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
     configured.iter().flat_map(of).collect()
 }
 
-/// Writes the file with these servers of the configured backends. The lines of other backends stay.
+/// Writes the file with these servers of the configured backends. The lines of other backends stay,
+/// unless the path is a link: the link is replaced, and its file is not read.
 ///
 /// # Errors
 /// The file cannot be read or replaced, is longer than 16 MiB, or is not a regular file.
@@ -95,8 +96,8 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
     Ok(kept.filter(is_kept).collect())
 }
 
-/// Replaces the file with one that has this text and mode. The old content stays until the new one
-/// is complete, because another HAProxy may read it at the same moment. Links are not followed at
+/// Replaces the file with one that has this text, and this mode less the umask. The old content
+/// stays until the new one is complete, because another HAProxy may read it at the same moment. Links are not followed at
 /// this path or at that of the temporary file: otherwise a user who can write in the folder could
 /// choose which file is overwritten.
 ///

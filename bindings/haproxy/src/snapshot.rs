@@ -4,11 +4,11 @@
 //! rewritten in place, not replaced. It therefore holds two records, which are written in turn,
 //! each with a number and a checksum: a write that is cut short leaves the other record intact.
 //!
-//! During a reload, two processes have the file open. The upper half of a record's number is the
-//! generation of the process that wrote it: a process that opens the file has a later generation
-//! than all records in it, and a process that finds a record of a later generation than its own
-//! writes no more. The record of a process that is ending can therefore not replace that of its
-//! successor. The lines of a record:
+//! During a reload, two processes have the file open. The upper half of a record's number is its
+//! generation. A process that has the port of the node claims the file, which begins a generation,
+//! and a process that has claimed the file writes no more once it finds a later generation. The
+//! record of a process that is ending can therefore not replace that of its successor. The lines of
+//! a record:
 //!
 //! ```text
 //! frozen
@@ -19,7 +19,6 @@
 
 use crate::backend::BackendKey;
 use crate::balance::AdminState;
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io;
@@ -172,11 +171,10 @@ struct Record {
 #[derive(Debug)]
 pub struct SnapshotFile {
     file: File,
-    /// The number of the record that this process has read last; 0 if there was none.
-    read: u64,
-    /// The number of the record that this process has written last. Before the first write, the
-    /// number that begins its generation.
-    number: u64,
+    /// The number of the record that this process has read or written last; 0 if there was none.
+    known: u64,
+    /// The generation that this process has begun; `None` until it claims the file.
+    claimed: Option<u64>,
 }
 
 impl SnapshotFile {
@@ -203,41 +201,54 @@ impl SnapshotFile {
             return Err(refused("it holds something other than a snapshot"));
         }
         let newest = newest_record(&file);
-        let read = newest.as_ref().map_or(0, |it| it.number);
+        let known = newest.as_ref().map_or(0, |it| it.number);
         let snapshot = newest.map_or_else(Snapshot::default, |it| Snapshot::parse(&it.text));
-        let number = generation(read).wrapping_add(1) << GENERATION_SHIFT;
-        Ok((SnapshotFile { file, read, number }, snapshot))
+        let claimed = None;
+        Ok((
+            SnapshotFile {
+                file,
+                known,
+                claimed,
+            },
+            snapshot,
+        ))
     }
 
     /// Returns the newest snapshot if another process has written it since this process last read
-    /// the file.
+    /// or wrote the file.
     pub fn read_newer(&mut self) -> Option<Snapshot> {
         let newest = newest_record(&self.file)?;
-        if [self.read, self.number].contains(&newest.number) {
+        if self.known == newest.number {
             return None;
         }
-        self.read = newest.number;
+        self.known = newest.number;
         Some(Snapshot::parse(&newest.text))
     }
 
+    /// Begins a generation: the processes that had the file before write no more once this process
+    /// has written.
+    pub fn claim(&mut self) {
+        let last = newest_record(&self.file).map_or(0, |it| it.number);
+        self.claimed = Some(generation(last).wrapping_add(1));
+    }
+
     /// Writes a snapshot. Does nothing if it equals the newest record and this process wrote that
-    /// record, or if a successor of this process has written a record.
+    /// record, or if this process has claimed the file and another process has claimed it since.
     ///
     /// # Errors
     /// The error of the system; the previous record stays.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let text = snapshot.text();
         let newest = newest_record(&self.file);
-        if let Some(it) = &newest {
-            match generation(it.number).cmp(&generation(self.number)) {
-                Ordering::Greater => return Ok(()),
-                Ordering::Equal if it.text == text => return Ok(()),
-                Ordering::Equal | Ordering::Less => {}
-            }
-        }
         let last = newest.as_ref().map_or(0, |it| it.number);
+        let first = self.claimed.unwrap_or_default() << GENERATION_SHIFT;
+        let is_superseded = self.claimed.is_some_and(|own| own < generation(last));
+        let is_own = last == self.known && last >= first;
+        if is_superseded || (is_own && newest.as_ref().is_some_and(|it| it.text == text)) {
+            return Ok(());
+        }
         let half = newest.map_or(1, |it| 1 - it.half);
-        let number = self.number.max(last).wrapping_add(1);
+        let number = first.max(last).wrapping_add(1);
         let mut record = Vec::with_capacity(HEAD_LEN + text.len());
         record.extend_from_slice(MAGIC);
         record.extend_from_slice(&number.to_le_bytes());
@@ -245,7 +256,7 @@ impl SnapshotFile {
         record.extend_from_slice(&checksum(number, text.as_bytes()).to_le_bytes());
         record.extend_from_slice(text.as_bytes());
         self.file.write_all_at(&record, half * RECORD_LEN as u64)?;
-        self.number = number;
+        self.known = number;
         Ok(())
     }
 }
@@ -439,12 +450,14 @@ mod tests {
     fn a_record_that_the_old_process_writes_late_does_not_outlive_that_of_its_successor() {
         let path = Temporary::new("late");
         let (mut old, _) = SnapshotFile::open(&path.0).unwrap();
+        old.claim();
         old.write(&snapshot(1)).unwrap();
         let (mut new, read) = SnapshotFile::open(&path.0).unwrap();
         assert_eq!((read, new.read_newer()), (snapshot(1), None));
         old.write(&snapshot(2)).unwrap();
         assert_eq!(new.read_newer(), Some(snapshot(2)));
         assert_eq!(new.read_newer(), None);
+        new.claim();
         new.write(&snapshot(1)).unwrap();
         assert_eq!(
             SnapshotFile::open(&path.0).unwrap().1,
@@ -458,14 +471,31 @@ mod tests {
         assert_eq!(new.read_newer(), None);
     }
 
+    /// A process that only waits for the port ends while the one that has it goes on.
+    #[test]
+    fn a_process_that_has_not_claimed_the_file_does_not_keep_its_owner_from_writing() {
+        let path = Temporary::new("waiting");
+        let (mut owner, _) = SnapshotFile::open(&path.0).unwrap();
+        owner.claim();
+        owner.write(&snapshot(1)).unwrap();
+        let (mut waiting, _) = SnapshotFile::open(&path.0).unwrap();
+        waiting.write(&snapshot(2)).unwrap();
+        assert_eq!(owner.read_newer(), Some(snapshot(2)));
+        for n in [3, 4] {
+            owner.write(&snapshot(n)).unwrap();
+            assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(n));
+        }
+    }
+
     #[test]
     fn an_equal_snapshot_is_written_once() {
         let path = Temporary::new("once");
         let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+        file.claim();
         for n in [1, 1, 2, 2] {
             file.write(&snapshot(n)).unwrap();
         }
-        assert_eq!(file.number & 0xffff_ffff, 2);
+        assert_eq!(file.known & 0xffff_ffff, 2);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""Servers that change their addresses while HAProxy takes no addresses for a while."""
+"""Servers that change their addresses at a time when HAProxy does not take the new ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATE = "HAProxy has not taken the address"
 class Fault:
     """While it is on, HAProxy takes no address with the port `PORT`.
 
-    HAProxy 2.6 itself takes every address immediately, and HAProxy 3 after a moment.
+    Without the fault, HAProxy 2.6 takes every address immediately, HAProxy 3 after a moment.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,11 +58,11 @@ def moving(
     first, second = web("web-0").join(proxy), web("web-1").join(proxy)
     proxy.serves(first, second)
     line = [sys.executable, str(HERE / "web.py"), "web-0", first.ip, str(PORT)]
-    process = subprocess.Popen(line)
     fault.begin()
     first.set_tags("role=backend", f"port={PORT}")
-    eventually("the address is not taken", lambda: LATE in proxy.log())
+    eventually("the script logs that it waits", lambda: LATE in proxy.log())
     proxy.serves(second)
+    process = subprocess.Popen(line)
     yield proxy, first, second, fault
     process.kill()
     process.wait(PATIENCE)
@@ -102,7 +102,7 @@ def test_an_order_does_not_wait_for_the_address_of_its_own_server(moving) -> Non
     proxy, _, second, _ = moving
     second.set_tags(f"port={PORT}")
     new = f"{second.ip}:{PORT}"
-    eventually("the second server should move", lambda: new in proxy.members()["web-1"])
+    eventually("the move is decided", lambda: new in proxy.members()["web-1"])
     eventually("its move is retried", lambda: f"{LATE} {second.ip}" in proxy.log())
     assert proxy.up() == {second.served_at}, "the last server is not stopped"
     assert proxy.cli("sprat drain web-1") == "done"

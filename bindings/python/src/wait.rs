@@ -132,7 +132,9 @@ impl Pending {
             let may_have_ended = match &self.0 {
                 Awaited::Descriptor(pending) => {
                     let fd = enter(py, || pending.fd())?;
+                    // A descriptor that the program has closed or replaced is ready too early.
                     readable(py, fd, deadline)?
+                        && (enter(py, || self.native_outcome())?.is_some() || pause(py, deadline)?)
                 }
                 Awaited::Thread(leave) => {
                     let ended = |pause: Duration| leave.wait(pause.min(UNPOLLED_PAUSE));
@@ -225,6 +227,13 @@ fn wait_until(
             return Ok(false);
         }
     }
+}
+
+/// Waits for [`UNPOLLED_PAUSE`], and returns true. Returns false after the deadline.
+fn pause(py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
+    py.detach(|| std::thread::sleep(UNPOLLED_PAUSE));
+    py.check_signals()?;
+    Ok(deadline.is_none_or(|at| Instant::now() < at))
 }
 
 /// The result of a poll.

@@ -126,7 +126,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
         (
             {"encrypt": "\ud800"},
             sprat.InvalidError,
-            "encrypt must be text that UTF-8 can encode, got a secret",
+            "encrypt must be text that UTF-8 can encode, got <secret>",
         ),
         ({"meta": b"x"}, sprat.ConfigError, "mode is serf, but metadata needs mode = memberlist"),
         ({"mode": "memberlist", "meta": b"x" * 513}, sprat.TooLargeError, "meta has 513 bytes"),
@@ -334,7 +334,7 @@ def test_keys_of_an_argument_replace_the_key_of_a_file(tmp_path, addresses):
             assert caught.value.code == "SPRAT_ERR_CRYPTO"
 
 
-def test_an_error_names_the_wrong_line_of_a_file(tmp_path):
+def test_an_error_names_the_line_of_a_file_that_is_wrong(tmp_path):
     file = tmp_path / "node.conf"
     for line, says in (
         ("nam = x", 'there is no setting "nam"; the nearest is "name"'),

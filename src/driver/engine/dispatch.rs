@@ -1,7 +1,7 @@
 //! Running commands on the engine's thread.
 //!
-//! All commands of a turn see the same time: the time at which the engine woke up. If the clock has
-//! jumped since then, the core must learn of the stall before it sees the new time.
+//! All commands of a turn see the same time, that at which the engine woke up: the core must learn
+//! of a stall before it sees a later time.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};

@@ -113,7 +113,7 @@ impl Log {
             self.waiting_since = now;
         } else if now.since(self.waiting_since) >= REPEAT {
             self.waiting_since = now;
-            let text = "no seed has answered for a minute; the node keeps asking them";
+            let text = "no seed has answered for a minute";
             self.warn(events, "join", text.to_owned());
         }
         let counts = core.take_refusals();

@@ -3,7 +3,7 @@
 
 use crate::Config;
 use crate::driver::engine::Engine;
-use crate::driver::engine::command::CommandQueue;
+use crate::driver::engine::command::{Command, CommandQueue};
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::engine::services::{Hosted, ServiceHost};
@@ -94,7 +94,10 @@ fn build(
     let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
         engine.remember_seeds(&settings.seeds);
-        engine.join(&settings.seeds, Waiter::Nobody);
+        // The engine joins once it runs. An event that came before would keep the event thread in a
+        // callback, for which it waits, while a thread that cannot be created ends the start.
+        let (seeds, waiter) = (settings.seeds.clone(), Waiter::Nobody);
+        handle.commands.send(Command::Join { seeds, waiter });
     }
     let threads = ThreadsCell::default();
     let mut starting = Starting {

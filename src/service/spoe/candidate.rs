@@ -21,7 +21,7 @@ pub const WEIGHT_DEFAULT: u16 = 100;
 /// limit.
 const NAME_LEN: usize = 255;
 
-/// The presence of a member, as far as the cluster knows.
+/// The presence of a member, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// It takes part in the cluster.
@@ -61,7 +61,7 @@ pub enum Desired {
 /// any characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unfit {
-    /// Its name is too long, or has characters that mean something in a command to HAProxy.
+    /// Its name is too long, or has characters that are not allowed in a command to HAProxy.
     Name,
     /// It has no tag `port`, and there is no default port.
     NoPort,

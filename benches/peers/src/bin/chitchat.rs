@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The third octet of the nodes' addresses.
 const NETWORK: u8 = 5;
 
-/// The live nodes may change many times a second while a cluster starts.
+/// The pause after a change: while a cluster starts, the live nodes may change many times a second.
 const POLL: Duration = Duration::from_millis(20);
 
 async fn start(index: usize) -> ChitchatHandle {

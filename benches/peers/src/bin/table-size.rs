@@ -140,7 +140,7 @@ fn curve(name: &'static str, of: impl Fn(usize) -> f64) -> Curve {
     }
 }
 
-/// An exchange request that lists one node, and its answer, for each known member.
+/// An exchange request that lists no node, and its answer, for each known member.
 fn exchange(members: usize) -> f64 {
     let (mut core, now) = node(members);
     let mut request = Vec::new();

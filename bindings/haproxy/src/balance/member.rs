@@ -229,10 +229,11 @@ impl SlotMember {
         self.superseded
     }
 
-    /// Returns true if the guard does not apply to the server: an operator has ordered its state,
-    /// or it is HAProxy itself and serves nobody.
+    /// Returns true if the guard does not apply to the server: an operator has ordered that it
+    /// stops, or it is HAProxy itself and serves nobody.
     pub fn is_unguarded(&self) -> bool {
-        self.order.state.is_some() || self.at_haproxy
+        let is_stopped = |state| state != AdminState::Ready;
+        self.order.state.is_some_and(is_stopped) || self.at_haproxy
     }
 
     pub fn is_remembered(&self) -> bool {
@@ -406,7 +407,7 @@ impl SlotMember {
             weight: self.weight,
             state: self.state,
             order: self.order.number,
-            is_ordered: self.order.state.is_some(),
+            is_ordered: self.order.state == Some(self.state),
         }
     }
 }

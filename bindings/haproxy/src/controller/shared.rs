@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 const NOTICES: usize = 512;
 
 /// A request to the controller. Backends and slots are numbered from 0.
+#[derive(Clone)]
 pub(super) enum Command {
     /// Set whether the server of a member in a slot is unreachable for HAProxy.
     SetUnreachable {
@@ -59,6 +60,13 @@ pub(super) enum Command {
     },
     /// End the node, after waiting at most this long for a successor.
     Release { patience: Duration },
+}
+
+impl Command {
+    /// Returns true if the snapshot keeps the result of the command.
+    pub fn is_saved(&self) -> bool {
+        matches!(self, Command::SetOrder { .. } | Command::SetFrozen(_))
+    }
 }
 
 /// The phase in the life of the node.

@@ -28,14 +28,17 @@ impl SnapshotWriter {
         self.written = None;
     }
 
-    pub fn is_requested(&self) -> bool {
-        self.written.is_none()
-    }
-
     /// Returns the newest snapshot if another process has written it since this process read the
     /// file.
     pub fn read_newer(&mut self) -> Option<Snapshot> {
         self.file.as_mut().and_then(SnapshotFile::read_newer)
+    }
+
+    /// From now on, this process and no earlier one writes the snapshot.
+    pub fn claim(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.claim();
+        }
     }
 
     /// Writes the snapshot if it is due.

@@ -56,6 +56,8 @@ struct ControllerThread<'a> {
     snapshots: SnapshotWriter,
     /// The number of members that were listed last.
     census: Census,
+    /// The health of the node when it was last read; `None` while no node runs.
+    health: Option<String>,
     isolation: Isolation,
     diagnosis: JoinDiagnosis,
     /// `None` if this process is not the load balancer.
@@ -72,6 +74,9 @@ struct ControllerThread<'a> {
     restored: Vec<Sender<()>>,
     /// The time to wait for a successor; `None` until the release is requested.
     release: Option<Duration>,
+    /// The orders, freezes and thaws that have come while another process may still have the port;
+    /// `None` once this process has it.
+    given: Option<Vec<Command>>,
 }
 
 impl ControllerThread<'_> {
@@ -84,6 +89,7 @@ impl ControllerThread<'_> {
             peers: Peers::new(config.snapshot.peers.clone()),
             snapshots: SnapshotWriter::new(config.snapshot_file),
             census: Census::default(),
+            health: None,
             isolation: Isolation::default(),
             diagnosis: JoinDiagnosis::new(config.node.seed_list()),
             own_listeners: config.inside_haproxy.then(OwnListeners::new),
@@ -93,11 +99,12 @@ impl ControllerThread<'_> {
             unreachable: Vec::new(),
             restored: Vec::new(),
             release: None,
+            given: Some(Vec::new()),
         };
         thread.refresh_own_listeners();
         let now = thread.now();
         thread.pools.restore_snapshot(now, &config.snapshot);
-        thread.publish(None, Vec::new());
+        thread.publish(Vec::new());
         thread
     }
 
@@ -114,15 +121,14 @@ impl ControllerThread<'_> {
             self.run_and_publish();
             if self.release.is_some() {
                 self.run_last_commands();
-            }
-            if self.snapshots.is_requested() {
-                self.save();
-            }
-            if self.release.is_some() {
+                if self.take_over_orders() {
+                    self.save();
+                }
                 return None;
             }
             let error = match Node::start(&config) {
                 Ok(node) => {
+                    self.snapshots.claim();
                     self.take_over_orders();
                     self.shared.set_phase(NodePhase::Running);
                     return Some(node);
@@ -200,12 +206,12 @@ impl ControllerThread<'_> {
         let alone = alone.map(|why| format!("alone in the cluster: {why}"));
         let conflict = health.as_ref().and_then(|it| name_conflict(it, local));
         let alerts = [alone, conflict].into_iter().flatten().collect();
-        let health = health.as_ref().map(|it| match &diagnosis {
+        self.health = health.as_ref().map(|it| match &diagnosis {
             Some(why) => format!("{}: {why}", it.summary),
             None => it.summary.to_owned(),
         });
         self.census = Census::of(&members);
-        self.publish(health, alerts);
+        self.publish(alerts);
         self.save();
     }
 
@@ -222,9 +228,9 @@ impl ControllerThread<'_> {
 
     /// Publishes changes, the report, the addresses of members, and log lines. `alerts` are the
     /// lines about conditions of the node itself.
-    fn publish(&mut self, health: Option<String>, alerts: Vec<String>) {
+    fn publish(&mut self, alerts: Vec<String>) {
         self.shared.push_assignments(self.pools.take_assignments());
-        let report = Report::new(&self.pools, self.census, health);
+        let report = Report::new(&self.pools, self.census, self.health.clone());
         let mut conditions = report::conditions(&report);
         let alerts = alerts.into_iter();
         conditions.extend(alerts.map(|it| (it.clone(), Notice::new(Level::Alert, it))));
@@ -261,12 +267,17 @@ impl ControllerThread<'_> {
     }
 
     /// Takes over the orders and the freeze that the previous process has saved since this process
-    /// read the snapshot. The previous process saves them before it frees the port.
-    fn take_over_orders(&mut self) {
+    /// read the snapshot, and adds those that this process was given in the meantime. The previous
+    /// process saves before it frees the port. Returns true if this process was given any.
+    fn take_over_orders(&mut self) -> bool {
         if let Some(snapshot) = self.snapshots.read_newer() {
             let now = self.now();
             self.pools.restore_orders(now, &snapshot);
         }
+        let given = self.given.take().unwrap_or_default();
+        let was_given = !given.is_empty();
+        self.run(given);
+        was_given
     }
 
     fn save(&mut self) {
@@ -287,7 +298,7 @@ impl ControllerThread<'_> {
         let commands = self.shared.take_commands();
         if is_refreshed || !commands.is_empty() {
             self.run(commands);
-            self.publish(None, Vec::new());
+            self.publish(Vec::new());
         }
     }
 
@@ -295,12 +306,15 @@ impl ControllerThread<'_> {
     fn run_last_commands(&mut self) {
         let commands = self.shared.take_last_commands();
         self.run(commands);
-        self.publish(None, Vec::new());
+        self.publish(Vec::new());
     }
 
     fn run(&mut self, commands: Vec<Command>) {
         let now = self.now();
         for command in commands {
+            if let Some(given) = self.given.as_mut().filter(|_| command.is_saved()) {
+                given.push(command.clone());
+            }
             match command {
                 Command::SetUnreachable {
                     backend,
@@ -355,11 +369,12 @@ impl ControllerThread<'_> {
     /// out, shown and saved as while the node runs.
     fn wait_for_release(&mut self, why: String) {
         self.shared.set_phase(NodePhase::Broken(why));
+        self.health = None;
         let now = self.now();
         self.pools.set_broken(now);
         while self.release.is_none() {
             self.refresh_own_listeners();
-            self.publish(None, Vec::new());
+            self.publish(Vec::new());
             self.save();
             self.pause(BEAT, None);
             self.run_commands();
@@ -370,7 +385,7 @@ impl ControllerThread<'_> {
     /// Hands the port over to a successor, or leaves the cluster if there is none.
     fn end(&mut self, node: &Node) {
         let until = Instant::now() + self.release.unwrap_or_default();
-        self.publish(None, Vec::new()); // commands may have arrived together with the release
+        self.publish(Vec::new()); // commands may have arrived together with the release
         while !self.has_successor() && Instant::now() < until {
             self.pause(BIND_RETRY, None);
             self.run_and_publish();
@@ -478,6 +493,16 @@ mod tests {
         }
     }
 
+    /// Releases a controller when it is dropped, also by a test that fails.
+    struct ReleaseOnDrop<'s>(&'s Shared);
+
+    impl Drop for ReleaseOnDrop<'_> {
+        fn drop(&mut self) {
+            let patience = Duration::ZERO;
+            self.0.send(Command::Release { patience });
+        }
+    }
+
     fn stop(name: &str) -> Command {
         Command::SetOrder {
             backend: 0,
@@ -514,10 +539,15 @@ mod tests {
     #[test]
     fn an_order_that_arrives_while_a_successor_is_awaited_is_saved_and_later_ones_are_refused() {
         let file = Temporary::new("end");
-        let config = file.config("127.0.0.97:7946");
+        // A successor asks for the port by its number.
+        let free = std::net::UdpSocket::bind("127.0.0.97:0").unwrap();
+        let bind = free.local_addr().unwrap().to_string();
+        drop(free);
+        let config = file.config(&bind);
         let shared = Shared::new(config.node.bind_addr()).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| run(&shared, config));
+            let _released = ReleaseOnDrop(&shared);
             wait_for("the node runs", || {
                 shared.phase() == Some(NodePhase::Running)
             });
@@ -541,21 +571,23 @@ mod tests {
     fn a_new_process_takes_over_the_orders_that_the_old_one_gets_in_the_meantime() {
         let file = Temporary::new("takeover");
         let mut old = SnapshotFile::open(&file.0).unwrap().0;
+        old.claim();
         let config = file.config("127.0.0.1:0");
         let node_config = config.node.clone();
         let shared = Shared::new(config.node.bind_addr()).unwrap();
         let mut thread = ControllerThread::new(&shared, config);
-        let now = thread.now();
-        thread
-            .pools
-            .set_order(now, 0, "web-0", Some(AdminState::Drain));
+        thread.run(vec![stop("web-0")]);
         let mut saved = thread.pools.snapshot(Vec::new());
         saved.orders[0].name = "web-1".into();
         saved.frozen = true;
         old.write(&saved).unwrap();
         let node = thread.start(node_config).unwrap();
         let found = thread.pools.snapshot(Vec::new());
-        assert_eq!((orders(&found), found.frozen), (vec!["web-1"], true));
+        assert_eq!(
+            (orders(&found), found.frozen),
+            (vec!["web-0", "web-1"], true),
+            "the order that the new process was given is not lost either"
+        );
         node.shutdown();
     }
 
@@ -569,6 +601,7 @@ mod tests {
         let report = || report_text(&shared);
         std::thread::scope(|scope| {
             scope.spawn(|| thread.wait_for_release("a fault".to_owned()));
+            let _released = ReleaseOnDrop(&shared);
             wait_for("the freeze is shown", || {
                 report().contains("frozen: the node is broken")
             });

@@ -1,4 +1,4 @@
-"""Checks of arguments, with messages that name the argument, its value and what is allowed."""
+"""Checks of arguments, with messages that name the argument and what is allowed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_text(name: str, text: object) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        shown = "a secret" if name == "encrypt" else repr(text)
+        shown = "<secret>" if name == "encrypt" else repr(text)
         raise InvalidError(f"{name} must be text that UTF-8 can encode, got {shown}") from None
     return text
 

@@ -22,8 +22,8 @@ __all__ = ["keygen"]
 def keygen(size: str) -> None:
     """Print a new random key in base64.
 
-    Give the same key to every member: with --key-file of sprat, with -encrypt of serf agent, or in
-    a keyring file. The command sends nothing.
+    Give the same key to every member: with sprat's --key-file, with serf agent's -encrypt, or in a
+    keyring file. This command does not send the key to any member.
 
     \b
       (umask 077; sprat keygen > /etc/sprat.key)

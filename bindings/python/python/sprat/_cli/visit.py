@@ -124,8 +124,9 @@ def _join_and_check_name(node: sprat.Node, connection: Connection, join: tuple[s
         return False
     if connection.name is None:
         return node.stats()["conflicts_self"] == 0
-    other = node.health().name_conflict
-    if other is not None:
+    health = node.health()
+    other = health.name_conflict
+    if other is not None and not health.name_conflict_alive:
         _log.warning(
             'members list the name "%s" at %s, where no node answers, and do not see this command;'
             " another --name avoids that",
