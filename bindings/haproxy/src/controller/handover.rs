@@ -34,9 +34,8 @@ fn abstract_name(addr: SocketAddr) -> std::io::Result<SocketName> {
 /// The handover as seen by the process that has the port.
 pub(super) struct Handover {
     listener: UnixListener,
-    /// The open connections, whether or not a request has arrived on them.
-    connections: Vec<UnixStream>,
-    requested: bool,
+    /// The open connections, each with true if a request has arrived on it.
+    connections: Vec<(UnixStream, bool)>,
 }
 
 impl Handover {
@@ -48,32 +47,33 @@ impl Handover {
         Some(Handover {
             listener,
             connections: Vec::new(),
-            requested: false,
         })
     }
 
-    /// Reads what has arrived, and returns true if a successor has ever asked for the port.
+    /// Reads what has arrived, and returns true if a successor has asked for the port and still
+    /// waits for it. A process that has asked and then ended takes over nothing: during overlapping
+    /// reloads, that may even be a predecessor.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             if is_trusted(&stream)
                 && stream.set_nonblocking(true).is_ok()
                 && self.connections.len() < CONNECTIONS
             {
-                self.connections.push(stream);
+                self.connections.push((stream, false));
             }
         }
-        self.connections.retain_mut(|stream| {
+        self.connections.retain_mut(|(stream, has_asked)| {
             let mut message = [0; REQUEST.len()];
             match stream.read(&mut message) {
                 Ok(0) => false,
                 Ok(_) => {
-                    self.requested |= message == REQUEST;
+                    *has_asked |= message == REQUEST;
                     true
                 }
                 Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
             }
         });
-        self.requested
+        self.connections.iter().any(|(_, has_asked)| *has_asked)
     }
 }
 
@@ -121,7 +121,9 @@ mod tests {
         let successor = request(addr).unwrap();
         assert!(handover.is_requested());
         drop(successor);
-        assert!(handover.is_requested(), "a request is not forgotten");
+        assert!(!handover.is_requested(), "the one that asked has ended");
+        let _successor = request(addr).unwrap();
+        assert!(handover.is_requested());
         drop(handover);
         assert!(
             Handover::listen(addr).is_some(),
