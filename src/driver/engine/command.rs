@@ -74,12 +74,14 @@ impl Command {
             Command::Join { waiter, .. }
             | Command::Look { waiter, .. }
             | Command::Leave { waiter }
-            | Command::Hint { waiter, .. }
             | Command::UpdateTags { waiter, .. }
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
-            Command::Explain { .. }
+            // The caller of a hint is told by its `reply` that the hint did not begin. The end of a
+            // hint that did not begin is not reported.
+            Command::Hint { .. }
+            | Command::Explain { .. }
             | Command::Health { .. }
             | Command::Counters { .. }
             | Command::Resolved { .. } => None,
@@ -140,10 +142,12 @@ impl CommandQueue {
     }
 
     /// Queues a command. Returns false, and drops the command, if the engine was asked to end or
-    /// has ended.
+    /// has ended. Counters can be asked for until it has ended, because their last values are stored
+    /// only then.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.ended || queue.stopping {
+        let is_late = queue.stopping && !matches!(command, Command::Counters { .. });
+        if queue.ended || is_late {
             return false;
         }
         if queue.waiting.is_empty() {

@@ -12,6 +12,7 @@
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::streams::ACCEPTS;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::queue::EventQueue;
 use crate::driver::net::listener::Listener;
@@ -122,8 +123,10 @@ impl Hosted {
         Hosted { places, ..self }
     }
 
+    /// Accepts the connections that wait, but not so many that the others would have to wait for
+    /// their turn.
     fn accept(&mut self, now: Time) {
-        loop {
+        for _ in 0..ACCEPTS {
             let (socket, peer) = match self.listener.accept() {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return,

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The maximum number of connections accepted in one turn.
-const ACCEPTS: usize = 32;
+pub(super) const ACCEPTS: usize = 32;
 /// The time after which a turn serves no further stream. A single request can cost milliseconds,
 /// because its answer can be the state of the whole cluster.
 const STREAM_TIME: Duration = Duration::from_millis(10);

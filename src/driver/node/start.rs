@@ -275,7 +275,9 @@ fn run(mut engine: Engine) {
     handle.thread.leave();
 }
 
-/// The event thread: runs the callback of the application, with no lock held.
+/// The event thread: runs the callback of the application, with no lock held. If the callback has
+/// forked, and the child has returned from it, the events are those of the parent, and the child
+/// must not touch its locks: there, the thread ends, and with it the process.
 fn deliver(handle: &EngineHandle, callback: Callback) {
     let Callback {
         mut run, threads, ..
@@ -283,8 +285,14 @@ fn deliver(handle: &EngineHandle, callback: Callback) {
     let delivering = panic::caught(|| {
         while let Ok(Some(event)) = handle.events.take(None) {
             run(&event);
+            if handle.origin.is_elsewhere() {
+                return;
+            }
         }
     });
+    if handle.origin.is_elsewhere() {
+        return std::mem::forget(run);
+    }
     if let Err(text) = delivering {
         handle.break_down(format!("a callback panicked: {text}"));
     }

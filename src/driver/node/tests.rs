@@ -113,6 +113,28 @@ fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
 }
 
 #[test]
+fn the_counters_of_a_node_that_is_ending_are_never_empty() {
+    let node = node("ending", "127.0.0.1:0");
+    let (release, released) = mpsc::channel::<()>();
+    let hold = Box::new(move || released.recv().unwrap());
+    node.running.send(Command::Test(hold)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| node.shutdown());
+        let begun = Instant::now();
+        while node.running.send(Command::Test(Box::new(|| ()))).is_ok() {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the engine was not asked to end"
+            );
+            std::thread::yield_now();
+        }
+        let reading = scope.spawn(|| node.stats());
+        release.send(()).unwrap();
+        assert!(!reading.join().unwrap().is_empty());
+    });
+}
+
+#[test]
 fn calls_that_wait_for_a_node_that_breaks_return_the_reason() {
     let mut config = Config::new();
     config.set("name", "fragile").unwrap();
@@ -125,17 +147,24 @@ fn calls_that_wait_for_a_node_that_breaks_return_the_reason() {
     let (release, released) = mpsc::channel::<()>();
     let hold = Box::new(move || released.recv().unwrap());
     let panic = Box::new(|| panic!("on purpose"));
-    let unrun = node.operation(7);
+    let (unrun, unbegun) = (node.operation(7), node.operation(8));
+    let (reply, begun) = oneshot();
     for command in [
         Command::Test(hold),
         Command::Test(panic),
         Command::Leave {
             waiter: Waiter::Event(unrun),
         },
+        Command::Hint {
+            name: "nobody".to_owned(),
+            waiter: Waiter::Event(unbegun),
+            reply,
+        },
     ] {
         node.running.send(command).unwrap();
     }
     release.send(()).unwrap();
+    assert!(matches!(begun.wait(Some(PATIENCE)), Waited::Dropped));
     let error = node.join(&[&addr], None).unwrap_err();
     assert_eq!(error.status, Status::Internal);
     assert!(error.message.contains("on purpose"), "{error:?}");
@@ -148,6 +177,12 @@ fn calls_that_wait_for_a_node_that_breaks_return_the_reason() {
         _ => None,
     });
     let ended = done.expect("the command after the panic has an outcome");
+    let is_of_hint =
+        |body: &EventBody| matches!(body, EventBody::Done { id, .. } if *id == unbegun.id);
+    assert!(
+        !bodies.iter().any(is_of_hint),
+        "the hint has failed, so it has no event"
+    );
     assert_eq!(ended.unwrap_err().status, Status::Internal);
     assert_eq!(node.state(), NodeState::Broken);
     assert_eq!(node.leave(None).unwrap_err().status, Status::Internal);

@@ -56,8 +56,21 @@ impl Origin {
     }
 }
 
+/// Installs the handlers when the library is loaded. Before a fork, the newest handlers run first:
+/// so the host program takes its locks before `before` takes the one of this library, which the
+/// engine needs. And usually no other thread is forking yet, which would leave the child with an
+/// installation that never ends.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = {
+    extern "C" fn at_load() {
+        install();
+    }
+    at_load
+};
+
 /// Installs the handlers, once per process. This function must be called before the first thread,
-/// descriptor or handle of a node exists.
+/// descriptor or handle of a node exists. It does nothing if the library was loaded as usual.
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {

@@ -28,9 +28,25 @@ fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     Some(f64::from(weight) / -libm::log(part))
 }
 
+/// The length from which a key is replaced by its digest. The whole key is hashed for each member,
+/// and clients may choose long keys.
+const LONG_KEY_LEN: usize = 64;
+
+fn digest(key: &[u8]) -> [u8; 16] {
+    let halves = [hash([b"", key]), hash([b"digest", key])];
+    (u128::from(halves[0]) << 64 | u128::from(halves[1])).to_be_bytes()
+}
+
 /// The index of the member for this key in a list of names and weights; `None` if all weights are
 /// 0.
 pub fn pick<'a>(members: impl IntoIterator<Item = (&'a str, u16)>, key: &[u8]) -> Option<usize> {
+    let short;
+    let key = if key.len() < LONG_KEY_LEN {
+        key
+    } else {
+        short = digest(key);
+        &short
+    };
     let members = members.into_iter().enumerate();
     let scored = members.filter_map(|(at, (name, weight))| Some((at, score(name, key, weight)?)));
     scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
@@ -70,6 +86,20 @@ mod tests {
             let after = less[pick(less, key.as_bytes()).unwrap()].0;
             assert!(before == after || before == "web-2");
         }
+    }
+
+    #[test]
+    fn long_keys_spread_like_short_ones() {
+        let all = [("web-1", 100), ("web-2", 100), ("web-3", 100)];
+        let mut counts = [0; 3];
+        for key in 0..3000_u32 {
+            let key = format!("{}{key}", "x".repeat(LONG_KEY_LEN));
+            counts[pick(all, key.as_bytes()).unwrap()] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (900..1100).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
