@@ -176,8 +176,12 @@ impl Changes<'_> {
             SerfStatus::Alive => SerfStatus::Failed,
         };
         let (prune, addr, now) = (row.prune, row.member.addr, self.now);
+        // This node has missed the intent of an announced departure. The time of that intent was
+        // above the one of the join, which is held.
+        let missed = row.status == SerfStatus::Alive && announced;
         self.common.change(name, |row| {
             (row.status, row.suspect, row.gone_at) = (status, false, now);
+            row.ltime = row.ltime.saturating_add(missed.into());
         });
         if status == SerfStatus::Failed {
             self.common.tell(name, EventBody::MemberFail);

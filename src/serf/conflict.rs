@@ -100,6 +100,12 @@ impl Conflicts {
             Some((before, since)) if alive && before == claimed && now.since(since) > patience => {
                 self.report(common, claimed);
             }
+            // The node that had the name before us has moved.
+            Some((before, _)) if alive && before != claimed && !self.accepted => {
+                self.before_us = Some((claimed, now));
+                self.listed = Some(now);
+                self.warn_of(common, claimed);
+            }
             None | Some(_) => {}
         }
     }

@@ -32,14 +32,15 @@ impl Intents {
         }
     }
 
-    /// Handles a leave intent. `leaving` is true if this node is leaving or has left. Returns true
-    /// if this node should pass the intent on.
+    /// Handles a leave intent. `silent` is true if this node does not refute an intent about its
+    /// name, because it is leaving or has left, or because the name belongs to another node. Returns
+    /// true if this node should pass the intent on.
     pub fn on_leave(
         &mut self,
         now: Time,
         common: &mut Common,
         intent: &LeaveIntent<'_>,
-        leaving: bool,
+        silent: bool,
     ) -> bool {
         if !self.witness(&mut common.out, intent.ltime) {
             return false;
@@ -52,7 +53,7 @@ impl Intents {
         let own = common.is_self(&name);
         // If a leave has exactly the time of our last join, some member believed it, so it has to
         // be refuted. If it has the time of our own leave, it is that leave, passed back to us.
-        let refutable = own && !leaving;
+        let refutable = own && !silent;
         if ltime < held || (ltime == held && !refutable) {
             return false;
         }

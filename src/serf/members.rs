@@ -231,7 +231,8 @@ impl Members {
 
     fn find_longest_gone(&self) -> Vec<(Time, Arc<str>)> {
         let mut longest = BinaryHeap::new();
-        for row in self.iter().filter(|row| !row.status.is_present()) {
+        // The first row is that of this node, which stays.
+        for row in self.iter().skip(1).filter(|row| !row.status.is_present()) {
             longest.push((row.gone_at, row.member.name.clone()));
             if longest.len() > GONE_NAMES {
                 longest.pop(); // the one that has been gone for the shortest time

@@ -275,9 +275,7 @@ impl Core {
     /// input came on a stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
-            while let Some(order) = self.serf.common.out.orders.pop_front() {
-                self.carry_out(now, order);
-            }
+            self.carry_out_orders(now);
             let Some(notice) = self.swim.poll_notice() else {
                 break;
             };
@@ -286,10 +284,18 @@ impl Core {
         self.swim.set_source(None);
         let is_taken = self.serf.is_name_taken(self.swim.name_conflict());
         self.swim.set_name_is_taken(now, is_taken);
+        self.serf.set_name_is_taken(is_taken);
+        self.carry_out_orders(now);
         self.serf.refresh_self(now, self.swim.self_node());
         if self.population != self.serf.common.members.len() {
             self.population = self.serf.common.members.len();
             self.swim.set_population(self.population);
+        }
+    }
+
+    fn carry_out_orders(&mut self, now: Time) {
+        while let Some(order) = self.serf.common.out.orders.pop_front() {
+            self.carry_out(now, order);
         }
     }
 
@@ -336,11 +342,12 @@ impl Core {
             } => {
                 serf.name_claimed(now, &name, claimed, asked, alive);
             }
-            Notice::LeaveMissed { name, by } => {
+            Notice::LeaveMissed { name, by } if serf.has_left(&name) => {
                 let intent = serf.leave_intent(&name);
                 self.swim
                     .tell_of_past_leave(now, by, &name, intent.as_deref());
             }
+            Notice::LeaveMissed { .. } => {}
             Notice::NameAccepted => serf.conflicts.name_accepted(),
             Notice::NameTaken { addr } => serf.name_taken(addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),

@@ -10,6 +10,7 @@ use super::common::Common;
 use super::conflict::Conflicts;
 use super::intent::Intents;
 use super::leave::Leave;
+use super::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
 use super::query::{Relays, SeenQuery};
@@ -37,6 +38,8 @@ pub(super) struct SerfState {
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
+    /// True while the name of this node belongs to another node. This node then speaks for nobody.
+    name_is_taken: bool,
 }
 
 impl SerfState {
@@ -52,6 +55,7 @@ impl SerfState {
                 next: now + config.reap_interval,
             },
             conflicts: Conflicts::default(),
+            name_is_taken: false,
             common: Common::new(config, name),
         }
     }
@@ -103,6 +107,12 @@ impl SerfState {
             let (name, intent) = (name.clone(), None);
             self.common.out.order(Order::TellOfLeave { name, intent });
         }
+    }
+
+    /// Returns true if a member has left and is not returning.
+    pub fn has_left(&self, node: &str) -> bool {
+        let row = self.common.members.get(node);
+        row.is_some_and(|row| row.status == SerfStatus::Left && !row.returning)
     }
 
     /// Returns the leave intent of a member that has left, encoded; `None` in memberlist mode, or
@@ -173,6 +183,16 @@ impl SerfState {
         self.conflicts.owner(name_conflict).is_some()
     }
 
+    /// Notes whether the name of this node belongs to another node. Once it no longer does, this
+    /// node announces itself.
+    pub fn set_name_is_taken(&mut self, taken: bool) {
+        let was_taken = std::mem::replace(&mut self.name_is_taken, taken);
+        let takes_part = self.common.is_serf() && !self.leave.is_under_way_or_done();
+        if was_taken && !taken && takes_part {
+            self.intents.announce_join(&mut self.common);
+        }
+    }
+
     /// A node at this address answers to this node's name.
     pub fn name_taken(&mut self, addr: SocketAddr) {
         if !self.leave.is_under_way_or_done() {
@@ -181,10 +201,11 @@ impl SerfState {
     }
 
     /// A join command ended, or reached a node. If at least one node answered, this node announces
-    /// itself to the whole cluster, unless it is leaving or has left; only in Serf mode.
+    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to another
+    /// node; only in Serf mode.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
-        if report.contacted > 0 {
+        if report.contacted > 0 && owner.is_none() {
             if report.reached_another {
                 self.conflicts.name_accepted();
             }
@@ -218,11 +239,11 @@ impl SerfState {
 
     /// Handles one message. Returns the lane in which this node should pass it on, if it should.
     fn handle(&mut self, now: Time, message: &SerfMessage<'_>) -> Option<usize> {
-        let leaving = self.leave.is_under_way_or_done();
+        let silent = self.leave.is_under_way_or_done() || self.name_is_taken;
         let common = &mut self.common;
         let (is_new, lane) = match message {
             SerfMessage::Leave(intent) => {
-                let is_new = self.intents.on_leave(now, common, intent, leaving);
+                let is_new = self.intents.on_leave(now, common, intent, silent);
                 (is_new, lane::INTENTS)
             }
             SerfMessage::Join(intent) => (self.intents.on_join(now, common, intent), lane::INTENTS),

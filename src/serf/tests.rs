@@ -1042,6 +1042,51 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
     assert_eq!(rig.events(), Vec::<String>::new());
 }
 
+/// Otherwise the members would take the owner of the name, which leaves, for one that has failed.
+#[test]
+fn a_node_whose_name_is_taken_does_not_speak_for_the_owner() {
+    let mut rig = Rig::new();
+    rig.serf.set_name_is_taken(true);
+    rig.orders();
+    rig.leave_intent("self", 9, false);
+    assert_eq!(
+        rig.broadcasts(),
+        [LEAVE],
+        "the intent of the owner is passed on"
+    );
+    rig.serf.set_name_is_taken(false);
+    assert_eq!(rig.broadcasts(), [JOIN]);
+}
+
+#[test]
+fn the_owner_of_a_name_is_followed_when_it_moves() {
+    let (first, second) = (
+        "10.9.9.9:7946".parse().unwrap(),
+        "10.9.9.9:8000".parse().unwrap(),
+    );
+    let alive = |addr| {
+        let verdict = ConflictVerdict::Alive;
+        Some(NameConflict { addr, verdict })
+    };
+    let mut rig = Rig::new();
+    rig.serf.name_claimed(rig.now, "self", first, true, true);
+    rig.serf.name_claimed(rig.now, "self", second, true, true);
+    assert_eq!(rig.serf.conflicts.owner(alive(second)), Some(second));
+    assert_eq!(rig.serf.conflicts.owner(alive(first)), None);
+}
+
+#[test]
+fn the_time_of_a_leave_without_an_intent_is_above_that_of_the_join() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.join_intent("a", 5);
+    rig.reports(Change::Left, "a", None);
+    assert!(rig.serf.has_left("a"));
+    assert_eq!(rig.serf.common.members.get("a").unwrap().ltime, 6);
+    rig.join_intent("a", 8);
+    assert!(!rig.serf.has_left("a"), "it is returning");
+}
+
 /// While the node was away, another node took its name.
 #[test]
 fn after_a_leave_the_name_may_belong_to_another_node() {

@@ -116,6 +116,22 @@ impl Swim {
         true
     }
 
+    /// Returns true for a message about this node whose incarnation is so far ahead that the answer
+    /// to it could use up all incarnations. What a node answers on a stream that this node dialled
+    /// is believed.
+    fn refuse_own_leap(&mut self, incarnation: u32) -> bool {
+        let own = self.ctx.table.local().node().incarnation;
+        let highest = own
+            .saturating_add(limits::INCARNATION_LEAP)
+            .max(limits::FIRST_INCARNATION);
+        let is_answer = self.ctx.outbox.sources.answering().is_some();
+        let is_leap = incarnation > highest && !is_answer && self.ctx.config.join_sync;
+        if is_leap {
+            self.refuse(Refusal::IncarnationLeap);
+        }
+        is_leap
+    }
+
     /// Handles an accusation of a member that has left: the accuser has missed the leave, and would
     /// report a failure, so the layer above tells it of the leave. Only the accuser itself is told,
     /// at the address that the member table has for it, and not the members that pass the
@@ -172,13 +188,22 @@ impl Swim {
     /// A probe ended.
     pub(super) fn on_probe_end(&mut self, end: ProbeEnd) {
         match end {
-            ProbeEnd::Answered { member, name } => {
-                if let Some(record) = self.ctx.table.get_named(member, &name) {
+            ProbeEnd::Answered { member, name, addr } => {
+                let record = self.ctx.table.get_named(member, &name);
+                if let Some(record) = record.filter(|it| it.node().addr == addr) {
                     record.heard = true;
                     self.suspects.on_answer(member);
                 }
             }
-            ProbeEnd::Failed { name, incarnation } => {
+            ProbeEnd::Failed {
+                name,
+                addr,
+                incarnation,
+            } => {
+                let record = self.ctx.table.named(&name);
+                if record.is_none_or(|it| it.node().addr != addr) {
+                    return;
+                }
                 let pass_on = self.pass_on_own_accusation();
                 self.accuse(Offer::Suspect, &name, incarnation, pass_on);
             }
@@ -226,6 +251,9 @@ impl Swim {
 
     /// Handles an alive message about this node.
     fn on_alive_of_self(&mut self, alive: &Alive, addr: SocketAddr) {
+        if self.refuse_own_leap(alive.incarnation) {
+            return;
+        }
         let own = self.ctx.table.local().node();
         let relation = if addr == own.addr {
             AddressMatch::Same
@@ -245,6 +273,9 @@ impl Swim {
 
     /// Handles a suspect or dead message about this node.
     pub(super) fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
+        if self.refuse_own_leap(incarnation) {
+            return;
+        }
         let own = self.ctx.table.local().node().incarnation;
         let left = self.ctx.local.left;
         match merge::merge_own(left, own, offer, incarnation, AddressMatch::Same, false) {

@@ -1,8 +1,9 @@
 //! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
 //! search for lost members.
 
+use super::members::MemberRecord;
 use super::output::OpId;
-use super::{FreshBits, Seed, Swim, local_node};
+use super::{FreshBits, NodeState, Seed, Swim, local_node};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
@@ -89,7 +90,9 @@ impl Swim {
         intent: Option<&[u8]>,
     ) {
         self.at(now, |swim| {
-            let Some(record) = swim.ctx.table.named(name) else {
+            let record = swim.ctx.table.named(name);
+            let has_left = |it: &&MemberRecord| it.node().state == NodeState::Left;
+            let Some(record) = record.filter(has_left) else {
                 return;
             };
             let leave = Message::Dead(Accusation::leave(name, record.node().incarnation));

@@ -23,7 +23,7 @@
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
-use super::members::MemberIndex;
+use super::members::{MemberIndex, MemberRecord};
 use super::output::{Notice, OpId, SendFailure};
 use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
 use super::rounds::{DirectPing, ProbeCause, Round};
@@ -59,9 +59,18 @@ pub(super) struct Probing {
 /// The end of a probe on which other parts have to act.
 pub(super) enum ProbeEnd {
     /// The member answered. If it is a suspect, the answer may put off its verdict.
-    Answered { member: MemberIndex, name: Arc<str> },
-    /// The member did not answer, so this node accuses it.
-    Failed { name: Arc<str>, incarnation: u32 },
+    Answered {
+        member: MemberIndex,
+        name: Arc<str>,
+        addr: SocketAddr,
+    },
+    /// The member did not answer, so this node accuses it, unless the name has moved to another
+    /// address since: a node there was not probed.
+    Failed {
+        name: Arc<str>,
+        addr: SocketAddr,
+        incarnation: u32,
+    },
 }
 
 impl Probing {
@@ -445,9 +454,13 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
         let nacks_tell = round.nacks_expected > 0 && !is_unsent;
         ctx.awareness.worsen(if nacks_tell { missing } else { 1 });
     }
-    let incarnation = round.incarnation;
+    let (addr, incarnation) = (round.addr, round.incarnation);
     let name = close(ctx, round, false);
-    (!is_unsent).then_some(ProbeEnd::Failed { name, incarnation })
+    (!is_unsent).then_some(ProbeEnd::Failed {
+        name,
+        addr,
+        incarnation,
+    })
 }
 
 fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
@@ -455,9 +468,9 @@ fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
     if round.report.stream == ProbeAnswer::Silent {
         ctx.awareness.stream_failed(); // the member is there, so the stream is at fault
     }
-    let member = round.member;
+    let (member, addr) = (round.member, round.addr);
     let name = close(ctx, round, true);
-    ProbeEnd::Answered { member, name }
+    ProbeEnd::Answered { member, name, addr }
 }
 
 /// Stores the report of a round, and reports the end of a hint if the round was caused by one.
@@ -466,7 +479,8 @@ fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
 fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     let is_kept = answered || !round.cause.is_final_probe();
     let record = ctx.table.get_named(round.member, &round.name);
-    if let Some(record) = record.filter(|_| is_kept) {
+    let is_same = |record: &&mut MemberRecord| record.node().addr == round.addr;
+    if let Some(record) = record.filter(is_same).filter(|_| is_kept) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
         // A hint tries every way at the same time. If one way brought an answer, the other ways had

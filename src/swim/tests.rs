@@ -435,7 +435,7 @@ fn a_refutation_has_the_incarnation_after_that_of_the_accusation() {
         "nothing is above the highest incarnation"
     );
     assert_eq!(
-        net.nodes[0].stats().refused.0[Refusal::IncarnationLimit as usize],
+        net.nodes[0].stats().refused.0[Refusal::IncarnationLeap as usize],
         1
     );
     net.run(Duration::from_secs(2));
@@ -784,6 +784,48 @@ fn one_forged_incarnation_does_not_silence_a_member() {
     assert!(net.nodes[0].node("n9").is_none());
     let refused = net.nodes[0].stats().refused;
     assert!(refused.0[Refusal::IncarnationLeap as usize] >= 4);
+}
+
+#[test]
+fn a_forged_accusation_does_not_use_up_the_incarnations_of_its_subject() {
+    let mut net = Net::joined(3);
+    let forged = Accusation {
+        incarnation: u32::MAX - 1,
+        node: "n0",
+        from: "n2",
+    };
+    for message in [Message::Suspect(forged), Message::Dead(forged)] {
+        net.tell(0, message);
+    }
+    net.run(Duration::from_secs(1));
+    assert!(net.nodes[0].self_node().incarnation < 100);
+}
+
+#[test]
+fn a_probe_of_an_address_that_a_member_has_left_accuses_nobody() {
+    let mut net = Net::joined(3);
+    net.cut.extend([(0, 1), (2, 1)]);
+    net.cut_streams.push((0, 1));
+    net.nodes[0].hint(net.now, "n1").unwrap();
+    net.settle();
+    let incarnation = net.nodes[0].node("n1").unwrap().incarnation;
+    net.tell(0, Message::Dead(Accusation::leave("n1", incarnation)));
+    let moved = Alive {
+        incarnation: incarnation + 1,
+        node: "n1",
+        addr: &[10, 0, 0, 9],
+        port: 7946,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    net.tell(0, Message::Alive(moved));
+    assert_eq!(
+        net.nodes[0].node("n1").unwrap().addr.ip().to_string(),
+        "10.0.0.9"
+    );
+    net.run(Duration::from_millis(520));
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert_eq!(net.nodes[0].explain(net.now, "n1").unwrap().accuser, None);
 }
 
 #[test]

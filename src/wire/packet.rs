@@ -137,7 +137,12 @@ fn unpack(bytes: &[u8], depth: usize, room: &mut usize, each: &mut Each<'_>) {
                 *room -= plain.len();
                 unpack(&plain, depth + 1, room, each);
             }
-            Err(refusal) => each(Err(refusal)),
+            Err(refusal) => {
+                if matches!(refusal, Refusal::TooLarge | Refusal::Inflate) {
+                    *room = 0; // it may have been expanded that far before it was refused
+                }
+                each(Err(refusal));
+            }
         },
         Some(_) => each(Ok(bytes)),
     }
@@ -344,6 +349,12 @@ mod tests {
         let parts = walked(&compounded(&[&packed, &packed, &packed, &packed]));
         let refusals: Vec<_> = parts.iter().map(|part| part.as_ref().err()).collect();
         assert_eq!(refusals, [None, None, None, Some(&Refusal::TooLarge)]);
+        // A part that is refused has been expanded up to the bound, too.
+        let mut bomb = Vec::new();
+        lzw::put_compressed(&mut bomb, &message(limits::INFLATED_DATAGRAM_LEN + 1));
+        let parts = walked(&compounded(&[&bomb, &packed]));
+        let too_large = Err(Refusal::TooLarge);
+        assert_eq!(parts, [too_large.clone(), too_large]);
     }
 
     #[test]
