@@ -232,8 +232,7 @@ impl SlotMember {
     /// Returns true if the guard does not apply to the server: an operator has ordered that it
     /// stops, or it is HAProxy itself and serves nobody.
     pub fn is_unguarded(&self) -> bool {
-        let is_stopped = |state| state != AdminState::Ready;
-        self.order.state.is_some_and(is_stopped) || self.at_haproxy
+        self.order.is_removal() || self.at_haproxy
     }
 
     pub fn is_remembered(&self) -> bool {

@@ -613,6 +613,32 @@ fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_plac
 }
 
 #[test]
+fn a_member_that_waits_and_is_ordered_to_stop_takes_no_slot_from_one_that_is_unreachable() {
+    for order in [Drain, Maint] {
+        let mut balance = Balance::new(Limits::default(), 1);
+        balance.observe(at(0), &all(2, |_| Alive));
+        balance.set_order(at(1), "web-1", Some(order));
+        balance.set_unreachable(at(2), 0, "web-0", true);
+        assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
+        balance.set_order(at(3), "web-1", None);
+        assert_eq!(
+            state_of(&balance, 1),
+            Ready,
+            "web-1 takes the place of web-0"
+        );
+    }
+}
+
+#[test]
+fn a_member_that_waits_at_an_address_of_haproxy_takes_no_slot_from_one_that_is_unreachable() {
+    let mut balance = Balance::new(Limits::default(), 1);
+    balance.observe(at(0), &all(2, |_| Alive));
+    balance.set_own_listeners(at(1), &[addr(1)]);
+    balance.set_unreachable(at(2), 0, "web-0", true);
+    assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
+}
+
+#[test]
 fn an_order_keeps_the_server_of_a_failed_member_ready() {
     let mut balance = pool(3);
     balance.set_order(at(1), "web-1", Some(Ready));
