@@ -84,6 +84,9 @@ pub(super) struct SlotMember {
     /// Set while the member cannot be a server, or another member owns the address that it claims.
     unfit: bool,
     listing: Listing,
+    /// Set while the member counts as failed only because the cluster did not mention it in time
+    /// after a restart.
+    unreported: bool,
     /// The time at which `listing` last changed.
     since: Time,
     /// Set once another member owns its address, until the member is present and owns an address.
@@ -108,6 +111,7 @@ impl SlotMember {
             desired: candidate.desired,
             unfit: false,
             listing: Listing::Listed(candidate.presence),
+            unreported: false,
             since: now,
             superseded: false,
             lost: false,
@@ -128,6 +132,7 @@ impl SlotMember {
             desired: Desired::Ready,
             unfit: false,
             listing: Listing::Remembered,
+            unreported: false,
             since: now,
             superseded: false,
             lost: false,
@@ -144,6 +149,7 @@ impl SlotMember {
         if self.listing != listing {
             (self.listing, self.since) = (listing, now);
         }
+        self.unreported = false;
         (self.weight, self.desired) = (candidate.weight, candidate.desired);
         self.unfit = addr.is_none();
         // Only a member that is present can claim an address.
@@ -157,14 +163,15 @@ impl SlotMember {
         self.at_haproxy = listeners.contains(&self.addr);
     }
 
-    /// Notes that the cluster does not list the member. A remembered member stays remembered.
+    /// Notes that the cluster does not list the member. A remembered member stays remembered, and
+    /// a member that is unreported still counts as failed.
     pub fn set_unlisted(&mut self, now: Time) {
         match self.listing {
-            Listing::Listed(presence) => {
+            Listing::Listed(presence) if !self.unreported => {
                 self.lost = presence == Presence::Failed;
                 (self.listing, self.since) = (Listing::Unlisted, now);
             }
-            Listing::Remembered | Listing::Unlisted => {}
+            Listing::Listed(_) | Listing::Remembered | Listing::Unlisted => {}
         }
     }
 
@@ -172,7 +179,20 @@ impl SlotMember {
     pub fn end_memory(&mut self, now: Time) {
         if self.is_remembered() {
             (self.listing, self.since) = (Listing::Listed(Presence::Failed), now);
+            self.unreported = true;
         }
+    }
+
+    /// Returns true if the member counts as failed only because the cluster did not mention it in
+    /// time after a restart.
+    pub fn is_unreported(&self) -> bool {
+        self.unreported
+    }
+
+    /// Forgets a member that is unreported, as if the cluster had stopped listing it.
+    pub fn forget(&mut self, now: Time) {
+        self.unreported = false;
+        self.set_unlisted(now);
     }
 
     /// Notes that another member owns the address now.

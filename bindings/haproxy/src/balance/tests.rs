@@ -506,6 +506,31 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(count(&balance, Ready), 2);
 }
 
+#[test]
+fn members_that_stay_unreported_after_a_restart_count_as_failed_for_as_long_as_others() {
+    for (min_ready, ready) in [(50, 5), (100, 10)] {
+        let limits = Limits {
+            min_ready,
+            ..Limits::default()
+        };
+        let mut balance = Balance::new(limits, 10);
+        for n in 0..10 {
+            balance.remember(at(0), &remembered(n, n, Ready));
+        }
+        balance.observe(at(0), &[member(0, Alive)]);
+        assert_eq!(count(&balance, Ready), 10);
+        for now in [30_000, 30_001, 329_999] {
+            balance.observe(at(now), &[member(0, Alive)]);
+            assert_eq!(count(&balance, Ready), ready, "after {now} ms");
+        }
+        assert_eq!(balance.next_timeout(at(329_999)), Some(at(330_000)));
+        balance.advance(at(330_000));
+        balance.observe(at(330_001), &[member(0, Alive)]);
+        assert_eq!(count(&balance, Ready), 1);
+        assert_eq!(balance.roster().len(), 1, "they are forgotten");
+    }
+}
+
 /// In any sequence of events without orders of an operator, each address has at most one ready
 /// slot, and once any server has been ready, at least one server is ready at all times.
 #[test]
