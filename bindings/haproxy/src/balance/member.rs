@@ -175,6 +175,16 @@ impl SlotMember {
         }
     }
 
+    /// Takes the order of an operator. When an order for a remembered member is withdrawn, its
+    /// server is ready again if the order was the reason for its state: no other state is known.
+    pub fn set_order(&mut self, order: Order) {
+        let before = std::mem::replace(&mut self.order, order);
+        let is_withdrawn = order.state.is_none() && before.state == Some(self.state);
+        if is_withdrawn && self.is_remembered() {
+            self.set_state(AdminState::Ready);
+        }
+    }
+
     /// Counts a remembered member as failed, because the cluster did not mention it in time.
     pub fn end_memory(&mut self, now: Time) {
         if self.is_remembered() {

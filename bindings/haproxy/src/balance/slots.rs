@@ -99,7 +99,7 @@ impl Slots {
         self.orders.set(name, state);
         let order = self.orders.get(name);
         for member in self.iter_mut().filter(|it| *it.name == *name) {
-            member.order = order;
+            member.set_order(order);
         }
     }
 

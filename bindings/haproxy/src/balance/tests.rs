@@ -664,6 +664,26 @@ fn a_member_that_waits_at_an_address_of_haproxy_takes_no_slot_from_one_that_is_u
 }
 
 #[test]
+fn a_withdrawn_order_makes_a_server_ready_before_the_cluster_is_heard() {
+    for order in [Drain, Maint] {
+        let mut balance = Balance::new(Limits::default(), 4);
+        for (n, state) in [order, Drain, Ready].into_iter().enumerate() {
+            balance.remember(at(0), &remembered(n, n, state));
+        }
+        balance.set_order(at(0), "web-0", Some(order));
+        assert_eq!(state_of(&balance, 0), order);
+        balance.set_order(at(1), "web-0", None);
+        balance.set_order(at(1), "web-1", None);
+        let states = [0, 1].map(|n| state_of(&balance, n));
+        assert_eq!(
+            states,
+            [Ready, Drain],
+            "no order was the reason for the drain"
+        );
+    }
+}
+
+#[test]
 fn an_order_keeps_the_server_of_a_failed_member_ready() {
     let mut balance = pool(3);
     balance.set_order(at(1), "web-1", Some(Ready));
