@@ -135,6 +135,7 @@ end
 --                  "" if the command must be sent again
 --     unreachable  true if HAProxy sends no requests to a server that should get them
 --     failures     the number of health checks that had failed when the server was last started
+--     stopped      true if HAProxy had the server in maintenance when it was last read
 --     drifts       how the server differs from its assignment, as text
 --     others       the state, weight and address that someone else has set
 local pools = {}
@@ -179,7 +180,7 @@ local function make_pools()
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
       name = backend.name, servers = servers, slot_names = names, names = {}, applied = {},
-      states = {}, moving = {}, unreachable = {}, failures = {}, drifts = {},
+      states = {}, moving = {}, unreachable = {}, failures = {}, stopped = {}, drifts = {},
       others = {},
     }
   end
@@ -441,10 +442,11 @@ local function apply(assignment, wait)
     late[#late + 1] = assignment
     return
   end
+  local is_moved = pool.moving[slot] ~= nil
   set_changes(pool, server, assignment)
   if is_other_member then set_member(pool, assignment) end
-  if is_other_member or pool.states[slot] == "maint" then
-    pool.failures[slot] = failed_checks(statistics(server))
+  if is_other_member or is_moved or pool.states[slot] == "maint" then
+    pool.failures[slot], pool.stopped[slot] = failed_checks(statistics(server)), nil
   end
   pool.states[slot] = assignment.state
 end
@@ -554,6 +556,14 @@ local function begin_round()
   end
 end
 
+-- Notes whether HAProxy has a server in maintenance. A server that leaves maintenance, whoever has
+-- ended it, starts anew.
+local function note_start(pool, slot, stats)
+  local is_stopped = (stats.status or ""):match("^MAINT") ~= nil
+  if pool.stopped[slot] and not is_stopped then pool.failures[slot] = failed_checks(stats) end
+  pool.stopped[slot] = is_stopped
+end
+
 -- Reads the result of the health checks of a server. An unreachable server is reported in each
 -- round: if its slot was given away and given back in between, which the script does not see, the
 -- last report no longer counts.
@@ -564,6 +574,7 @@ local function read_check(backend, slot)
     unreachable = true
   elseif state then
     local stats = statistics(pool.servers[slot])
+    note_start(pool, slot, stats)
     check_drift(backend, pool, slot, stats)
     unreachable = state ~= "maint" and is_unreachable(pool, slot, stats)
   end
