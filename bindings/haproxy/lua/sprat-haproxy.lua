@@ -127,6 +127,7 @@ end
 -- other fields are tables by slot:
 --
 --     servers      the server of HAProxy
+--     slot_names   the name of the server in HAProxy
 --     names        the name of the member
 --     applied      the assignment that was last carried out
 --     states       the state in that assignment
@@ -134,6 +135,7 @@ end
 --                  "" if the command must be sent again
 --     unreachable  true if HAProxy sends no requests to a server that should get them
 --     failures     the number of health checks that had failed when the server was last started
+--     stopped      true if HAProxy had the server in maintenance when it was last read
 --     drifts       how the server differs from its assignment, as text
 --     others       the state, weight and address that someone else has set
 local pools = {}
@@ -177,8 +179,9 @@ local function make_pools()
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
-      name = backend.name, servers = servers, names = {}, applied = {}, states = {}, moving = {},
-      unreachable = {}, failures = {}, drifts = {}, others = {},
+      name = backend.name, servers = servers, slot_names = names, names = {}, applied = {},
+      states = {}, moving = {}, unreachable = {}, failures = {}, stopped = {}, drifts = {},
+      others = {},
     }
   end
 end
@@ -188,7 +191,7 @@ local stats_failed = false -- true once it has been logged that HAProxy gives Lu
 -- Returns HAProxy's statistics of a server; an empty table if HAProxy does not provide them.
 local function statistics(server)
   local ok, stats = pcall(server.get_stats, server)
-  if ok then return stats end
+  if ok then return stats or {} end
   if not stats_failed then
     stats_failed = true
     core.Alert("sprat: this HAProxy does not give Lua the results of its health checks, so members"
@@ -200,6 +203,26 @@ end
 -- Returns the number of health checks that have failed since HAProxy started.
 local function failed_checks(stats)
   return tonumber(stats.chkfail) or 0
+end
+
+local SUPERSEDED = "another task serves now" -- the error that ends a task that was replaced
+local failing = {} -- by text: true while the function that the text describes fails
+
+-- Calls a function that changes or reads a server, and returns true if it succeeds. HAProxy may
+-- raise an error for one server, which must not keep the others from being served. The error is
+-- logged once until the function succeeds again.
+local function attempt(what, call, ...)
+  local ok, why = pcall(call, ...)
+  if not ok and why == SUPERSEDED then error(why, 0) end
+  if not ok and not failing[what] then
+    core.Alert("sprat: " .. what .. ": " .. tostring(why) .. "; this is tried again")
+  end
+  failing[what] = not ok or nil
+  return ok
+end
+
+local function describe(pool, slot)
+  return "server " .. pool.slot_names[slot] .. " of backend " .. pool.name
 end
 
 ----------------------------------------------------------------------------------------------
@@ -218,6 +241,11 @@ end
 local function has_address(server, assignment)
   local ip, port = address_of(server)
   return ip == assignment.ip and port == assignment.port
+end
+
+-- Returns true if the server was deleted (`del server`). Nothing brings it back.
+local function is_deleted(server)
+  return server:get_addr() == nil
 end
 
 local function weight_of(server)
@@ -385,10 +413,8 @@ end
 -- Applies an assignment to the server of its slot. `wait` is a function that lets HAProxy work for
 -- a moment; it is nil before the first request, when a script cannot wait.
 local function apply(assignment, wait)
-  local pool = pools[assignment.backend]
-  local server = pool and pool.servers[assignment.slot]
-  if not server then return end
-  local slot = assignment.slot
+  local pool, slot = pools[assignment.backend], assignment.slot
+  local server = pool.servers[slot]
   retries[slot_key(assignment)] = nil
   if assignment.state ~= "ready" and is_last(pool, assignment) and is_retrying(assignment) then
     retries[slot_key(assignment)] = assignment
@@ -398,6 +424,12 @@ local function apply(assignment, wait)
     set_member(pool, assignment)
     pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, nil, nil
     server:set_maint()
+    return
+  end
+  local is_other_member = pool.names[slot] ~= assignment.name
+  if is_deleted(server) then -- `read_check` reports it as unreachable
+    if is_other_member then set_member(pool, assignment) end
+    pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, assignment.state, nil
     return
   end
   if is_new(pool, assignment) then
@@ -410,13 +442,22 @@ local function apply(assignment, wait)
     late[#late + 1] = assignment
     return
   end
+  local is_moved = pool.moving[slot] ~= nil
   set_changes(pool, server, assignment)
-  local is_other_member = pool.names[slot] ~= assignment.name
   if is_other_member then set_member(pool, assignment) end
-  if is_other_member or pool.states[slot] == "maint" then
-    pool.failures[slot] = failed_checks(statistics(server))
+  if is_other_member or is_moved or pool.states[slot] == "maint" then
+    pool.failures[slot], pool.stopped[slot] = failed_checks(statistics(server)), nil
   end
   pool.states[slot] = assignment.state
+end
+
+-- Applies an assignment. If that fails with an error, it is tried again later.
+local function try_to_apply(assignment, wait)
+  local pool, slot = pools[assignment.backend], assignment.slot
+  if not pool or not pool.servers[slot] then return end
+  if not attempt(describe(pool, slot) .. " cannot be changed", apply, assignment, wait) then
+    retries[slot_key(assignment)] = assignment
+  end
 end
 
 -- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if they returned
@@ -436,7 +477,7 @@ local in_progress = nil
 local function apply_changes(wait)
   in_progress = in_progress or as_assignment(sprat.next_change())
   while in_progress do
-    apply(in_progress, wait)
+    try_to_apply(in_progress, wait)
     in_progress = as_assignment(sprat.next_change())
   end
 end
@@ -446,7 +487,7 @@ local function apply_retries(wait)
   for _, assignment in pairs(retries) do again[#again + 1] = assignment end
   for _, assignment in ipairs(again) do
     in_progress = assignment
-    apply(assignment, wait)
+    try_to_apply(assignment, wait)
     in_progress = nil
   end
 end
@@ -461,7 +502,7 @@ core.register_init(function()
   local n = 1
   local assignment = as_assignment(sprat.remembered(n))
   while assignment do
-    apply(assignment, nil)
+    try_to_apply(assignment, nil)
     n = n + 1
     assignment = as_assignment(sprat.remembered(n))
   end
@@ -515,20 +556,40 @@ local function begin_round()
   end
 end
 
+-- Notes whether HAProxy has a server in maintenance. A server that leaves maintenance, whoever has
+-- ended it, starts anew.
+local function note_start(pool, slot, stats)
+  local is_stopped = (stats.status or ""):match("^MAINT") ~= nil
+  if pool.stopped[slot] and not is_stopped then pool.failures[slot] = failed_checks(stats) end
+  pool.stopped[slot] = is_stopped
+end
+
+-- Reads the result of the health checks of a server. An unreachable server is reported in each
+-- round: if its slot was given away and given back in between, which the script does not see, the
+-- last report no longer counts.
+local function read_check(backend, slot)
+  local pool = pools[backend]
+  local state, unreachable = pool.states[slot], false
+  if state and is_deleted(pool.servers[slot]) then
+    unreachable = true
+  elseif state then
+    local stats = statistics(pool.servers[slot])
+    note_start(pool, slot, stats)
+    check_drift(backend, pool, slot, stats)
+    unreachable = state ~= "maint" and is_unreachable(pool, slot, stats)
+  end
+  if unreachable or pool.unreachable[slot] then
+    pool.unreachable[slot] = unreachable
+    sprat.set_unreachable(backend, slot, pool.names[slot], unreachable)
+  end
+end
+
 -- Reads a few results at a time: while the script reads, HAProxy serves no requests on this thread.
 local function read_checks()
   local last = math.min(next_in_round + CHECKS_AT_ONCE - 1, #round)
   for n = next_in_round, last do
     local backend, slot = round[n][1], round[n][2]
-    local pool = pools[backend]
-    local state = pool.states[slot]
-    local stats = state and statistics(pool.servers[slot]) or {}
-    if state then check_drift(backend, pool, slot, stats) end
-    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool, slot, stats)
-    if unreachable ~= (pool.unreachable[slot] or false) then
-      pool.unreachable[slot] = unreachable
-      sprat.set_unreachable(backend, slot, pool.names[slot], unreachable)
-    end
+    attempt(describe(pools[backend], slot) .. " cannot be read", read_check, backend, slot)
   end
   next_in_round = last + 1
 end
@@ -669,7 +730,6 @@ end
 -- following the members.
 local task, served_at, is_serving = 1, 0, false
 local connection = nil -- the connection that keeps a stopping HAProxy alive
-local SUPERSEDED = "another task serves now"
 
 -- Notes that this task runs; ends the task if another one has replaced it.
 local function beat(number)
@@ -748,7 +808,7 @@ if IS_FIRST then warn_of_unknown_variables() end
 
 core.register_task(function()
   if not IS_FIRST then return end
-  for _, assignment in ipairs(late) do apply(assignment, core.yield) end
+  for _, assignment in ipairs(late) do try_to_apply(assignment, core.yield) end
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")

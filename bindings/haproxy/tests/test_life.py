@@ -183,6 +183,50 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
     eventually("its server is down", lambda: again.up() == {webs[1].served_at})
 
 
+@pytest.mark.parametrize("fault", ['error("a fault", 0)', "return nil"])
+def test_a_server_that_fails_or_is_deleted_keeps_no_other_from_being_served(
+    haproxy, web, tmp_path, fault
+) -> None:
+    # A server that was deleted has no address any more.
+    first, fault_file = web("web-1"), tmp_path / "fault"
+    script = tmp_path / "faulty.lua"
+    script.write_text(
+        f"""core.register_init(function()
+  local _, server = next(core.backends.nodes.servers)
+  local methods = getmetatable(server).__index
+  local real = methods.get_addr
+  methods.get_addr = function(self)
+    local address = real(self)
+    local file = address == "{first.served_at}" and io.open("{fault_file}")
+    if not file then return address end
+    file:close()
+    {fault}
+  end
+end)
+dofile("{SCRIPT}")
+"""
+    )
+    proxy = haproxy(script=script)
+    first.join(proxy)
+    proxy.serves(first)
+    fault_file.touch()
+    first.set_tags("weight=9")
+    eventually("the change is decided", lambda: "weight 9" in proxy.members()["web-1"])
+    second = web("web-2").join(proxy)
+    proxy.serves(first, second)
+    is_error = "error" in fault
+    unreachable = lambda: "unreachable" in proxy.members()["web-1"]  # noqa: E731
+    eventually("it is reported", lambda: is_error or unreachable())
+    for what in ("changed", "read"):
+        line = f"of backend nodes cannot be {what}: a fault; this is tried again"
+        eventually("each error is logged", lambda text=line: (text in proxy.log()) == is_error)
+        assert proxy.log().count(line) == is_error, "an error is logged once"
+    fault_file.unlink()
+    first.set_tags("weight=7")
+    weights = lambda: {it["weight"] for it in proxy.statistics().values()}  # noqa: E731
+    eventually("the weight is set", lambda: weights() == {"7", "100"})
+
+
 @pytest.mark.parametrize("fault", ["real(600000)", 'error("a fault", 0)'])
 def test_a_task_that_no_longer_runs_is_replaced(haproxy, web, tmp_path, fault) -> None:
     # Only the task that serves sleeps for 20 ms or less at a time.

@@ -107,3 +107,44 @@ def test_an_order_does_not_wait_for_the_address_of_its_own_server(moving) -> Non
     assert proxy.up() == {second.served_at}, "the last server is not stopped"
     assert proxy.cli("sprat drain web-1") == "done"
     eventually("no server is left", lambda: proxy.up() == set())
+
+
+@pytest.mark.parametrize("starts_by", ["move", "enable"])
+def test_a_server_that_starts_anew_is_not_unreachable_because_of_earlier_checks(
+    haproxy, web, tmp_path, starts_by
+) -> None:
+    # While the file exists, five checks have failed, and the server has not been checked since its
+    # start: HAProxy shows the same if the last check has failed.
+    fault, script = tmp_path / "fault", tmp_path / "checks.lua"
+    script.write_text(
+        f"""core.register_init(function()
+  local _, server = next(core.backends.nodes.servers)
+  local methods = getmetatable(server).__index
+  local real = methods.get_stats
+  methods.get_stats = function(self)
+    local stats, file = real(self), io.open("{fault}")
+    if not file then return stats end
+    file:close()
+    stats.chkfail = "5"
+    if not stats.status:match("^MAINT") then stats.status = "UP 1/2" end
+    return stats
+  end
+end)
+dofile("{SCRIPT}")
+"""
+    )
+    proxy = haproxy(script=script)
+    first = web("web-0").join(proxy)
+    proxy.serves(first)
+    [name] = proxy.servers()
+    fault.touch()
+    is_unreachable = lambda: "unreachable" in proxy.members()["web-0"]  # noqa: E731
+    eventually("the last check has failed", is_unreachable)
+    if starts_by == "move":
+        first.set_tags("role=backend", f"port={PORT}")
+    else:
+        proxy.cli(f"set server nodes/{name} state maint")
+        eventually("it is stopped", lambda: "HAProxy has state maint" in proxy.show())
+        assert is_unreachable()
+        proxy.cli(f"set server nodes/{name} state ready")
+    eventually("it was not checked since its start", lambda: not is_unreachable())

@@ -162,8 +162,8 @@ impl Planner {
             let Some(server) = present.get(&*name) else {
                 return false;
             };
-            let is_down = server.is_down && server.state != AdminState::Maint;
-            is_down || (self.others.has_changed(&name) && it.state == AdminState::Ready)
+            let is_kept = self.others.has_changed(&name) && it.state == AdminState::Ready;
+            server.is_unreachable() || is_kept
         };
         let unreachable = slots.iter().filter(is_unreachable);
         unreachable

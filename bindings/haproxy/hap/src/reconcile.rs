@@ -140,7 +140,12 @@ impl Reconciler {
                 serving = self.planner.serving(&self.present()?.1);
                 continue;
             }
-            match step.is_ready && !self.planner.others.has_changed(&step.server) {
+            let serves = step.is_ready
+                && !self.planner.others.has_changed(&step.server)
+                && !present
+                    .get(&*step.server)
+                    .is_some_and(Server::is_unreachable);
+            match serves {
                 true => serving.insert(step.server.clone()),
                 false => serving.remove(&step.server),
             };
@@ -247,6 +252,9 @@ mod tests {
     /// The id, the port and the state of a server.
     type Row = (String, String, &'static str);
 
+    /// The port of servers that HAProxy's health checks find down.
+    const DOWN: u16 = 7;
+
     /// The runtime API of an HAProxy that never changes an address, with its servers by name.
     #[derive(Clone)]
     struct Stubborn(Arc<Mutex<BTreeMap<String, Row>>>);
@@ -288,9 +296,10 @@ mod tests {
                             "drain" => 8,
                             _ => 1,
                         };
+                        let operation = if *port == DOWN.to_string() { 0 } else { 2 };
                         format!(
-                            "3 nodes {id} {name} 10.0.0.1 2 {admin} 100 1 9 6 3 4 6 0 0 1 - {port} \
-                             - 0 0 - - 0\n"
+                            "3 nodes {id} {name} 10.0.0.1 {operation} {admin} 100 1 9 6 3 4 6 0 0 \
+                             1 - {port} - 0 0 - - 0\n"
                         )
                     });
                     format!("{HEAD}{}\n", rows.collect::<String>())
@@ -390,5 +399,17 @@ mod tests {
         let (states, problems) = carried_out("move", before(), after);
         assert_eq!(states, ["maint", "ready"], "the last server is not stopped");
         assert_eq!(problems, [late(1, 8), late(2, 9)].into());
+    }
+
+    #[test]
+    fn a_server_that_is_down_does_not_count_as_serving_after_a_step() {
+        let (ready, drain) = (AdminState::Ready, AdminState::Drain);
+        let before = [assignment(1, DOWN, ready), assignment(2, 2, ready)];
+        let mut after = [assignment(1, DOWN, ready), assignment(2, 2, drain)];
+        after[0].1.weight = 50;
+        let (states, problems) = carried_out("down", before, after);
+        assert_eq!(states, ["ready", "ready"]);
+        let stays = "web-2: it keeps serving, because this HAProxy has no other server that serves";
+        assert_eq!(problems, [stays.to_owned()].into());
     }
 }

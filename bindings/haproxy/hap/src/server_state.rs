@@ -19,6 +19,14 @@ pub struct Server {
     pub agent_disabled: bool,
 }
 
+impl Server {
+    /// Returns true if the health checks find the server down. They do not check a server in
+    /// maintenance; a server that leaves maintenance counts as up until they do.
+    pub fn is_unreachable(&self) -> bool {
+        self.is_down && self.state != AdminState::Maint
+    }
+}
+
 /// Bits of `srv_admin_state`: in maintenance because of a command, because of another server, or
 /// because the server has no address. The bit for `disabled` in the configuration is not among
 /// them, because it stays set after the server has been enabled.

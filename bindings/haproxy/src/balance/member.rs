@@ -84,6 +84,9 @@ pub(super) struct SlotMember {
     /// Set while the member cannot be a server, or another member owns the address that it claims.
     unfit: bool,
     listing: Listing,
+    /// Set while the member counts as failed only because the cluster did not mention it in time
+    /// after a restart.
+    unreported: bool,
     /// The time at which `listing` last changed.
     since: Time,
     /// Set once another member owns its address, until the member is present and owns an address.
@@ -108,6 +111,7 @@ impl SlotMember {
             desired: candidate.desired,
             unfit: false,
             listing: Listing::Listed(candidate.presence),
+            unreported: false,
             since: now,
             superseded: false,
             lost: false,
@@ -128,6 +132,7 @@ impl SlotMember {
             desired: Desired::Ready,
             unfit: false,
             listing: Listing::Remembered,
+            unreported: false,
             since: now,
             superseded: false,
             lost: false,
@@ -144,6 +149,7 @@ impl SlotMember {
         if self.listing != listing {
             (self.listing, self.since) = (listing, now);
         }
+        self.unreported = false;
         (self.weight, self.desired) = (candidate.weight, candidate.desired);
         self.unfit = addr.is_none();
         // Only a member that is present can claim an address.
@@ -157,14 +163,25 @@ impl SlotMember {
         self.at_haproxy = listeners.contains(&self.addr);
     }
 
-    /// Notes that the cluster does not list the member. A remembered member stays remembered.
+    /// Notes that the cluster does not list the member. A remembered member stays remembered, and
+    /// a member that is unreported still counts as failed.
     pub fn set_unlisted(&mut self, now: Time) {
         match self.listing {
-            Listing::Listed(presence) => {
+            Listing::Listed(presence) if !self.unreported => {
                 self.lost = presence == Presence::Failed;
                 (self.listing, self.since) = (Listing::Unlisted, now);
             }
-            Listing::Remembered | Listing::Unlisted => {}
+            Listing::Listed(_) | Listing::Remembered | Listing::Unlisted => {}
+        }
+    }
+
+    /// Takes the order of an operator. When an order for a remembered member is withdrawn, its
+    /// server is ready again if the order was the reason for its state: no other state is known.
+    pub fn set_order(&mut self, order: Order) {
+        let before = std::mem::replace(&mut self.order, order);
+        let is_withdrawn = order.state.is_none() && before.state == Some(self.state);
+        if is_withdrawn && self.is_remembered() {
+            self.set_state(AdminState::Ready);
         }
     }
 
@@ -172,7 +189,20 @@ impl SlotMember {
     pub fn end_memory(&mut self, now: Time) {
         if self.is_remembered() {
             (self.listing, self.since) = (Listing::Listed(Presence::Failed), now);
+            self.unreported = true;
         }
+    }
+
+    /// Returns true if the member counts as failed only because the cluster did not mention it in
+    /// time after a restart.
+    pub fn is_unreported(&self) -> bool {
+        self.unreported
+    }
+
+    /// Forgets a member that is unreported, as if the cluster had stopped listing it.
+    pub fn forget(&mut self, now: Time) {
+        self.unreported = false;
+        self.set_unlisted(now);
     }
 
     /// Notes that another member owns the address now.
@@ -232,8 +262,7 @@ impl SlotMember {
     /// Returns true if the guard does not apply to the server: an operator has ordered that it
     /// stops, or it is HAProxy itself and serves nobody.
     pub fn is_unguarded(&self) -> bool {
-        let is_stopped = |state| state != AdminState::Ready;
-        self.order.state.is_some_and(is_stopped) || self.at_haproxy
+        self.order.is_removal() || self.at_haproxy
     }
 
     pub fn is_remembered(&self) -> bool {

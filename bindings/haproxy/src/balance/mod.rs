@@ -238,15 +238,19 @@ impl Balance {
         self.slots.update_complaints();
     }
 
-    /// Counts remembered members as failed when their grace is over.
+    /// Counts remembered members as failed when their grace is over, and forgets them when failed
+    /// members no longer count as known.
     fn forget_remembered(&mut self, now: Time) {
         let Some(heard) = self.heard.filter(|_| !self.broken) else {
             return;
         };
-        let grace = self.limits.grace;
+        let (grace, memory) = (self.limits.grace, self.limits.memory);
         for member in self.slots.iter_mut() {
             if now.since(heard.max(member.since())) >= grace {
                 member.end_memory(now);
+            }
+            if member.is_unreported() && now.since(member.since()) >= memory {
+                member.forget(now);
             }
         }
     }
@@ -278,8 +282,9 @@ impl Balance {
             .filter(|at| *at > now);
         let is_held = members().any(SlotMember::is_held);
         let uncounted = members()
+            .filter(|it| is_held || it.is_unreported())
             .map(|it| it.since() + self.limits.memory)
-            .filter(|at| is_held && *at > now);
+            .filter(|at| *at > now);
         forgotten
             .chain(stopped)
             .chain(uncounted)

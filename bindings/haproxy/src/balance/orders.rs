@@ -16,6 +16,13 @@ pub(super) struct Order {
     pub number: u32,
 }
 
+impl Order {
+    /// Returns true if an operator has ordered that the server drains or stops.
+    pub fn is_removal(self) -> bool {
+        self.state.is_some_and(|state| state != AdminState::Ready)
+    }
+}
+
 /// The orders for the members of one backend, by the names of the members.
 #[derive(Default)]
 pub(super) struct Orders {

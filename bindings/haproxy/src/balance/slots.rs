@@ -99,7 +99,7 @@ impl Slots {
         self.orders.set(name, state);
         let order = self.orders.get(name);
         for member in self.iter_mut().filter(|it| *it.name == *name) {
-            member.order = order;
+            member.set_order(order);
         }
     }
 
@@ -282,8 +282,9 @@ impl Slots {
     }
 
     /// Gives a slot to the first waiting member for which `wanted` is true; the second argument of
-    /// `wanted` says whether the member was tried. The slot is the given one, or else a free
-    /// one, or else the one whose member can most easily do without it.
+    /// `wanted` says whether the member was tried. Members whose servers the guard would not keep
+    /// ready are passed over. The slot is the given one, or else a free one, or else the one whose
+    /// member can most easily do without it.
     fn give_to_first(
         &mut self,
         now: Time,
@@ -292,7 +293,13 @@ impl Slots {
     ) -> bool {
         let mut waiting = self.take_waiting();
         let was_tried = |it: &Candidate| self.tried.contains_key(&it.name);
-        let first = waiting.iter().position(|(it, _)| wanted(it, was_tried(it)));
+        // The server of such a member would be stopped or drained at once, without the guard.
+        let is_unguarded = |it: &Candidate, addr: &SocketAddr| {
+            self.orders.get(&it.name).is_removal() || self.listeners.contains(addr)
+        };
+        let first = waiting
+            .iter()
+            .position(|(it, addr)| !is_unguarded(it, addr) && wanted(it, was_tried(it)));
         let chosen = first.map(|at| waiting.remove(at));
         self.waiting = waiting;
         let Some((candidate, addr)) = chosen else {

@@ -506,6 +506,31 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(count(&balance, Ready), 2);
 }
 
+#[test]
+fn members_that_stay_unreported_after_a_restart_count_as_failed_for_as_long_as_others() {
+    for (min_ready, ready) in [(50, 5), (100, 10)] {
+        let limits = Limits {
+            min_ready,
+            ..Limits::default()
+        };
+        let mut balance = Balance::new(limits, 10);
+        for n in 0..10 {
+            balance.remember(at(0), &remembered(n, n, Ready));
+        }
+        balance.observe(at(0), &[member(0, Alive)]);
+        assert_eq!(count(&balance, Ready), 10);
+        for now in [30_000, 30_001, 329_999] {
+            balance.observe(at(now), &[member(0, Alive)]);
+            assert_eq!(count(&balance, Ready), ready, "after {now} ms");
+        }
+        assert_eq!(balance.next_timeout(at(329_999)), Some(at(330_000)));
+        balance.advance(at(330_000));
+        balance.observe(at(330_001), &[member(0, Alive)]);
+        assert_eq!(count(&balance, Ready), 1);
+        assert_eq!(balance.roster().len(), 1, "they are forgotten");
+    }
+}
+
 /// In any sequence of events without orders of an operator, each address has at most one ready
 /// slot, and once any server has been ready, at least one server is ready at all times.
 #[test]
@@ -610,6 +635,52 @@ fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_plac
     );
     balance.observe(at(2), &all(2, |_| Alive));
     assert_eq!(state_of(&balance, 1), Ready);
+}
+
+#[test]
+fn a_member_that_waits_and_is_ordered_to_stop_takes_no_slot_from_one_that_is_unreachable() {
+    for order in [Drain, Maint] {
+        let mut balance = Balance::new(Limits::default(), 1);
+        balance.observe(at(0), &all(2, |_| Alive));
+        balance.set_order(at(1), "web-1", Some(order));
+        balance.set_unreachable(at(2), 0, "web-0", true);
+        assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
+        balance.set_order(at(3), "web-1", None);
+        assert_eq!(
+            state_of(&balance, 1),
+            Ready,
+            "web-1 takes the place of web-0"
+        );
+    }
+}
+
+#[test]
+fn a_member_that_waits_at_an_address_of_haproxy_takes_no_slot_from_one_that_is_unreachable() {
+    let mut balance = Balance::new(Limits::default(), 1);
+    balance.observe(at(0), &all(2, |_| Alive));
+    balance.set_own_listeners(at(1), &[addr(1)]);
+    balance.set_unreachable(at(2), 0, "web-0", true);
+    assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
+}
+
+#[test]
+fn a_withdrawn_order_makes_a_server_ready_before_the_cluster_is_heard() {
+    for order in [Drain, Maint] {
+        let mut balance = Balance::new(Limits::default(), 4);
+        for (n, state) in [order, Drain, Ready].into_iter().enumerate() {
+            balance.remember(at(0), &remembered(n, n, state));
+        }
+        balance.set_order(at(0), "web-0", Some(order));
+        assert_eq!(state_of(&balance, 0), order);
+        balance.set_order(at(1), "web-0", None);
+        balance.set_order(at(1), "web-1", None);
+        let states = [0, 1].map(|n| state_of(&balance, n));
+        assert_eq!(
+            states,
+            [Ready, Drain],
+            "no order was the reason for the drain"
+        );
+    }
 }
 
 #[test]

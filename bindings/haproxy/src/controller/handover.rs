@@ -99,11 +99,19 @@ fn is_trusted(stream: &UnixStream) -> bool {
 
 /// Asks the process that has the port to give it up. Returns the connection, or `None` if that
 /// fails, for example because no process listens on the socket. A caller that keeps the connection
-/// need not ask again.
+/// need not ask again while [`is_open`].
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
     stream.write_all(REQUEST).ok()?;
+    stream.set_nonblocking(true).ok()?;
     Some(stream)
+}
+
+/// Returns true if the process at the other end of a connection from [`request`] still has it open.
+/// That process sends nothing. Once it has ended, another process may have the port.
+pub(super) fn is_open(mut request: &UnixStream) -> bool {
+    let found = request.read(&mut [0]);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
@@ -122,9 +130,14 @@ mod tests {
         assert!(handover.is_requested());
         drop(successor);
         assert!(!handover.is_requested(), "the one that asked has ended");
-        let _successor = request(addr).unwrap();
+        let [first, second] = [(); 2].map(|()| request(addr).unwrap());
         assert!(handover.is_requested());
+        assert!(is_open(&first) && is_open(&second));
         drop(handover);
+        assert!(
+            !is_open(&first) && !is_open(&second),
+            "another process may have the port"
+        );
         assert!(
             Handover::listen(addr).is_some(),
             "the name vanishes with its owner"

@@ -20,8 +20,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct OwnListeners {
     /// The listeners that were open at the start. Listeners that open later are not found.
     listeners: Vec<Listener>,
-    /// The time at which the addresses were last determined.
-    determined: Option<Instant>,
+    /// The addresses of this host when they were last read.
+    host: Vec<IpAddr>,
+    /// The time at which `host` was last read.
+    read: Option<Instant>,
 }
 
 /// A listening socket.
@@ -34,19 +36,35 @@ impl OwnListeners {
     pub fn new() -> OwnListeners {
         OwnListeners {
             listeners: (0..DESCRIPTORS).filter_map(bound_listener).collect(),
-            determined: None,
+            host: Vec::new(),
+            read: None,
         }
     }
 
-    /// Returns all addresses that reach this process; `None` if less than `PAUSE` has passed since
-    /// the last answer.
+    /// Returns all addresses that reach this process; `None` if the last answer still holds: less
+    /// than `PAUSE` has passed since then, or the addresses of this host cannot be read now.
     pub fn addresses_if_due(&mut self, now: Instant) -> Option<Vec<SocketAddr>> {
+        self.read_if_due(now, host_addresses)
+    }
+
+    fn read_if_due(
+        &mut self,
+        now: Instant,
+        read: impl FnOnce() -> Option<Vec<IpAddr>>,
+    ) -> Option<Vec<SocketAddr>> {
         let is_fresh = |at: Instant| now.duration_since(at) < PAUSE;
-        if self.determined.is_some_and(is_fresh) {
+        if self.read.is_some_and(is_fresh) {
             return None;
         }
-        self.determined = Some(now);
-        let all = self.listeners.iter().flat_map(Listener::addresses);
+        match read() {
+            Some(host) => (self.host, self.read) = (host, Some(now)),
+            None if self.read.is_some() => return None, // the next call tries again
+            None => {}
+        }
+        let all = self
+            .listeners
+            .iter()
+            .flat_map(|it| it.addresses(&self.host));
         let mut found: Vec<SocketAddr> = all.collect();
         found.sort_unstable();
         found.dedup();
@@ -56,8 +74,8 @@ impl OwnListeners {
 
 impl Listener {
     /// Returns the addresses that reach the listener: its own or, if it listens on 0.0.0.0 or `::`,
-    /// every address of this host in the families that it accepts.
-    fn addresses(&self) -> Vec<SocketAddr> {
+    /// every address of this host, `host`, in the families that it accepts.
+    fn addresses(&self, host: &[IpAddr]) -> Vec<SocketAddr> {
         let (ip, port) = (self.addr.ip().to_canonical(), self.addr.port());
         if !ip.is_unspecified() {
             return vec![SocketAddr::new(ip, port)];
@@ -66,10 +84,7 @@ impl Listener {
             true => !self.only_v6,
             false => ip.is_ipv6(),
         };
-        let ips = host_addresses()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|it| it.to_canonical());
+        let ips = host.iter().map(IpAddr::to_canonical);
         ips.filter(reaches)
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
@@ -122,5 +137,37 @@ mod tests {
         assert!(!found.contains(&datagrams.local_addr().unwrap()));
         assert_eq!(own.addresses_if_due(now), None, "no answer is due yet");
         assert_eq!(own.addresses_if_due(now + PAUSE), Some(found));
+    }
+
+    #[test]
+    fn while_the_addresses_of_the_host_cannot_be_read_the_last_ones_hold() {
+        let listener = |ip: [u8; 4], port| Listener {
+            addr: (ip, port).into(),
+            only_v6: false,
+        };
+        let mut own = OwnListeners {
+            listeners: vec![listener([10, 0, 0, 1], 80), listener([0, 0, 0, 0], 443)],
+            host: Vec::new(),
+            read: None,
+        };
+        let host = |n: u8| Some(vec![IpAddr::from([10, 0, 0, n])]);
+        let at = |n: u8, port: u16| SocketAddr::from(([10, 0, 0, n], port));
+        let now = Instant::now();
+        let found = own.read_if_due(now, || None);
+        assert_eq!(
+            found,
+            Some(vec![at(1, 80)]),
+            "it needs no address of the host"
+        );
+        let found = own.read_if_due(now, || host(2));
+        assert_eq!(found, Some(vec![at(1, 80), at(2, 443)]));
+        let later = now + PAUSE;
+        assert_eq!(own.read_if_due(later, || None), None);
+        let found = own.read_if_due(later, || host(3));
+        assert_eq!(
+            found,
+            Some(vec![at(1, 80), at(3, 443)]),
+            "it is tried again"
+        );
     }
 }

@@ -131,8 +131,15 @@ impl Pools {
         {
             let rules = &backend.rules;
             let candidates: Vec<_> = others.iter().filter_map(|it| rules.candidate(it)).collect();
-            balance.set_isolated(now, isolated);
+            // The freeze of an isolation begins before the list is applied, and ends after that: no
+            // removal may follow from an older list.
+            if isolated {
+                balance.set_isolated(now, true);
+            }
             balance.observe(now, &candidates);
+            if !isolated {
+                balance.set_isolated(now, false);
+            }
         }
     }
 
@@ -240,5 +247,49 @@ impl Pools {
             servers: servers.collect(),
             peers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Limits;
+    use sprat::MemberState;
+    use sprat::serf::{NodeFacts, encode_tags};
+    use sprat::service::spoe::candidate::Rules;
+
+    fn member(n: u8, state: MemberState) -> Member {
+        let tags = [("role", "backend"), ("port", "80")];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let facts = NodeFacts {
+            meta: encode_tags(&tags.into_iter().collect()).into(),
+            ..NodeFacts::new(&format!("web-{n}"), ([10, 0, 0, n], 7946).into())
+        };
+        Member::with_tags(Arc::new(facts), state)
+    }
+
+    #[test]
+    fn when_an_isolation_ends_no_server_is_removed_because_of_an_older_list() {
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            ..Rules::default()
+        };
+        let mut pools = Pools::new(vec![Backend {
+            name: "nodes".to_owned(),
+            rules,
+            servers: (0..4).map(|n| format!("app{n}").into()).collect(),
+            limits: Limits::default(),
+        }]);
+        // The last member waits for a slot.
+        let alive = [1, 2, 3, 4, 5].map(|n| member(n, MemberState::Alive));
+        let mut lost = alive.clone();
+        for it in &mut lost[..4] {
+            it.state = MemberState::Failed;
+        }
+        pools.observe(Time::from_nanos(1), &alive.each_ref(), false);
+        pools.observe(Time::from_nanos(2), &lost.each_ref(), true);
+        assert_eq!(pools.take_assignments().len(), 4);
+        pools.observe(Time::from_nanos(3), &alive.each_ref(), false);
+        assert!(pools.take_assignments().is_empty());
     }
 }

@@ -214,7 +214,8 @@ impl Shared {
         lock(&self.changes).pop_front()
     }
 
-    /// Queues changes. A change of a slot replaces an older one that was not taken yet.
+    /// Queues changes. A change of a slot replaces an older one that was not taken yet. In the
+    /// queue, changes that admit more requests come first: a removal may rely on them.
     pub fn push_assignments(&self, new: Vec<(usize, Assignment)>) {
         if new.is_empty() {
             return;
@@ -222,7 +223,8 @@ impl Shared {
         for (backend, assignment) in new {
             let mut changes = lock(&self.changes);
             changes.retain(|(of, it)| (*of, it.slot) != (backend, assignment.slot));
-            changes.push_back((backend, assignment));
+            let at = changes.partition_point(|(_, it)| it.state <= assignment.state);
+            changes.insert(at, (backend, assignment));
         }
         self.next_generation();
     }
@@ -298,5 +300,47 @@ impl Shared {
         let millis = time.as_millis().max(1) as i32;
         // SAFETY: `fds` is a live array of two entries, and the length passed is 2.
         unsafe { libc::poll(fds.as_mut_ptr(), 2, millis) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AdminState::{Drain, Maint, Ready};
+
+    #[test]
+    fn a_change_that_replaces_another_is_not_overtaken_by_a_removal() {
+        let shared = Shared::new(([127, 0, 0, 1], 0).into()).unwrap();
+        let change = |slot, weight, state| {
+            let assignment = Assignment {
+                weight,
+                state,
+                ..Assignment::free(slot)
+            };
+            (0, assignment)
+        };
+        let first = [
+            (1, 100, Ready),
+            (2, 100, Ready),
+            (0, 100, Drain),
+            (3, 100, Maint),
+        ];
+        shared.push_assignments(
+            first
+                .map(|(slot, weight, it)| change(slot, weight, it))
+                .into(),
+        );
+        shared.push_assignments(vec![change(1, 50, Ready), change(3, 50, Drain)]);
+        let taken = std::iter::from_fn(|| shared.next_change());
+        let taken: Vec<_> = taken
+            .map(|(_, it)| (it.slot, it.weight, it.state))
+            .collect();
+        let wanted = [
+            (2, 100, Ready),
+            (1, 50, Ready),
+            (0, 100, Drain),
+            (3, 50, Drain),
+        ];
+        assert_eq!(taken, wanted);
     }
 }

@@ -138,8 +138,11 @@ impl ControllerThread<'_> {
             let pause = match error.status {
                 Status::Address => {
                     // The previous process may have the port. When it has to stop, it frees the
-                    // port without a leave if another process has asked for it.
-                    request = request.or_else(|| handover::request(self.shared.bind));
+                    // port without a leave if another process has asked for it. Once it has
+                    // ended, yet another process may have the port.
+                    request = request
+                        .filter(handover::is_open)
+                        .or_else(|| handover::request(self.shared.bind));
                     BIND_RETRY
                 }
                 _ => START_RETRY,
