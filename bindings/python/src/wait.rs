@@ -5,6 +5,10 @@
 //! an exception within a fraction of a millisecond. Pending handlers also run once a second,
 //! because the system may deliver the signal to another thread of the program.
 //!
+//! The descriptor only wakes the thread: the subscription or the operation itself tells whether the
+//! wait is over. It is also asked once a second, because the program may have put a file that never
+//! becomes readable in the place of the descriptor.
+//!
 //! Other threads receive no signal while they wait here. Python handles signals on the main thread
 //! only, and a signal to another thread would not wake the main thread.
 //!
@@ -23,10 +27,10 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-/// The longest poll between two checks for signals.
+/// The longest poll between two checks for signals and for the end of the wait.
 const SIGNAL_CHECK: Duration = Duration::from_secs(1);
 /// The longest wait without a poll: in a process that may not open any descriptor, the kernel
-/// refuses to poll.
+/// refuses to poll, and a descriptor that the program has closed or replaced is ready too early.
 const UNPOLLED_PAUSE: Duration = Duration::from_millis(20);
 
 /// A subscription to events of a node.
@@ -72,7 +76,7 @@ impl Subscription {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
-        readable(py, fd, deadline(timeout))
+        wait_until(py, timeout, || self.0.is_ready(), poll_of(fd))
     }
 }
 
@@ -127,25 +131,16 @@ impl Pending {
     /// pass first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let deadline = deadline(timeout);
-        while enter(py, || self.native_outcome())?.is_none() {
-            let may_have_ended = match &self.0 {
-                Awaited::Descriptor(pending) => {
-                    let fd = enter(py, || pending.fd())?;
-                    // A descriptor that the program has closed or replaced is ready too early.
-                    readable(py, fd, deadline)?
-                        && (enter(py, || self.native_outcome())?.is_some() || pause(py, deadline)?)
-                }
-                Awaited::Thread(leave) => {
-                    let ended = |pause: Duration| leave.wait(pause.min(UNPOLLED_PAUSE));
-                    wait_until(py, deadline, ended)?
-                }
-            };
-            if !may_have_ended {
-                return Ok(false);
+        let has_ended = || self.native_outcome().map(|it| it.is_some());
+        match &self.0 {
+            Awaited::Descriptor(pending) => {
+                let fd = enter(py, || pending.fd())?;
+                wait_until(py, timeout, has_ended, poll_of(fd))
             }
+            Awaited::Thread(leave) => wait_until(py, timeout, has_ended, |pause| {
+                leave.wait(pause.min(UNPOLLED_PAUSE));
+            }),
         }
-        Ok(true)
     }
 
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
@@ -188,72 +183,56 @@ fn deadline(timeout: Option<f64>) -> Option<Instant> {
     timeout.and_then(|it| Instant::now().checked_add(it))
 }
 
-/// Waits until the descriptor is readable, and returns true. Returns false after the deadline. If
-/// the kernel refuses to poll, returns true after [`UNPOLLED_PAUSE`], but not after the deadline.
-fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bool> {
-    let mut refused = false;
-    let ended = wait_until(py, deadline, |pause| match poll(fd, pause) {
-        Polled::Ready => true,
-        Polled::NotReady => false,
-        Polled::Refused => {
-            std::thread::sleep(pause.min(UNPOLLED_PAUSE));
-            refused = true;
-            true
-        }
-    })?;
-    if refused {
-        py.check_signals()?;
-        return Ok(deadline.is_none_or(|at| Instant::now() < at));
-    }
-    Ok(ended)
-}
-
-/// Waits until `ended` returns true, and returns true. Returns false after the deadline. `ended`
-/// waits at most as long as its argument says; the interpreter is detached during this wait, and
-/// handles signals after it.
+/// Waits until `is_over` returns true, and returns true. Returns false after `timeout` seconds.
+/// `pause` waits at most as long as its argument says; the interpreter is detached during this
+/// wait, and handles signals after it.
 fn wait_until(
     py: Python<'_>,
-    deadline: Option<Instant>,
-    mut ended: impl FnMut(Duration) -> bool + Send,
+    timeout: Option<f64>,
+    is_over: impl Fn() -> sprat::Result<bool>,
+    mut pause: impl FnMut(Duration) + Send,
 ) -> PyResult<bool> {
+    let deadline = deadline(timeout);
     loop {
+        // The clock is read first, so that an end at the last moment counts.
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let pause = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
-        if py.detach(|| ended(pause)) {
+        if enter(py, &is_over)? {
             return Ok(true);
         }
-        py.check_signals()?;
-        if left.is_some_and(|left| left <= pause) && Some(Instant::now()) >= deadline {
+        if left.is_some_and(|left| left.is_zero()) {
             return Ok(false);
+        }
+        let limit = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
+        py.detach(|| pause(limit));
+        py.check_signals()?;
+    }
+}
+
+/// Returns a function that waits until the descriptor is readable, at most as long as its argument
+/// says. If the descriptor is still readable after a call that did not end the wait, the next call
+/// waits for [`UNPOLLED_PAUSE`] instead.
+fn poll_of(fd: RawFd) -> impl FnMut(Duration) + Send {
+    let mut was_ready = false;
+    move |limit| {
+        if was_ready && poll(fd, Duration::ZERO) {
+            std::thread::sleep(limit.min(UNPOLLED_PAUSE));
+        } else {
+            was_ready = poll(fd, limit);
         }
     }
 }
 
-/// Waits for [`UNPOLLED_PAUSE`], and returns true. Returns false after the deadline.
-fn pause(py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
-    py.detach(|| std::thread::sleep(UNPOLLED_PAUSE));
-    py.check_signals()?;
-    Ok(deadline.is_none_or(|at| Instant::now() < at))
-}
-
-/// The result of a poll.
-enum Polled {
-    Ready,
-    NotReady,
-    /// The kernel refuses to poll.
-    Refused,
-}
-
-/// Waits at most `pause` until the descriptor is readable.
-fn poll(fd: RawFd, pause: Duration) -> Polled {
+/// Waits at most `limit` until the descriptor is readable, and returns true if it is. Also returns
+/// true if the kernel refuses to poll.
+fn poll(fd: RawFd, limit: Duration) -> bool {
     let mut entry = libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
     };
-    let pause = libc::timespec {
-        tv_sec: pause.as_secs() as libc::time_t,
-        tv_nsec: pause.subsec_nanos() as libc::c_long,
+    let limit = libc::timespec {
+        tv_sec: limit.as_secs() as libc::time_t,
+        tv_nsec: limit.subsec_nanos() as libc::c_long,
     };
     let all = all_signals();
     let blocked = match is_main_thread() {
@@ -262,13 +241,10 @@ fn poll(fd: RawFd, pause: Duration) -> Polled {
     };
     // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1. The
     // set is initialised, and NULL leaves the signal mask unchanged.
-    match unsafe { libc::ppoll(&raw mut entry, 1, &raw const pause, blocked) } {
-        0 => Polled::NotReady,
-        1.. => Polled::Ready,
-        _ => match std::io::Error::last_os_error().kind() {
-            std::io::ErrorKind::Interrupted => Polled::NotReady,
-            _ => Polled::Refused,
-        },
+    match unsafe { libc::ppoll(&raw mut entry, 1, &raw const limit, blocked) } {
+        0 => false,
+        1.. => true,
+        _ => std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted,
     }
 }
 

@@ -141,6 +141,29 @@ def test_next_returns_a_waiting_event_even_with_timeout_0(run, aio_node):
     run(main)
 
 
+def test_an_event_that_came_after_the_timeout_is_returned_before_the_end(
+    run, aio_node, monkeypatch
+):
+    async def main():
+        node = aio_node()
+        next_of_reader = sprat.aio.Events.next
+
+        async def times_out_just_before_the_end(reader, timeout):
+            assert await next_of_reader(reader, timeout) is None
+            node.tags["n"] = "1"
+            node.close()
+
+        assert await node.next_event(60)
+        with monkeypatch.context() as patch:
+            patch.setattr(sprat.aio.Events, "next", times_out_just_before_the_end)
+            assert await node.next_event(0) is None
+        assert (await node.next_event(0)).member.tags == {"n": "1"}
+        with pytest.raises(sprat.ClosedError, match="the node was shut down"):
+            await node.next_event(0)
+
+    run(main)
+
+
 def test_an_operation_continues_after_its_timeout(run, aio_node, addresses):
     async def main():
         node = aio_node()

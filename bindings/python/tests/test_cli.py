@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 import sprat
-from sprat._cli import signals
+from sprat._cli import signals, visit
 from sprat._cli.explain import _probe_text
+from sprat._cli.options import Connection
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
@@ -117,6 +118,30 @@ def test_wrong_usage_ends_with_2(cli, arguments, message):
     error = failed(cli(*arguments), 2)
     assert message in error
     assert KEY not in error
+
+
+def test_the_command_line_overrides_the_environment_which_overrides_the_file():
+    file = {"profile": "lan", "log_level": "warn", "name": "file", "label": "file"}
+    connection = Connection(
+        profile="local",
+        log_level="error",
+        name="line",
+        settings=(("profile", "wan"), ("name", "set")),
+        from_environment=frozenset({"profile", "log_level"}),
+    )
+    assert connection.arguments(file) == {
+        "profile": "wan",
+        "log_level": "error",
+        "name": "line",
+        "label": "file",
+        "keys": (),
+        "tags": {},
+    }
+
+
+def test_set_overrides_an_option_from_the_environment(cli):
+    message = 'profile is "x", allowed: lan, wan or local'
+    assert message in failed(cli(*LOOK, "--set", "profile=x", SPRAT_PROFILE="local"), 2)
 
 
 def test_an_error_names_the_wrong_line_of_a_key_file(cli, tmp_path):
@@ -269,3 +294,27 @@ def test_sigint_or_sigterm_counts_as_repeated_only_a_second_after_the_first_sign
     raiser(signal.SIGHUP, None)
     with pytest.raises(signals.Ended):
         raiser(signal.SIGTERM, None)
+
+
+def test_a_signal_during_the_leave_for_another_name_ends_the_visit(monkeypatch):
+    raiser, steps = signals.Raiser(), []
+
+    class Node:
+        def __init__(self, arguments):
+            self.name = arguments["name"]
+
+        def leave(self, timeout):
+            steps.append(f"leave {self.name}")
+            if self.name == "shared":
+                raiser(signal.SIGTERM, None)
+
+        def close(self):
+            steps.append(f"close {self.name}")
+
+    monkeypatch.setattr(visit, "start", Node)
+    with visit._member({"name": "shared"}, raiser):
+        pass
+    with pytest.raises(signals.Ended) as ended, visit._member({"name": "unshared"}, raiser):
+        steps.append("the visit goes on")
+    assert ended.value.number == signal.SIGTERM
+    assert steps == ["leave shared", "close shared", "leave unshared", "close unshared"]

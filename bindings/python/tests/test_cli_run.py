@@ -50,6 +50,29 @@ def test_settings_come_from_a_file_and_sighup_reloads_the_tags(run, agent, tmp_p
     sees_left(stock, "ours")
 
 
+def test_tags_of_set_override_those_of_the_file_also_after_a_reload(run, agent, tmp_path):
+    stock = agent("stock")
+    file = tmp_path / "sprat.conf"
+    file.write_text(f"tag.a = 1\ntag.b = 1\ntag.c = 1\nseeds = {stock.address}\n")
+    tags = ("--set", "tag.b=2", "--set", "tag.c=2", "--tag", "c=3")
+    running = run("--name", "ours", "--config", str(file), *tags)
+    assert stock.sees("ours", "alive")["tags"] == {"a": "1", "b": "2", "c": "3"}
+    file.write_text("tag.a = 4\ntag.c = 4\n")
+    running.send(signal.SIGHUP)
+    logged(running, "SIGHUP: reloaded")
+    new = {"a": "4", "b": "2", "c": "3"}
+    eventually("the agent has the new tags", lambda: stock.members()["ours"]["tags"] == new)
+    ended(running)
+
+
+def test_event_kinds_in_a_file_are_ignored(run, tmp_path):
+    file = tmp_path / "sprat.conf"
+    file.write_text("name = ours\nevent_kinds = member-join\n")
+    running = run("--config", str(file))
+    logged(running, "ours is a member at")
+    ended(running)
+
+
 def test_run_can_be_started_before_the_members_it_joins(run, agent, addresses):
     early = addresses.ip()
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")

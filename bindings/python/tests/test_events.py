@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import functools
 import gc
+import io
 import logging
 import operator
 import re
@@ -18,7 +19,7 @@ import pytest
 from conftest import eventually
 
 import sprat
-from sprat._events import Selection
+from sprat._events import Events, Selection
 from sprat._rate import PER_PERIOD, PERIOD, Rate
 
 
@@ -269,6 +270,25 @@ def test_next_event_ends_with_the_node(node):
         node.next_event()
 
 
+def test_next_event_returns_an_event_that_came_after_its_timeout_before_it_reports_the_end(
+    node, monkeypatch
+):
+    next_of_reader = Events.next
+
+    def times_out_just_before_the_end(reader, timeout):
+        assert next_of_reader(reader, timeout) is None
+        change(node, 1)
+        node.close()
+
+    assert node.next_event(60)
+    with monkeypatch.context() as patch:
+        patch.setattr(Events, "next", times_out_just_before_the_end)
+        assert node.next_event(0) is None
+    assert value_of(node.next_event(0)) == "1"
+    with pytest.raises(sprat.ClosedError, match="the node was shut down"):
+        node.next_event(0)
+
+
 # The callback
 
 
@@ -373,6 +393,33 @@ def test_a_failing_logging_handler_does_not_end_the_delivery(called, capsys):
         logger.removeHandler(handler)
     printed = capsys.readouterr().err
     assert 1 <= printed.count("ValueError: the disk is full") <= PER_PERIOD
+
+
+@pytest.mark.parametrize("stderr", ["none", "closed"])
+def test_a_failing_logging_handler_does_not_end_the_delivery_of_a_daemon(
+    called, capsys, monkeypatch, stderr
+):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise ValueError("the disk is full")
+
+    def fail(event):
+        seen.append(event)
+        raise KeyError("on purpose")
+
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", {"none": None, "closed": closed}[stderr])
+    seen, handler, logger = [], Broken(), logging.getLogger("sprat")
+    logger.addHandler(handler)
+    try:
+        node = called(fail)
+        change(node, 1)
+        eventually("the second event arrived", lambda: len(seen) == 2)
+        node.close()
+    finally:
+        logger.removeHandler(handler)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_callback_may_close_its_node_and_is_not_called_again(called):

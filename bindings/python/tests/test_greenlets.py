@@ -2,8 +2,12 @@
 
 import signal
 import textwrap
+from types import SimpleNamespace
 
 import pytest
+
+import sprat
+from sprat import _node
 
 PATCHES = {
     "all of gevent": "import gevent.monkey; gevent.monkey.patch_all()",
@@ -51,6 +55,60 @@ def test_a_wait_for_an_event_lets_the_greenlet_that_causes_it_run(run):
             assert reader.next(0) is None
             greenlet.join()
             assert node.next_event(60).member.name == "ours"
+        """
+    ).end()
+
+
+def test_greenlets_can_share_a_reader(run):
+    run(
+        """
+        with start("ours") as node:
+            reader, begun, seen = node.events(sprat.MemberUpdated), [], []
+            def read():
+                begun.append(True)
+                seen.append(reader.next(60).member.tags["n"])
+            greenlets = [threading.Thread(target=read) for _ in range(2)]
+            for greenlet in greenlets:
+                greenlet.start()
+            while len(begun) < 2:
+                time.sleep(0.01)
+            for number in "12":
+                node.tags["n"] = number
+            for greenlet in greenlets:
+                greenlet.join()
+            assert sorted(seen) == ["1", "2"], seen
+        """
+    ).end()
+
+
+def test_a_reader_waits_in_a_process_without_a_free_descriptor(run):
+    run(
+        """
+        import os, resource
+        node = start("ours")
+        reader = node.events(sprat.MemberUpdated)
+        assert reader.next(0.01) is None  # by now, everything that a wait needs is loaded
+        held, begun, running = [], [], []
+        def cause():
+            while not begun:
+                time.sleep(0.01)
+                running.append(True)
+            node.tags["n"] = "1"
+        threading.Thread(target=cause).start()
+        while not running:
+            time.sleep(0.01)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        try:
+            while True:
+                held.append(os.dup(0))
+        except OSError:
+            pass
+        begun.append(True)
+        assert reader.next(60).member.tags == {"n": "1"}
+        assert reader.next(0.01) is None
+        for descriptor in held:
+            os.close(descriptor)
+        node.close()
         """
     ).end()
 
@@ -152,6 +210,18 @@ def test_a_leave_without_a_descriptor_lets_other_greenlets_run(run):
     ).end()
 
 
+def test_a_wait_that_ends_too_early_is_repeated_until_its_timeout(monkeypatch):
+    outcomes = [None, None, "done", None, "done", None]
+    waits = [True, True, True, True, False, False]
+    pending = SimpleNamespace(outcome=lambda: outcomes.pop(0))
+    monkeypatch.setattr(_node, "wait", lambda *_: waits.pop(0))
+    assert _node._wait(pending, None, "join") == "done"
+    assert _node._wait(pending, 60, "join") == "done", "it ended at the last moment"
+    with pytest.raises(sprat.TimeoutError, match="join"):
+        _node._wait(pending, 60, "join")
+    assert (outcomes, waits) == ([], [])
+
+
 @pytest.mark.parametrize("end", ["", "node.close()", "sys.exit()"])
 def test_a_program_with_a_callback_ends(run, end):
     run(
@@ -181,7 +251,8 @@ def test_ctrl_c_ends_a_wait(run):
     it.end()
 
 
-def test_an_interrupt_while_eventlet_begins_a_wait_leaves_no_listener(program, addresses):
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+def test_an_interrupt_while_eventlet_begins_a_wait_leaves_no_listener(program, addresses, error):
     program(
         f"""
         import warnings; warnings.simplefilter("ignore")
@@ -192,12 +263,12 @@ def test_an_interrupt_while_eventlet_begins_a_wait_leaves_no_listener(program, a
         def interrupted(*listener):
             hub.add = add
             add(*listener)
-            raise KeyboardInterrupt
+            raise {error}
         with start("ours") as node:
             hub.add = interrupted
             try:
                 node.events(sprat.MemberFailed).next(60)
-            except KeyboardInterrupt:
+            except {error}:
                 print("interrupted")
             assert not any(hub.listeners["read"].values())
         """,

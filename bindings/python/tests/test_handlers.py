@@ -177,6 +177,14 @@ def test_a_script_reads_all_of_a_large_input():
     assert call("wc -c", os.environ, b"x" * 1_000_000).output.strip() == b"1000000"
 
 
+def test_a_script_that_redirects_its_output_reads_all_of_a_large_input(tmp_path):
+    file = tmp_path / "output"
+    script = f"exec >{file} 2>&1; wc -c"
+    outcome = call(script, os.environ, b"x" * 1_000_000, lambda seconds: seconds > 60)
+    assert (outcome.code, outcome.abandoned, outcome.printed) == (0, False, 0)
+    assert file.read_text().strip() == "1000000"
+
+
 def test_a_process_left_behind_does_not_delay_the_call():
     outcome = call("sleep 30 & echo $!", os.environ, b"")
     os.kill(int(outcome.output), signal.SIGKILL)

@@ -503,6 +503,42 @@ asyncio.run(main())
     assert output.startswith("the node is broken: this process closed descriptors")
 
 
+def test_a_wait_ends_although_a_quiet_file_has_replaced_its_descriptor(run):
+    output = run(
+        BREAK
+        + """
+import socket
+quiet, _writer = os.pipe()
+node = start(leave_propagate_ms=0)
+silent = socket.create_server((sys.argv[1], 0))
+address, listener = "{}:{}".format(*silent.getsockname()), silent.detach()
+pending, reader = node._native.begin_join([address]), node.events(sprat.MemberFailed)
+results = {}
+def wait():
+    results["operation"] = pending.wait(), pending.outcome() is not None
+def read():
+    results["event"] = raised(lambda: next(reader))
+threads = [threading.Thread(target=wait), threading.Thread(target=read)]
+assert not pending.wait(0)
+for thread in threads:
+    thread.start()
+time.sleep(0.1)  # both threads most likely wait now
+for descriptor in (pending.fileno(), reader.fileno()):
+    os.dup2(quiet, descriptor)
+assert pending.wait(0.01) is False
+os.close(listener)  # ends the join
+for thread in threads:
+    thread.join(60)
+    assert not thread.is_alive()
+assert results["operation"] == (True, True)
+assert broken.fullmatch(results["event"]), results
+node.close()
+print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
 # Other interpreters
 
 

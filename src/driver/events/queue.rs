@@ -214,6 +214,11 @@ impl EventQueue {
         lock(&self.state).lost
     }
 
+    /// Returns true if an event can be taken or the queue has ended.
+    pub fn is_ready(&self) -> bool {
+        lock(&self.state).is_ready()
+    }
+
     /// Returns the number of queued events.
     pub fn waiting(&self) -> usize {
         let state = lock(&self.state);
@@ -232,7 +237,7 @@ impl EventQueue {
     /// Makes the descriptor readable or not, as the queue requires.
     fn update_signal(&self, state: &mut Queued) {
         let Some(signal) = &self.signal else { return };
-        let readable = state.ended || state.next_is_log().is_some();
+        let readable = state.is_ready();
         if readable != state.raised {
             state.raised = readable;
             if readable {
@@ -278,6 +283,11 @@ impl Queued {
             *lost = self.lost - self.reported + std::mem::take(&mut self.lost_elsewhere);
             self.reported = self.lost;
         }
+    }
+
+    /// Returns true if an event can be taken or the queue has ended.
+    fn is_ready(&self) -> bool {
+        self.ended || self.next_is_log().is_some()
     }
 
     /// Returns true if the oldest event is a log line; `None` if nothing is queued.

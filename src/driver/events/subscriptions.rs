@@ -223,6 +223,16 @@ impl Subscription {
         self.queue.drain(max).map_err(|Ended| self.end_error())
     }
 
+    /// Returns true if an event can be taken or the subscription has ended. Unlike the descriptor,
+    /// this is right even if the host program has closed or replaced the descriptor.
+    ///
+    /// # Errors
+    /// `Forked` in a forked child.
+    pub fn is_ready(&self) -> Result<bool> {
+        self.check_process()?;
+        Ok(self.queue.is_ready())
+    }
+
     /// Ends the subscription: queued events are dropped, and a thread that polls the descriptor
     /// is woken.
     pub fn abandon(&self) {

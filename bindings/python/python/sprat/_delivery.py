@@ -8,8 +8,10 @@ delivers a batch, so a forgotten node can be collected.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
+import sys
 import threading
 import traceback
 import weakref
@@ -105,8 +107,10 @@ class _Guard:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if error is not None and self._rate.admits():
-            traceback.print_exception(error)
+        # Without a stderr, `print_exception` would write to stdout.
+        if error is not None and sys.stderr is not None and self._rate.admits():
+            with contextlib.suppress(BaseException):  # stderr, too, may be an object of the program
+                traceback.print_exception(error)
         return True
 
 

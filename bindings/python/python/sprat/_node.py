@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -186,8 +188,9 @@ class Node(BaseNode):
 
         Raises `ClosedError` once the node is closed and no event waits.
         """
-        event = self._shared_reader().next(timeout)
-        if event is None and not self.is_open:
+        reader = self._shared_reader()
+        event = reader.next(timeout)
+        if event is None and reader._check_over():
             raise ClosedError("the node was shut down")
         return event
 
@@ -227,8 +230,14 @@ class Node(BaseNode):
 
 
 def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
-    if wait(pending, timeout):
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    left = timeout
+    while True:
+        is_late = not wait(pending, left)
         outcome = pending.outcome()
         if outcome is not None:
             return outcome
-    raise timed_out(operation, timeout)
+        # Under gevent, a wait ends too early if the program has replaced the descriptor.
+        if is_late or time.monotonic() >= until:
+            raise timed_out(operation, timeout)
+        left = None if timeout is None else until - time.monotonic()

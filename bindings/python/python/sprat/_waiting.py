@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import select
 import sys
 import time
@@ -67,16 +68,31 @@ def _wait_with_gevent(source: Source, timeout: float | None) -> bool:
 
 
 def _wait_with_select(source: Source, timeout: float | None) -> bool:
-    descriptor = source.fileno()
+    descriptor = _copy_of(source.fileno())
     if descriptor is None:
         return _wait_by_checks(source, timeout, lambda pause: select.select([], [], [], pause))
     limit = None if timeout is None else max(timeout, 0.0)
     try:
         readable, _, _ = select.select([descriptor], [], [], limit)
-    except KeyboardInterrupt:
+    except BaseException:
         _forget_listener(descriptor)
         raise
+    finally:
+        os.close(descriptor)
     return bool(readable)
+
+
+def _copy_of(descriptor: int | None) -> int | None:
+    """Return a copy of a descriptor, or `None` if there is none or no copy can be made.
+
+    eventlet refuses two greenlets that wait for one descriptor, so each wait has its own.
+    """
+    if descriptor is None:
+        return None
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return None
 
 
 def _wait_by_checks(
@@ -91,7 +107,7 @@ def _wait_by_checks(
 
 
 def _forget_listener(descriptor: int) -> None:
-    # If a signal interrupts eventlet's `select` while it adds its listener, eventlet keeps the
+    # If a signal handler raises while eventlet's `select` adds its listener, eventlet keeps the
     # listener, and refuses a later descriptor with the same number.
     hubs = sys.modules.get("eventlet.hubs")
     if hubs is not None:

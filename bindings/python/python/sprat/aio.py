@@ -102,7 +102,7 @@ class Node(BaseNode):
                 self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
         event = await reader.next(timeout)
-        if event is None and not self.is_open:
+        if event is None and reader._check_over():
             raise ClosedError("the node was shut down")
         return event
 

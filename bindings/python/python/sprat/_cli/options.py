@@ -1,7 +1,7 @@
 """The options that the commands share; a `Connection` holds their values.
 
-Settings come from three places: the command line wins over the environment, and both win over the
-file of --config.
+Settings come from three places: the command line, with --set, wins over the environment, and both
+win over the file of --config.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 import sprat
+from sprat._catalog import NOT_IN_PYTHON
 from sprat._checks import check_key
 from sprat._native import settings_of
 
@@ -25,7 +26,6 @@ __all__ = [
     "parse_tags",
     "seconds",
     "split_list",
-    "tags_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DAY = 86400
 
 _TAG = "tag."
-"""The prefix that marks a setting of a file as a tag."""
+"""The prefix that marks a setting of a file or of --set as a tag."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Connection:
     log_level: str | None = None
     timeout: float = 10.0
     settings: tuple[tuple[str, str], ...] = ()
+    from_environment: frozenset[str] = frozenset()
+    """The names of the options whose values come from the environment."""
 
     def file(self) -> dict[str, str]:
         """Read the settings of the file, without its keys if an option gives keys."""
@@ -60,7 +62,11 @@ class Connection:
         return read
 
     def arguments(self, file: Mapping[str, str]) -> dict[str, Any]:
-        """Return the arguments for `sprat.Node`. Values of options override those of the file."""
+        """Return the arguments for `sprat.Node`.
+
+        The command line overrides the environment, which overrides the file. On the command line,
+        the option of a setting overrides --set.
+        """
         options = {
             "name": self.name,
             "bind": self.bind,
@@ -70,11 +76,17 @@ class Connection:
             "log_level": self.log_level,
         }
         given = {key: value for key, value in options.items() if value is not None}
-        plain = {key: it for key, it in file.items() if not key.startswith(_TAG)}
-        found: dict[str, Any] = {**plain, **dict(self.settings), **given}
+        environment = {key: it for key, it in given.items() if key in self.from_environment}
+        line = {key: it for key, it in given.items() if key not in environment}
+        plain = {key: it for key, it in _plain(file).items() if key not in NOT_IN_PYTHON}
+        found: dict[str, Any] = {**plain, **environment, **_plain(dict(self.settings)), **line}
         if self.join or "seeds" in found:
             found["seeds"] = list(self.join) or split_list(found["seeds"])
-        return {**found, "keys": self.keys, "tags": tags_of(file)}
+        return {**found, "keys": self.keys, "tags": self.tags(file)}
+
+    def tags(self, file: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags of the file and of --set, which overrides those of the file."""
+        return {**_tags(file), **_tags(dict(self.settings))}
 
 
 # Parsing
@@ -85,9 +97,14 @@ def split_list(text: str) -> list[str]:
     return [it.strip() for it in text.split(",") if it.strip()]
 
 
-def tags_of(file: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags among the settings of a file."""
-    return {key[len(_TAG) :]: it for key, it in file.items() if key.startswith(_TAG)}
+def _tags(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags among settings."""
+    return {key[len(_TAG) :]: it for key, it in settings.items() if key.startswith(_TAG)}
+
+
+def _plain(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that are not tags."""
+    return {key: it for key, it in settings.items() if not key.startswith(_TAG)}
 
 
 def read_config(path: str) -> dict[str, str]:
@@ -225,7 +242,11 @@ def connection_options(*, visits: bool, joins: bool = True) -> Callable[[F], F]:
                 "log_level",
                 "timeout",
             )
+            sources = {name: _source(name) for name in given}
             shared = {name: given.pop(name) for name in names if name in given}
+            shared["from_environment"] = frozenset(
+                name for name, source in sources.items() if source == ParameterSource.ENVIRONMENT
+            )
             shared["join"] = tuple(it for text in shared["join"] for it in split_list(text))
             shared["settings"] = tuple(_setting(it) for it in given.pop("settings"))
             keys = {name: given.pop(name) for name in ("key", "key_file", "keyring_file")}
@@ -239,14 +260,17 @@ def connection_options(*, visits: bool, joins: bool = True) -> Callable[[F], F]:
     return decorate
 
 
+def _source(option: str) -> ParameterSource | None:
+    return click.get_current_context().get_parameter_source(option)
+
+
 # Keys
 
 
 def _keys(given: dict[str, str | None]) -> dict[str, Any]:
     """Return the keys as arguments of `Connection`. Only one option may give them."""
-    context = click.get_current_context()
     for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-        chosen = [it for it in given if context.get_parameter_source(it) == source]
+        chosen = [it for it in given if _source(it) == source]
         if source == ParameterSource.ENVIRONMENT:
             chosen = [it for it in chosen if given[it]]  # an empty variable counts as unset
         for it in chosen:

@@ -11,7 +11,7 @@ from .handlers import parse_handlers
 from .log import log_to_stderr
 from .node import start
 from .notify import Supervisor
-from .options import Connection, connection_options, parse_tags, seconds, tags_of
+from .options import Connection, connection_options, parse_tags, seconds
 from .service import Service, Timeouts
 from .signals import signals_queue
 
@@ -97,15 +97,15 @@ def run(
 
     Readiness: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are notified once the member
     listens, or with --ready-when-joined once it knows another member. SIGHUP reloads the tags from
-    the file of --config; tags of --tag override these. A second SIGTERM or Ctrl-C, at least a
-    second after the first, ends the command without waiting.
+    the file of --config; tags of --set and --tag override these. A second SIGTERM or Ctrl-C, at
+    least a second after the first, ends the command without waiting.
     """  # noqa: D301
     supervisor = Supervisor(ready_fd)
     chosen = parse_handlers(handlers)
     own_tags = dict(parse_tags(tags))
 
     def configured_tags() -> Mapping[str, str]:
-        return {**tags_of(connection.file()), **own_tags}
+        return {**connection.tags(connection.file()), **own_tags}
 
     arguments = {"log_level": "info", **connection.arguments(connection.file())}
     arguments["tags"] = {**arguments["tags"], **own_tags}

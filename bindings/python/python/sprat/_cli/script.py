@@ -26,6 +26,9 @@ OUTPUT_LIMIT = 8192
 _CHECK_INTERVAL = 0.1
 """Seconds between two checks of a script that neither reads nor writes."""
 
+_CLOSED_INTERVAL = 0.01
+"""Seconds between two checks of a script that has closed its output and needs no more input."""
+
 _GRACE = 1.0
 """Seconds to wait for a script to end after SIGTERM, and for the rest of its output."""
 
@@ -63,8 +66,8 @@ class _Pipes:
 
     def transfer(self, timeout: float) -> None:
         """Write input and read output without blocking, after a wait of at most `timeout`."""
-        if self.is_over:
-            time.sleep(timeout)
+        if not self._selector.get_map():
+            time.sleep(min(timeout, _CLOSED_INTERVAL))
             return
         for key, _ in self._selector.select(timeout):
             if key.fileobj is self._in:
@@ -88,7 +91,9 @@ class _Pipes:
             data = os.read(self._out.fileno(), 65536)
         except BlockingIOError:
             return
-        self.is_over = not data
+        if not data:
+            self.is_over = True
+            self._selector.unregister(self._out)
         self.printed += len(data)
         self.tail = (self.tail + data)[-OUTPUT_LIMIT:]
 
@@ -130,7 +135,7 @@ def _attend(
     outcome = Outcome()
     try:
         while process.poll() is None:
-            pipes.transfer(_CHECK_INTERVAL if not pipes.is_over else 0.01)
+            pipes.transfer(_CHECK_INTERVAL)
             if must_end(time.monotonic() - begun):
                 outcome.abandoned = True
                 _end(process, pipes)

@@ -84,22 +84,30 @@ class _Requests:
 class Raiser:
     """Raises `Ended` on the first signal, except during a leave, and on a repeated request."""
 
-    is_leaving = False
-
     def __init__(self) -> None:
         self._requests = _Requests()
+        self._is_leaving = False
+        self._held: int | None = None  # the first signal, if it came during a leave
 
     def begin_leave(self) -> None:
         """Begin the leave. From now on the first signal does not interrupt it."""
-        self.is_leaving = True
+        self._is_leaving = True
         # If two signals come together and the handler of the first raises, Python may call the
         # handler of the second much later, as if for a repeated request. This call runs it now.
         signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
+    def end_leave(self) -> None:
+        """Go on after a leave. Raises `Ended` if the first signal came during the leave."""
+        self._is_leaving = False
+        number, self._held = self._held, None
+        if number is not None:
+            raise Ended(number)
+
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if self._requests.is_first():
-            if not self.is_leaving:
+            if not self._is_leaving:
                 raise Ended(number)
+            self._held = number
         elif self._requests.is_repeated(number):
             raise Ended(number)
 

@@ -36,7 +36,7 @@ _log = logging.getLogger("sprat.cli")
 _NAMES = 32
 """The number of names that visits from one host share."""
 
-_IDENTITY = ("name", "bind", "advertise", "spoe_bind", "seeds", "event_kinds")
+_IDENTITY = ("name", "bind", "advertise", "spoe_bind", "seeds")
 """Settings of a file that describe this host's permanent member, and not the cluster."""
 
 
@@ -80,8 +80,8 @@ def cluster_settings(connection: Connection, file: dict[str, str]) -> dict[str, 
 def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node]:
     """Run a node for the block, and leave the cluster at its end."""
     node = start(arguments)
-    raiser.is_leaving = False
     try:
+        raiser.end_leave()
         yield node
     finally:
         try:
@@ -104,7 +104,7 @@ def _visitor(
     ipv6 = any(it.count(":") > 1 for it in join)
     arguments.setdefault("bind", "[::]:0" if ipv6 else "0.0.0.0:0")
     if arguments.get("mode") != "memberlist":
-        arguments["tags"] = {"role": "sprat-cli"}
+        arguments["tags"] = {**arguments["tags"], "role": "sprat-cli"}
     return arguments
 
 
