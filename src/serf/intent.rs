@@ -33,8 +33,8 @@ impl Intents {
     }
 
     /// Handles a leave intent. `silent` is true if this node does not refute an intent about its
-    /// name, because it is leaving or has left, or because the name belongs to another node. Returns
-    /// true if this node should pass the intent on.
+    /// name, because it is leaving or has left, or because the name belongs to another node.
+    /// Returns true if this node should pass the intent on.
     pub fn on_leave(
         &mut self,
         now: Time,

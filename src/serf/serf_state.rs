@@ -201,8 +201,8 @@ impl SerfState {
     }
 
     /// A join command ended, or reached a node. If at least one node answered, this node announces
-    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to another
-    /// node; only in Serf mode.
+    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
+    /// another node; only in Serf mode.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 && owner.is_none() {

@@ -117,8 +117,8 @@ impl Swim {
     }
 
     /// Returns true for a message about this node whose incarnation is so far ahead that the answer
-    /// to it could use up all incarnations. What a node answers on a stream that this node dialled
-    /// is believed.
+    /// to it could use up all incarnations. An answer on a stream that this node dialled is
+    /// believed.
     fn refuse_own_leap(&mut self, incarnation: u32) -> bool {
         let own = self.ctx.table.local().node().incarnation;
         let highest = own
@@ -188,22 +188,13 @@ impl Swim {
     /// A probe ended.
     pub(super) fn on_probe_end(&mut self, end: ProbeEnd) {
         match end {
-            ProbeEnd::Answered { member, name, addr } => {
-                let record = self.ctx.table.get_named(member, &name);
-                if let Some(record) = record.filter(|it| it.node().addr == addr) {
+            ProbeEnd::Answered { member, name } => {
+                if let Some(record) = self.ctx.table.get_named(member, &name) {
                     record.heard = true;
                     self.suspects.on_answer(member);
                 }
             }
-            ProbeEnd::Failed {
-                name,
-                addr,
-                incarnation,
-            } => {
-                let record = self.ctx.table.named(&name);
-                if record.is_none_or(|it| it.node().addr != addr) {
-                    return;
-                }
+            ProbeEnd::Failed { name, incarnation } => {
                 let pass_on = self.pass_on_own_accusation();
                 self.accuse(Offer::Suspect, &name, incarnation, pass_on);
             }

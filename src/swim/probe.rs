@@ -23,7 +23,7 @@
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
-use super::members::{MemberIndex, MemberRecord};
+use super::members::MemberIndex;
 use super::output::{Notice, OpId, SendFailure};
 use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
 use super::rounds::{DirectPing, ProbeCause, Round};
@@ -59,18 +59,9 @@ pub(super) struct Probing {
 /// The end of a probe on which other parts have to act.
 pub(super) enum ProbeEnd {
     /// The member answered. If it is a suspect, the answer may put off its verdict.
-    Answered {
-        member: MemberIndex,
-        name: Arc<str>,
-        addr: SocketAddr,
-    },
-    /// The member did not answer, so this node accuses it, unless the name has moved to another
-    /// address since: a node there was not probed.
-    Failed {
-        name: Arc<str>,
-        addr: SocketAddr,
-        incarnation: u32,
-    },
+    Answered { member: MemberIndex, name: Arc<str> },
+    /// The member did not answer, so this node accuses it.
+    Failed { name: Arc<str>, incarnation: u32 },
 }
 
 impl Probing {
@@ -241,7 +232,7 @@ impl Probing {
             return None;
         }
         let round = self.rounds.swap_remove(i);
-        Some(answered(ctx, round))
+        answered(ctx, round)
     }
 
     /// Answers a ping by datagram. `to` is the address to which the answer goes.
@@ -268,7 +259,7 @@ impl Probing {
                 }
             }
         }
-        Some(answered(ctx, round))
+        answered(ctx, round)
     }
 
     /// A helper reports that the target is silent.
@@ -445,7 +436,7 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     }
     if round.report.stream == ProbeAnswer::Answered {
         ctx.outbox.stats.stream_fallbacks += 1;
-        return Some(answered(ctx, round));
+        return answered(ctx, round);
     }
     ctx.outbox.stats.probes_failed += 1;
     let is_unsent = round.is_unsent();
@@ -454,33 +445,29 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
         let nacks_tell = round.nacks_expected > 0 && !is_unsent;
         ctx.awareness.worsen(if nacks_tell { missing } else { 1 });
     }
-    let (addr, incarnation) = (round.addr, round.incarnation);
+    let incarnation = round.incarnation;
+    let is_blamed = !is_unsent && round.is_current(&ctx.table);
     let name = close(ctx, round, false);
-    (!is_unsent).then_some(ProbeEnd::Failed {
-        name,
-        addr,
-        incarnation,
-    })
+    is_blamed.then_some(ProbeEnd::Failed { name, incarnation })
 }
 
-fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
+fn answered(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     ctx.awareness.improve();
     if round.report.stream == ProbeAnswer::Silent {
         ctx.awareness.stream_failed(); // the member is there, so the stream is at fault
     }
-    let (member, addr) = (round.member, round.addr);
+    let (member, is_current) = (round.member, round.is_current(&ctx.table));
     let name = close(ctx, round, true);
-    ProbeEnd::Answered { member, name, addr }
+    is_current.then_some(ProbeEnd::Answered { member, name })
 }
 
 /// Stores the report of a round, and reports the end of a hint if the round was caused by one.
 /// Returns the name of the member. The report of a final probe without an answer is dropped,
 /// because it would replace that of the probe that raised the suspicion, which asked more ways.
 fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
-    let is_kept = answered || !round.cause.is_final_probe();
+    let is_kept = round.is_current(&ctx.table) && (answered || !round.cause.is_final_probe());
     let record = ctx.table.get_named(round.member, &round.name);
-    let is_same = |record: &&mut MemberRecord| record.node().addr == round.addr;
-    if let Some(record) = record.filter(is_same).filter(|_| is_kept) {
+    if let Some(record) = record.filter(|_| is_kept) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
         // A hint tries every way at the same time. If one way brought an answer, the other ways had

@@ -74,6 +74,13 @@ impl Round {
         record.filter(|record| record.node().name == self.name)
     }
 
+    /// Returns true while the member has the address that this round probes. A node that has taken
+    /// over the name at another address was not probed.
+    pub fn is_current(&self, table: &MemberTable) -> bool {
+        let record = self.record(table);
+        record.is_some_and(|record| record.node().addr == self.addr)
+    }
+
     /// Returns true if an ack with this number answers the round.
     pub fn waits_for(&self, seq: u32) -> bool {
         self.pings.iter().any(|ping| ping.seq == seq)

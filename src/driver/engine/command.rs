@@ -142,8 +142,8 @@ impl CommandQueue {
     }
 
     /// Queues a command. Returns false, and drops the command, if the engine was asked to end or
-    /// has ended. Counters can be asked for until it has ended, because their last values are stored
-    /// only then.
+    /// has ended. Counters can be asked for until it has ended, because their last values are
+    /// stored only then.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);
         let is_late = queue.stopping && !matches!(command, Command::Counters { .. });
