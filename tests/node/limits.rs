@@ -289,6 +289,15 @@ fn close(fd: i32) {
     unsafe { libc::close(fd) };
 }
 
+/// Lets a node join another one, and waits until both have closed their streams. If a test closed
+/// the descriptor of a stream just when its node does, the node might close a file of the test.
+fn join_and_settle(node: &Node, other: &Node) {
+    join(node, other);
+    for it in [node, other] {
+        eventually("no stream is open", || counter(it, "streams_open") == 0);
+    }
+}
+
 /// Waits until a node is broken because its descriptors are gone, and ends it.
 fn assert_broken(node: &Node) {
     eventually("broken", || node.state() == NodeState::Broken);
@@ -309,7 +318,7 @@ fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_thems
             let pairs = [("spoe_bind", &*free.unwrap().to_string())];
             nodes.push(Node::start(&with("c", &pairs)).unwrap());
         }
-        join(&nodes[1], &nodes[0]);
+        join_and_settle(&nodes[1], &nodes[0]);
         open()
             .into_iter()
             .filter(|fd| !before.contains(fd))
@@ -380,7 +389,7 @@ fn nodes_whose_descriptors_now_belong_to_files_of_the_host_leave_these_alone() {
         in_a_process(|| {
             let before = open();
             let nodes = [node("a"), node("b")];
-            join(&nodes[1], &nodes[0]);
+            join_and_settle(&nodes[1], &nodes[0]);
             let taken: Vec<i32> = open()
                 .into_iter()
                 .filter(|fd| !before.contains(fd))
