@@ -9,21 +9,30 @@ cd "$ROOT"
 
 prefix=$TARGET/bench
 peers=$TARGET/peers/release
+mkdir -p "$prefix"
 
-build_release
-PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install
-strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
-say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
+# Builds the library as it is shipped, and prints its size.
+build_library() {
+    build_release
+    PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install
+    strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
+    say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
+}
 
-# Builds the programs of benches/peers and those that they start.
+# Builds the programs of benches/peers.
 build_peers() {
+    cargo build --locked --quiet --release --manifest-path benches/peers/Cargo.toml \
+        --target-dir "$TARGET/peers"
+}
+
+# Builds the programs that `peers` starts and that are not in its workspace.
+build_nodes() {
     local flags
+    build_library
     scripts/setup.sh golang-go golang-github-hashicorp-memberlist-dev
     read -r -a flags <<<"$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --cflags --libs sprat)"
     cc -O2 -o "$prefix/watch" examples/c/watch.c "${flags[@]}" -Wl,-rpath,"$prefix/lib"
     (cd benches/peers/go && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$prefix/go-peer" .)
-    cargo build --locked --quiet --release --manifest-path benches/peers/Cargo.toml \
-        --target-dir "$TARGET/peers"
     export SPRAT_WATCH=$prefix/watch SPRAT_GO_PEER=$prefix/go-peer
 }
 
@@ -32,6 +41,7 @@ bench() {
     case $1 in
     codec | core) cargo bench --locked --quiet --bench "$1" ;;
     peers)
+        build_nodes
         build_peers
         "$peers/peers"
         ;;
@@ -41,6 +51,7 @@ bench() {
         say "drawn: $prefix/table-size.svg"
         ;;
     python)
+        build_library
         python_env
         install_wheel
         SPRAT_LIBRARY=$prefix/stripped.so "$VENV/bin/python" benches/python.py

@@ -119,11 +119,10 @@ impl Target {
         }
     }
 
-    /// Returns the processor time that the node uses per second for what is not measured: it still
-    /// gossips about the members.
-    fn background(&self) -> f64 {
+    /// Returns the processor time that the node uses per second, measured for this long.
+    fn rate(&self, lasting: Duration) -> f64 {
         let (before, began) = (self.time(), Instant::now());
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(lasting);
         (self.time() - before).as_secs_f64() / began.elapsed().as_secs_f64()
     }
 
@@ -148,7 +147,8 @@ pub fn measure(
     let target = Target::start(kind)?;
     let datagrams = crowd.announcements();
     learn(&target, &datagrams, figures)?;
-    let background = target.background();
+    // The node still gossips about the members, which is not to be measured.
+    let background = target.rate(Duration::from_secs(3));
     stale_paced(&target, background, &datagrams, figures);
     stale_in_bursts(&target, background, &datagrams, figures);
     for _ in 0..5 {
@@ -159,9 +159,7 @@ pub fn measure(
         figures.add("an exchange of 10,000, processor time", cost * 1e3);
     }
     if !rest.is_zero() {
-        let (before, began) = (target.time(), Instant::now());
-        std::thread::sleep(rest);
-        let used = (target.time() - before).as_secs_f64() / began.elapsed().as_secs_f64();
+        let used = target.rate(rest);
         figures.add("processor time with 10,000 members that answer", used * 1e3);
     }
     Ok(())

@@ -50,10 +50,7 @@ async fn start(index: usize) -> ChitchatHandle {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let mut nodes = HashMap::new();
     for command in peers::commands() {
         match command {

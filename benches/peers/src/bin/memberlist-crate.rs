@@ -67,10 +67,7 @@ async fn start(index: usize) -> Node {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let mut starting = HashMap::new();
     for command in peers::commands() {
         match command {
