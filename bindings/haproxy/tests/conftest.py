@@ -43,6 +43,26 @@ VERSION = haproxy_version()
 TUNE = "tune.lua.bool-sample-conversion normal" if VERSION >= (3, 1) else ""
 """HAProxy 3.1 and later warn if Lua is loaded without this setting."""
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
+
+
+def with_method(script: Path, name: str, method: str) -> Path:
+    """Write a script that replaces a method of servers and then loads the module's script.
+
+    In the Lua function `method`, `real` is the method that it replaces.
+    """
+    script.write_text(
+        f"""core.register_init(function()
+  local _, server = next(core.backends.nodes.servers)
+  local methods = getmetatable(server).__index
+  local real = methods.{name}
+  methods.{name} = {method}
+end)
+dofile("{SCRIPT}")
+"""
+    )
+    return script
+
+
 ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
 """The environment of HAProxy, without variables that the module would take as settings."""
 

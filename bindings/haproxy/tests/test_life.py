@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import CONFINED, SCRIPT
+from conftest import CONFINED, SCRIPT, with_method
 
 
 def test_reloads_lose_no_request_and_the_cluster_does_not_notice(haproxy, saved_webs, load) -> None:
@@ -189,22 +189,16 @@ def test_a_server_that_fails_or_is_deleted_keeps_no_other_from_being_served(
 ) -> None:
     # A server that was deleted has no address any more.
     first, fault_file = web("web-1"), tmp_path / "fault"
-    script = tmp_path / "faulty.lua"
-    script.write_text(
-        f"""core.register_init(function()
-  local _, server = next(core.backends.nodes.servers)
-  local methods = getmetatable(server).__index
-  local real = methods.get_addr
-  methods.get_addr = function(self)
+    script = with_method(
+        tmp_path / "faulty.lua",
+        "get_addr",
+        f"""function(self)
     local address = real(self)
     local file = address == "{first.served_at}" and io.open("{fault_file}")
     if not file then return address end
     file:close()
     {fault}
-  end
-end)
-dofile("{SCRIPT}")
-"""
+  end""",
     )
     proxy = haproxy(script=script)
     first.join(proxy)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import HERE, SCRIPT
+from conftest import HERE, with_method
 
 PORT = 3001
 """The port to which a server moves."""
@@ -25,20 +25,14 @@ class Fault:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "fault"
-        self.script = folder / "stubborn.lua"
-        self.script.write_text(
-            f"""core.register_init(function()
-  local _, server = next(core.backends.nodes.servers)
-  local methods = getmetatable(server).__index
-  local real = methods.set_addr
-  methods.set_addr = function(self, ip, port)
+        self.script = with_method(
+            folder / "stubborn.lua",
+            "set_addr",
+            f"""function(self, ip, port)
     local file = port == {PORT} and io.open("{self._file}")
     if not file then return real(self, ip, port) end
     file:close()
-  end
-end)
-dofile("{SCRIPT}")
-"""
+  end""",
         )
 
     def begin(self) -> None:
@@ -115,23 +109,18 @@ def test_a_server_that_starts_anew_is_not_unreachable_because_of_earlier_checks(
 ) -> None:
     # While the file exists, five checks have failed, and the server has not been checked since its
     # start: HAProxy shows the same if the last check has failed.
-    fault, script = tmp_path / "fault", tmp_path / "checks.lua"
-    script.write_text(
-        f"""core.register_init(function()
-  local _, server = next(core.backends.nodes.servers)
-  local methods = getmetatable(server).__index
-  local real = methods.get_stats
-  methods.get_stats = function(self)
+    fault = tmp_path / "fault"
+    script = with_method(
+        tmp_path / "checks.lua",
+        "get_stats",
+        f"""function(self)
     local stats, file = real(self), io.open("{fault}")
     if not file then return stats end
     file:close()
     stats.chkfail = "5"
     if not stats.status:match("^MAINT") then stats.status = "UP 1/2" end
     return stats
-  end
-end)
-dofile("{SCRIPT}")
-"""
+  end""",
     )
     proxy = haproxy(script=script)
     first = web("web-0").join(proxy)

@@ -89,16 +89,18 @@ impl Planner {
 
     /// Returns the ids that a server with this name may have, the preferred one first.
     fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
-        let text = format!("{}\0{name}\0", self.tag);
+        let mut begun = crc32fast::Hasher::new();
+        begun.update(format!("{}\0{name}\0", self.tag).as_bytes());
         (0..IDS).map(move |n| {
-            let hash = crc32fast::hash(&[text.as_bytes(), &[n]].concat());
-            FIRST_ID + (hash >> 2) // 30 bits
+            let mut hasher = begun.clone();
+            hasher.update(&[n]);
+            FIRST_ID + (hasher.finalize() >> 2) // 30 bits
         })
     }
 
     /// Returns true if `sprat-hap` has added this server for a member with this tag.
     fn is_own(&self, name: &str, server: &Server) -> bool {
-        self.ids(name).any(|id| id == server.id)
+        server.id >= FIRST_ID && self.ids(name).any(|id| id == server.id)
     }
 
     /// Returns the assignments that this or an earlier `sprat-hap` has carried out, as far as the

@@ -129,10 +129,16 @@ impl Slots {
             return;
         }
         if let Some(slot) = self.free_from(slot) {
-            member.order = self.orders.get(&member.name);
-            member.compare_with_listeners(&self.listeners);
+            self.prepare(&mut member);
             self.slots[slot] = Some(member);
         }
+    }
+
+    /// Tells a member that gets a slot of its order, and whether HAProxy itself listens at its
+    /// address.
+    fn prepare(&self, member: &mut SlotMember) {
+        member.order = self.orders.get(&member.name);
+        member.compare_with_listeners(&self.listeners);
     }
 
     /// Takes the addresses at which HAProxy itself listens.
@@ -332,8 +338,7 @@ impl Slots {
     /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
-        member.order = self.orders.get(&candidate.name);
-        member.compare_with_listeners(&self.listeners);
+        self.prepare(&mut member);
         member.set_state(member.target());
         self.tried.remove(&candidate.name);
         let Some(before) = self.slots[slot].replace(member) else {

@@ -434,20 +434,13 @@ mod tests {
     use super::*;
     use crate::backend::{Backend, BackendKey};
     use crate::balance::{AdminState, Limits};
+    use crate::snapshot::tests::Temporary;
     use crate::snapshot::{SavedServer, Snapshot, SnapshotFile};
     use sprat::service::spoe::candidate::Rules;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A path whose file is removed at the end of the test.
-    struct Temporary(String);
-
     impl Temporary {
-        fn new(name: &str) -> Temporary {
-            let name = format!("sprat-controller-{}-{name}", std::process::id());
-            Temporary(std::env::temp_dir().join(name).to_str().unwrap().to_owned())
-        }
-
         fn snapshot(&self) -> Snapshot {
             SnapshotFile::open(&self.0).unwrap().1
         }
@@ -487,12 +480,6 @@ mod tests {
                 snapshot,
                 snapshot_file: Some(SnapshotFile::open(&self.0).unwrap().0),
             }
-        }
-    }
-
-    impl Drop for Temporary {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
         }
     }
 
