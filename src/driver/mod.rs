@@ -37,5 +37,7 @@ pub use node::guarded;
 pub use node::{EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
+#[cfg(feature = "internals")]
+pub use os::threads::create as create_thread;
 pub use os::worker::PreparedThreads;
 pub use os::worker::Spawn;

@@ -4,12 +4,12 @@
 //! must still be able to leave its cluster: otherwise the other members would see a failure. If the
 //! system refuses the descriptor, a thread therefore waits for the end of the leave.
 
-use crate::wait::all_signals;
 use sprat::{Error, Node, Result, Status};
-use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
+
+/// The stack of the thread in bytes: as much as std gives a thread.
+const STACK: usize = 2 << 20;
 
 /// A leave for whose end a thread waits.
 pub struct LeaveThread {
@@ -65,17 +65,10 @@ impl SharedResult {
     }
 }
 
-/// Starts a thread that receives no signal: Python handles signals on the main thread only, and a
-/// signal to another thread would not wake the main thread.
+/// Starts a thread that receives no signals but those of faults: Python handles signals on the main
+/// thread only, and a signal to another thread would not wake the main thread.
 fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let (all, mut before) = (all_signals(), all_signals());
-    // SAFETY: both sets are initialised and outlive the call. A new thread inherits the mask.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    let spawned = thread::Builder::new()
-        .name("sprat-leave".into())
-        .spawn(work);
-    // SAFETY: the set is initialised and outlives the call, and NULL asks for no previous mask.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    let spawned = sprat::driver::create_thread("sprat-leave", STACK, Box::new(work));
     spawned.map(drop).map_err(|error| {
         let message = format!("cannot start the thread of a leave: {error}");
         let errno = error.raw_os_error().unwrap_or(0);

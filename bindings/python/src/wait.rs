@@ -249,7 +249,7 @@ fn poll(fd: RawFd, limit: Duration) -> bool {
 }
 
 /// Returns the set of all signals.
-pub fn all_signals() -> libc::sigset_t {
+fn all_signals() -> libc::sigset_t {
     let mut all = MaybeUninit::uninit();
     // SAFETY: `all` is a place for a signal set, which the call initialises.
     unsafe {

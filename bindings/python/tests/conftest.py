@@ -28,6 +28,19 @@ import sprat
 QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
 """Options of the command for short timings, because every member is on this machine."""
 
+USE_UP_DESCRIPTORS = """
+import os, resource
+def use_up_descriptors():
+    held = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        return held
+"""
+"""A function for programs of tests: it opens descriptors until no more can be opened."""
+
 
 class LeaveSeenAsFailure(AssertionError):  # noqa: N818 - a state, not an error of the test
     """An agent that left is listed as failed."""

@@ -8,6 +8,7 @@ import socket
 import textwrap
 
 import pytest
+from conftest import USE_UP_DESCRIPTORS
 
 import sprat
 import sprat.aio
@@ -344,7 +345,9 @@ def test_without_free_descriptors_a_call_raises_a_network_error(program):
     ).end()
 
 
-OUT_OF_DESCRIPTORS = """
+OUT_OF_DESCRIPTORS = (
+    USE_UP_DESCRIPTORS
+    + """
 import asyncio, os, resource, signal, sys, threading, time
 import sprat, sprat.aio
 def start(name, cls=sprat.Node, **settings):
@@ -355,14 +358,10 @@ def give_up():
     if sys.argv[1] == "limit":
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    try:
-        while True:
-            os.dup(0)
-    except OSError:
-        pass
+    use_up_descriptors()
 other = start("other")
 """
+)
 
 
 @pytest.fixture(params=["exhausted", "limit"])

@@ -5,6 +5,7 @@ import textwrap
 from types import SimpleNamespace
 
 import pytest
+from conftest import USE_UP_DESCRIPTORS
 
 import sprat
 from sprat import _node
@@ -16,12 +17,15 @@ PATCHES = {
     "all of eventlet": "import eventlet; eventlet.monkey_patch()",
 }
 
-START = """
-import logging, sys, threading, time
+START = (
+    USE_UP_DESCRIPTORS
+    + """
+import logging, os, sys, threading, time
 import sprat
 def start(name, **settings):
     return sprat.Node(name=name, bind=sys.argv[1] + ":0", profile="local", **settings)
 """
+)
 
 
 @pytest.fixture(params=PATCHES)
@@ -84,11 +88,10 @@ def test_greenlets_can_share_a_reader(run):
 def test_a_reader_waits_in_a_process_without_a_free_descriptor(run):
     run(
         """
-        import os, resource
         node = start("ours")
         reader = node.events(sprat.MemberUpdated)
         assert reader.next(0.01) is None  # by now, everything that a wait needs is loaded
-        held, begun, running = [], [], []
+        begun, running = [], []
         def cause():
             while not begun:
                 time.sleep(0.01)
@@ -97,12 +100,7 @@ def test_a_reader_waits_in_a_process_without_a_free_descriptor(run):
         threading.Thread(target=cause).start()
         while not running:
             time.sleep(0.01)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        try:
-            while True:
-                held.append(os.dup(0))
-        except OSError:
-            pass
+        held = use_up_descriptors()
         begun.append(True)
         assert reader.next(60).member.tags == {"n": "1"}
         assert reader.next(0.01) is None
@@ -185,7 +183,6 @@ def test_operations_let_other_greenlets_run(run):
 def test_a_leave_without_a_descriptor_lets_other_greenlets_run(run):
     run(
         """
-        import os, resource
         steps = []
         def count():
             while True:
@@ -194,12 +191,7 @@ def test_a_leave_without_a_descriptor_lets_other_greenlets_run(run):
         threading.Thread(target=count, daemon=True).start()
         node, other = start("ours", leave_propagate_ms=1000), start("other")
         node.join(other.address)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        try:
-            while True:
-                os.dup(0)
-        except OSError:
-            pass
+        use_up_descriptors()
         before = len(steps)
         node.leave(timeout=60)
         assert len(steps) - before > 2, "the leave takes a second"

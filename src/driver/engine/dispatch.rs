@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Joins the clusters of these seeds. `waiter` gets the outcome.
-    pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
+    fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.handle.lifecycle.enter(NodeState::Running);
         self.debug("join", || {
             let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();

@@ -19,7 +19,7 @@ pub(in crate::driver) type Job = Box<dyn FnOnce() + Send>;
 ///
 /// # Errors
 /// The system refuses the thread; the job is dropped.
-pub(in crate::driver) fn create(name: &str, stack: usize, job: Job) -> io::Result<JoinHandle<()>> {
+pub fn create(name: &str, stack: usize, job: Job) -> io::Result<JoinHandle<()>> {
     let _blocked = Blocked::new();
     Builder::new()
         .name(name.to_owned())

@@ -258,14 +258,9 @@ async def _end_of(pending: _native.Pending) -> None:
             await asyncio.sleep(PAUSE)
         return
     loop = asyncio.get_running_loop()
-    over = loop.create_future()
-
-    def end() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    loop.add_reader(descriptor, end)
+    over = asyncio.Event()
+    loop.add_reader(descriptor, over.set)
     try:
-        await over
+        await over.wait()
     finally:
         _unwatch(loop, pending)
