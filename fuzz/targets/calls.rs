@@ -6,15 +6,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-// The functions are called by their C names, but they come from this crate.
-use sprat as _;
+// The C functions come from this crate, too.
+use sprat::Status;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{null, null_mut};
 
 /// The number of nodes that may run at the same time.
 const NODES: usize = 3;
 /// The states of a bad handle: no node has it, or its number says that another process made it.
-const BAD_HANDLE: [c_int; 2] = [-5, -6];
+const BAD_HANDLE: [c_int; 2] = [Status::Handle.number(), Status::Forked.number()];
 
 type Node = *mut c_void;
 type Settings = *mut c_void;

@@ -92,18 +92,15 @@ impl Conflicts {
         }
         let patience = time_to_notice(&common.config.swim, common.members.len());
         match self.before_us {
-            None if !self.accepted => {
+            Some((before, since)) if before == claimed => {
+                if alive && now.since(since) > patience {
+                    self.report(common, claimed);
+                }
+            }
+            // This is the first claim, or the node that had the name before us has moved.
+            before if !self.accepted && (alive || before.is_none()) => {
                 self.before_us = Some((claimed, now));
                 self.listed = alive.then_some(now);
-                self.warn_of(common, claimed);
-            }
-            Some((before, since)) if alive && before == claimed && now.since(since) > patience => {
-                self.report(common, claimed);
-            }
-            // The node that had the name before us has moved.
-            Some((before, _)) if alive && before != claimed && !self.accepted => {
-                self.before_us = Some((claimed, now));
-                self.listed = Some(now);
                 self.warn_of(common, claimed);
             }
             None | Some(_) => {}

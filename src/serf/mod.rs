@@ -342,12 +342,13 @@ impl Core {
             } => {
                 serf.name_claimed(now, &name, claimed, asked, alive);
             }
-            Notice::LeaveMissed { name, by } if serf.has_left(&name) => {
-                let intent = serf.leave_intent(&name);
-                self.swim
-                    .tell_of_past_leave(now, by, &name, intent.as_deref());
+            Notice::LeaveMissed { name, by } => {
+                if serf.has_left(&name) {
+                    let intent = serf.leave_intent(&name);
+                    self.swim
+                        .tell_of_past_leave(now, by, &name, intent.as_deref());
+                }
             }
-            Notice::LeaveMissed { .. } => {}
             Notice::NameAccepted => serf.conflicts.name_accepted(),
             Notice::NameTaken { addr } => serf.name_taken(addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),

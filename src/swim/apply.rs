@@ -188,8 +188,10 @@ impl Swim {
     /// A probe ended.
     pub(super) fn on_probe_end(&mut self, end: ProbeEnd) {
         match end {
-            ProbeEnd::Answered { member, name } => {
-                if let Some(record) = self.ctx.table.get_named(member, &name) {
+            ProbeEnd::Answered { member, name, addr } => {
+                // A node that has taken over the name at another address has not answered.
+                let record = self.ctx.table.get_named(member, &name);
+                if let Some(record) = record.filter(|it| it.node().addr == addr) {
                     record.heard = true;
                     self.suspects.on_answer(member);
                 }

@@ -58,8 +58,12 @@ pub(super) struct Probing {
 
 /// The end of a probe on which other parts have to act.
 pub(super) enum ProbeEnd {
-    /// The member answered. If it is a suspect, the answer may put off its verdict.
-    Answered { member: MemberIndex, name: Arc<str> },
+    /// The member at `addr` answered. If it is a suspect, the answer may put off its verdict.
+    Answered {
+        member: MemberIndex,
+        name: Arc<str>,
+        addr: SocketAddr,
+    },
     /// The member did not answer, so this node accuses it.
     Failed { name: Arc<str>, incarnation: u32 },
 }
@@ -232,7 +236,7 @@ impl Probing {
             return None;
         }
         let round = self.rounds.swap_remove(i);
-        answered(ctx, round)
+        Some(answered(ctx, round))
     }
 
     /// Answers a ping by datagram. `to` is the address to which the answer goes.
@@ -259,7 +263,7 @@ impl Probing {
                 }
             }
         }
-        answered(ctx, round)
+        Some(answered(ctx, round))
     }
 
     /// A helper reports that the target is silent.
@@ -310,7 +314,7 @@ impl Probing {
     /// that have been forgotten end.
     pub fn restart(&mut self, ctx: &mut Context) {
         for round in std::mem::take(&mut self.rounds) {
-            if ctx.table.get_named(round.member, &round.name).is_some() {
+            if round.record(&ctx.table).is_some() {
                 self.begin(ctx, round.member, round.cause);
             } else {
                 close(ctx, round, false);
@@ -436,7 +440,7 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     }
     if round.report.stream == ProbeAnswer::Answered {
         ctx.outbox.stats.stream_fallbacks += 1;
-        return answered(ctx, round);
+        return Some(answered(ctx, round));
     }
     ctx.outbox.stats.probes_failed += 1;
     let is_unsent = round.is_unsent();
@@ -451,14 +455,14 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     is_blamed.then_some(ProbeEnd::Failed { name, incarnation })
 }
 
-fn answered(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
+fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
     ctx.awareness.improve();
     if round.report.stream == ProbeAnswer::Silent {
         ctx.awareness.stream_failed(); // the member is there, so the stream is at fault
     }
-    let (member, is_current) = (round.member, round.is_current(&ctx.table));
+    let (member, addr) = (round.member, round.addr);
     let name = close(ctx, round, true);
-    is_current.then_some(ProbeEnd::Answered { member, name })
+    ProbeEnd::Answered { member, name, addr }
 }
 
 /// Stores the report of a round, and reports the end of a hint if the round was caused by one.

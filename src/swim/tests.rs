@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 const STEP: Duration = Duration::from_millis(10);
+/// The protocol versions that nodes announce.
+const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 5];
 
 fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, i as u8 + 1], 7946))
@@ -280,7 +282,7 @@ fn forged(n: usize, incarnation: u32, meta: &[u8]) -> Vec<u8> {
         addr: &[10, 1 + b, c, d],
         port: 7946,
         meta: Some(meta),
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     Message::Alive(alive).encoded()
 }
@@ -293,7 +295,7 @@ fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode
         port: 7946,
         incarnation: 1,
         meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
         state,
     }
 }
@@ -456,7 +458,7 @@ fn the_long_form_of_an_ipv4_address_is_not_a_conflict_and_is_kept() {
         addr,
         port: 1,
         meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     net.tell(0, Message::Alive(alive(&long)));
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 9])));
@@ -483,7 +485,7 @@ fn addresses_at_which_members_cannot_reach_a_node_are_refused() {
         &link_local,
     ];
     for addr in addrs {
-        let vsn = &[1, 5, 2, 2, 5, 5];
+        let vsn = &VERSIONS;
         let alive = Alive {
             incarnation: 1,
             node: "x",
@@ -761,7 +763,7 @@ fn one_forged_incarnation_does_not_silence_a_member() {
         addr: &[10, 0, 0, 2],
         port: 7946,
         meta: Some(b"forged"),
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     for message in [
         Message::Suspect(accusation),
@@ -816,7 +818,7 @@ fn a_probe_of_an_address_that_a_member_has_left_accuses_nobody() {
         addr: &[10, 0, 0, 9],
         port: 7946,
         meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     net.tell(0, Message::Alive(moved));
     assert_eq!(
@@ -1383,7 +1385,7 @@ fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
         addr: &[10, 0, 0, 2],
         port: 7946,
         meta: Some(&[0; 1000]),
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     net.tell(0, Message::Alive(alive));
     assert_eq!(net.nodes[0].stats().queue_len, 1);
@@ -1553,7 +1555,7 @@ fn claim_the_name_of_node_0(net: &mut Net) -> SocketAddr {
         addr: &[10, 0, 0, 77],
         port: 7946,
         meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
+        vsn: &VERSIONS,
     };
     net.tell(0, Message::Alive(claim));
     net.settle();

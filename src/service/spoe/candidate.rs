@@ -21,8 +21,8 @@ pub const WEIGHT_DEFAULT: u16 = 100;
 /// limit.
 const NAME_LEN: usize = 255;
 
-/// The presence of a member, as far as this node knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The presence of a member, as far as this node knows. The fitter for requests, the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
     /// It takes part in the cluster.
     Alive,

@@ -10,7 +10,7 @@
 //!
 //! A question that cannot be answered sets no variable.
 
-use super::candidate::{Candidate, Desired, Presence, Rules, is_present};
+use super::candidate::{Candidate, Desired, Rules, is_present};
 use super::frame::{Message, Variable};
 use super::rendezvous;
 use super::session::Answers;
@@ -126,10 +126,8 @@ fn servers(members: &[Member], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
     let mut servers: Vec<Candidate> = all.filter(willing).collect();
-    let preferred = [Presence::Alive, Presence::Suspect, Presence::Leaving];
-    let exists = |wanted: &Presence| servers.iter().any(|it| it.presence == *wanted);
-    let chosen = preferred.into_iter().find(exists);
-    servers.retain(|it| Some(it.presence) == chosen);
+    let best = servers.iter().map(|it| it.presence).min();
+    servers.retain(|it| Some(it.presence) == best);
     servers
 }
 
