@@ -16,7 +16,7 @@ help:
 	@echo 'make test-all       the same with every seed and every case, on the builds that are shipped; fuzzing'
 	@echo 'make test-haproxy   the tests of the HAProxy module; HAPROXY=/path/to/haproxy tests with another one'
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
-	@echo 'make bench          resources and reaction times, compared with those of other programs; 20 minutes'
+	@echo 'make bench          resources and reaction times, compared with those of other programs; 25 minutes'
 	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent that reloads it; 7 minutes'
 	@echo 'make fuzz           a minute of libFuzzer on each decoder, on a node and on C calls; FUZZ_SECONDS=60'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the codec, the core, sprat beside its peers, and the Python package; about 20 minutes.
+# Measures the codec, the core, sprat beside its peers, and the Python package; about 25 minutes.
 # `bench.sh` runs all of them, `bench.sh NAME...` only the named ones: codec, core, peers, size,
 # python. benches/peers/README.md lists the environment variables that change the size of `peers`.
 set -euo pipefail

@@ -7,7 +7,7 @@
 //!    +--> helpers and a stream ping of this node try as well --- ack by datagram ---> answered
 //!            |  no ack until probe_interval x (health score + 1)
 //!            +--> the stream ping was answered: alive, but datagrams do not work
-//!            +--> this host could not send any datagram: no verdict
+//!            +--> neither the first ping nor a request to a helper could be sent: no verdict
 //!            +--> else: suspect
 //! ```
 //!
