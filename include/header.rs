@@ -17,13 +17,25 @@ use std::{env, fs};
 pub const ABI: u32 = 0;
 
 /// The files of `src/ffi` from which the header is made, in the order of the header.
-const SOURCES: [&str; 12] = [
-    "numbers", "types", "library", "settings", "config", "node", "members", "tags", "events",
-    "explain", "stats", "threads",
+const SOURCES: [&str; 14] = [
+    "numbers",
+    "types",
+    "library",
+    "settings",
+    "config",
+    "node",
+    "members",
+    "tags",
+    "user_events",
+    "queries",
+    "events",
+    "explain",
+    "stats",
+    "threads",
 ];
 
 /// The first function of each part of the header, and the heading that is put before it.
-const HEADINGS: [(&str, &str); 10] = [
+const HEADINGS: [(&str, &str); 12] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
@@ -33,6 +45,8 @@ const HEADINGS: [(&str, &str); 10] = [
     ("sprat_node_start", "Life of a node"),
     ("sprat_node_members", "Members"),
     ("sprat_node_set_tag", "The tags and the meta of this node"),
+    ("sprat_node_send_event", "Sending user events"),
+    ("sprat_node_query", "Queries"),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),
     ("sprat_node_stats", "Counters"),
@@ -157,7 +171,10 @@ fn versions() -> String {
          #define SPRAT_VERSION_NUMBER \\\n    \
          (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)\n\
          /** The number in libsprat.so.N: changes only if programs linked before would break. */\n\
-         #define SPRAT_ABI {ABI}\n",
+         #define SPRAT_ABI {ABI}\n\
+         /** The defaults of a sprat_query_options. */\n\
+         #define SPRAT_QUERY_OPTIONS_INIT \\\n    \
+         {{ sizeof(struct sprat_query_options), 0, 0, false, NULL, 0, NULL, 0 }}\n",
         variable("CARGO_PKG_VERSION"),
     )
 }

@@ -87,6 +87,9 @@
     (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)
 /** The number in libsprat.so.N: changes only if programs linked before would break. */
 #define SPRAT_ABI 0
+/** The defaults of a sprat_query_options. */
+#define SPRAT_QUERY_OPTIONS_INIT \
+    { sizeof(struct sprat_query_options), 0, 0, false, NULL, 0, NULL, 0 }
 
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
  * name, type, default in brackets, allowed values, and description.
@@ -232,15 +235,30 @@
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
  *     The time for which a member that left is kept in the list; only in serf mode.
  *
+ * user_event_bytes: number [512], 64 to 9216
+ *     The size of the largest user event that this node sends, encoded. Whatever the value, an
+ *     event must fit into a datagram of packet_bytes. Only in serf mode.
+ *
+ * query_bytes: number [1024], 128 to 9216
+ *     The size of the largest query that this node sends, encoded. Whatever the value, a query
+ *     must fit into a datagram of packet_bytes. Only in serf mode.
+ *
+ * query_response_bytes: number [1024], 64 to 9216
+ *     The size of the largest answer to a query that this node sends, encoded. Only in serf
+ *     mode.
+ *
+ * replay_events: boolean [false], true or false
+ *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
- *     oldest member events, and at last the oldest events of any kind. One overflow event
- *     reports the loss.
+ *     oldest member events, then the oldest user events, and at last the oldest events of any
+ *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
- *         separated by commas
+ *         member-failed, member-reap, member-suspect, member-alive, user, query, query-ack,
+ *         query-response, done, log, name-regained, separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.
@@ -392,6 +410,14 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_SUSPECT = 6,
     /** A suspicion was refuted: the member is alive after all. */
     SPRAT_EVENT_MEMBER_ALIVE = 7,
+    /** A user event: a message that a program sent to all members, this node included. */
+    SPRAT_EVENT_USER = 8,
+    /** Another member, or this node, asks a question, which can be answered once. */
+    SPRAT_EVENT_QUERY = 10,
+    /** A member has received a query of this node. */
+    SPRAT_EVENT_QUERY_ACK = 11,
+    /** A member has answered a query of this node. */
+    SPRAT_EVENT_QUERY_RESPONSE = 12,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
     /** Events were not taken in time and are lost: read the list of members again. */
@@ -446,6 +472,15 @@ enum sprat_remove_flags {
     SPRAT_REMOVE_PRUNE = 1,
 };
 
+/** Flags of sprat_node_send_event(). */
+enum sprat_send_event_flags {
+    /**
+     * Receivers may leave out the event if another one with the same name follows, as Serf agents
+     * do.
+     */
+    SPRAT_SEND_EVENT_COALESCE = 1,
+};
+
 /**
  * The type of a setting, which says how the text of its value is written. Ignore the types
  * that you do not know: later versions may add some.
@@ -476,6 +511,9 @@ enum sprat_setting_type {
     /** Patterns separated by commas. */
     SPRAT_SETTING_PATTERNS = 12,
 };
+
+/** What came back for a query, made by sprat_node_query_wait(). Several threads may read it. */
+typedef struct sprat_answers sprat_answers;
 
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
@@ -580,11 +618,21 @@ typedef struct sprat_event {
     uint64_t time_ns;
     /** Member events: the member as it was at that time; else NULL. */
     const struct sprat_member *member;
-    /** LOG: the part of the library that writes the line; else empty. Never NULL. */
+    /**
+     * USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
+     * that answers. LOG: the part of the library that writes the line. Else empty. Never NULL.
+     */
     const char *name;
-    /** FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL. */
+    /**
+     * FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks. Else empty.
+     * Never NULL.
+     */
     const char *text;
-    /** DONE: the number of the operation, from an _async function or sprat_node_hint(); else 0. */
+    /**
+     * DONE: the number of the operation, from an _async function, sprat_node_hint() or
+     * sprat_node_query(). QUERY_ACK, QUERY_RESPONSE: the number of the query, from
+     * sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+     */
     uint64_t id;
     /** LOG: an enum sprat_log_level; else 0. */
     int32_t level;
@@ -592,6 +640,20 @@ typedef struct sprat_event {
     uint64_t lost;
     /** DONE: the op_data of the call that began the operation; else NULL. */
     void *op_data;
+    /**
+     * USER, QUERY, QUERY_RESPONSE: the payload, which need not be text and has no NUL at its end;
+     * else empty. Never NULL.
+     */
+    const uint8_t *payload;
+    /** USER, QUERY, QUERY_RESPONSE: the number of bytes of the payload; else 0. */
+    size_t payload_len;
+    /**
+     * USER, QUERY: the Lamport time at which the event or query was sent: higher than those of
+     * all events or queries that its sender had sent or received before. Else 0.
+     */
+    uint64_t ltime;
+    /** QUERY: the milliseconds from time_ns in which the query can be answered; else 0. */
+    int32_t time_ms;
 } sprat_event;
 
 /**
@@ -647,6 +709,41 @@ typedef struct sprat_tag {
     /** Any text, UTF-8. */
     const char *value;
 } sprat_tag;
+
+/**
+ * The options of a query. Begin with SPRAT_QUERY_OPTIONS_INIT, so that a program that is compiled
+ * with this header works with later versions of the library:
+ *
+ *     sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
+ *     options.timeout_ms = 500;
+ */
+typedef struct sprat_query_options {
+    /** sizeof(sprat_query_options), as SPRAT_QUERY_OPTIONS_INIT sets it. */
+    size_t size;
+    /**
+     * The time in which answers count, in milliseconds; 0 for the default, which follows from the
+     * number of members: 3,200 for up to 9 members with the profile `lan`.
+     */
+    int32_t timeout_ms;
+    /**
+     * The number of members, at most 255, through which each answer is sent as well, so that it
+     * arrives even if the direct way is blocked. A sprat node uses at most 8.
+     */
+    uint32_t relay_factor;
+    /** Whether each node acknowledges the query as soon as it arrives. */
+    bool want_ack;
+    /** The names of the members that are asked; may be NULL if nnodes is 0. */
+    const char *const *nodes;
+    /** The number of names, at most 4096; 0 asks all members. */
+    size_t nnodes;
+    /**
+     * Only members in whose tag `key` the regular expression `value` finds a match are asked; with
+     * several, all must match. A missing tag counts as empty. May be NULL if ntags is 0.
+     */
+    const struct sprat_tag *tags;
+    /** The number of tags, at most 4096. */
+    size_t ntags;
+} sprat_query_options;
 
 /**
  * One member that was asked to probe another on this node's behalf. Read it through its pointer
@@ -1476,6 +1573,185 @@ int sprat_node_set_tags(struct sprat_node *node,
 int sprat_node_set_meta(struct sprat_node *node,
                         const void *meta,
                         size_t len);
+
+/* ==========================================================================================
+ * Sending user events
+ * ========================================================================================== */
+
+/**
+ * Sends a user event to all members: a name and a payload that mean something to the programs of
+ * the cluster. Every node that takes part, this one and Serf agents included, delivers the event
+ * once, as an event of kind SPRAT_EVENT_USER. User events need mode "serf".
+ *
+ * Gossip brings the event to the other members within about a second. A member that misses the
+ * gossip gets the event with its next push/pull. A node that joins later does not get it, unless
+ * its setting `replay_events` is true. Two events of one node may arrive in the wrong order; the
+ * `ltime` of the later one is higher. A node delivers one of two events with the same ltime, name
+ * and payload.
+ *
+ * @param node         the node
+ * @param name         the name of the event
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @param flags        0, or SPRAT_SEND_EVENT_COALESCE to let receivers leave out the event if
+ *                     another one with the same name follows
+ * @return SPRAT_OK once the event is delivered to this node and its gossip has begun;
+ *         SPRAT_ERR_TOO_LARGE if the encoded event takes more bytes than the setting
+ *         `user_event_bytes` (512) allows: about 40 more than the name and the payload;
+ *         SPRAT_ERR_STATE if the mode is "memberlist", or after sprat_node_leave();
+ *         SPRAT_ERR_INVALID for an unknown flag; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_send_event(struct sprat_node *node,
+                          const char *name,
+                          const void *payload,
+                          size_t payload_len,
+                          unsigned int flags);
+
+/* ==========================================================================================
+ * Queries
+ * ========================================================================================== */
+
+/**
+ * Sends a query: asks the programs of all members, or of those that the options select, a
+ * question. Every node that is asked, this one and Serf agents included, delivers it as an event
+ * of kind SPRAT_EVENT_QUERY, and its program may answer with sprat_node_respond(). Queries need
+ * mode "serf".
+ *
+ * The acks and answers come as events of kind SPRAT_EVENT_QUERY_ACK and
+ * SPRAT_EVENT_QUERY_RESPONSE, whose `id` is the number of the query. An event of kind
+ * SPRAT_EVENT_DONE with the same number and op_data reports the end. The query ends as soon as
+ * every member that was present when it was sent has answered, or has failed or left; the status
+ * is then SPRAT_OK. It is SPRAT_ERR_TIMEOUT if some have not answered in time, and the text names
+ * up to five of them. The number is stored before the query is sent, as for
+ * sprat_node_join_async().
+ *
+ * The name `_serf_ping` without a payload asks the nodes themselves: each acknowledges it, and no
+ * program sees it. Other names that begin with `_serf_` are reserved.
+ *
+ * @param node         the node
+ * @param name         the name of the query
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @param options      the options; NULL for the defaults
+ * @param op_data      any pointer, which the DONE event hands back; the library never follows it
+ * @param id           receives the number of the query, or 0 after a failure; may be NULL
+ * @return SPRAT_OK once the query is sent; SPRAT_ERR_TOO_LARGE if the encoded query takes more
+ *         bytes than the setting `query_bytes` (1,024) allows, or for more than 4,096 nodes or
+ *         tags; SPRAT_ERR_INVALID for a reserved name, a wrong regular expression, or options with
+ *         a value that is not allowed; SPRAT_ERR_UNSUPPORTED for options of a later version;
+ *         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 256 queries
+ *         are under way; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_query(struct sprat_node *node,
+                     const char *name,
+                     const void *payload,
+                     size_t payload_len,
+                     const struct sprat_query_options *options,
+                     void *op_data,
+                     uint64_t *id);
+
+/**
+ * Sends a query like sprat_node_query(), but waits for its end and collects the answers. The
+ * timeout of the options limits the wait. No event reports the acks and answers.
+ *
+ * @param node         the node
+ * @param name         the name of the query
+ * @param payload      any bytes; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @param options      the options; NULL for the defaults
+ * @param out          receives the answers, to be freed with sprat_answers_free(); NULL after a
+ *                     failure
+ * @return the number of answers, which may be 0; an error as for sprat_node_query(). Members that
+ *         do not answer are no error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if the
+ *         node is shut down during the call.
+ *
+ * Thread-safe. The call is allowed in a callback, where it delays further events; this node's own
+ * answer to the query then cannot come.
+ */
+int sprat_node_query_wait(struct sprat_node *node,
+                          const char *name,
+                          const void *payload,
+                          size_t payload_len,
+                          const struct sprat_query_options *options,
+                          struct sprat_answers **out);
+
+/**
+ * Ends a query of this node now, as if its time were up. A number that is not that of a query
+ * under way changes nothing.
+ *
+ * @param node  the node
+ * @param id    the number from sprat_node_query()
+ * @return SPRAT_OK; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED. Thread-safe.
+ */
+int sprat_node_cancel_query(struct sprat_node *node, uint64_t id);
+
+/**
+ * Answers a query. Any thread may do that, at any time until time_ms milliseconds after time_ns of
+ * the event.
+ *
+ * @param node         the node
+ * @param query_id     the `id` of the event of kind SPRAT_EVENT_QUERY
+ * @param payload      the answer, which is copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @return SPRAT_OK once the answer is sent; SPRAT_ERR_STATE if the query was answered already;
+ *         SPRAT_ERR_TIMEOUT if its time is over; SPRAT_ERR_NOT_FOUND if there never was such a
+ *         query; SPRAT_ERR_TOO_LARGE if the encoded answer takes more bytes than the setting
+ *         `query_response_bytes` (1,024) allows; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_respond(struct sprat_node *node,
+                       uint64_t query_id,
+                       const void *payload,
+                       size_t payload_len);
+
+/**
+ * Returns the number of answers.
+ *
+ * @param answers  the answers
+ * @return the number; 0 if answers is NULL.
+ */
+size_t sprat_answers_count(const struct sprat_answers *answers);
+
+/**
+ * Returns the number of members that acknowledged the query.
+ *
+ * @param answers  the answers
+ * @return the number; 0 if answers is NULL, or if the options did not ask for acks.
+ */
+size_t sprat_answers_acks(const struct sprat_answers *answers);
+
+/**
+ * Returns a sentence that names members whose ack or answer is missing.
+ *
+ * @param answers  the answers
+ * @return the sentence, which lives as long as the answers; "" if none is missing, or if answers
+ *         is NULL. Never NULL.
+ */
+const char *sprat_answers_missing(const struct sprat_answers *answers);
+
+/**
+ * Returns an answer by its index, in the order in which the answers came.
+ *
+ * @param answers      the answers
+ * @param i            the index, less than sprat_answers_count()
+ * @param payload      receives the answer, or NULL if there is no such answer; may be NULL
+ * @param payload_len  receives the number of bytes, or 0; may be NULL
+ * @return the name of the member; NULL past the end or if answers is NULL. The name and the answer
+ *         live as long as the answers.
+ */
+const char *sprat_answers_get(const struct sprat_answers *answers,
+                              size_t i,
+                              const uint8_t **payload,
+                              size_t *payload_len);
+
+/**
+ * Frees answers.
+ *
+ * @param answers  the answers; NULL is ignored
+ */
+void sprat_answers_free(struct sprat_answers *answers);
 
 /* ==========================================================================================
  * Events

@@ -11,6 +11,7 @@
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::time::Time;
+use std::time::Duration;
 
 pub use crate::vocabulary::{EventKind, Level};
 
@@ -70,6 +71,18 @@ macro_rules! event_bodies {
 crate::event_table!(event_bodies);
 #[allow(unused_imports, clippy::single_component_path_imports)] // gives the macro a path
 pub(crate) use any_member_event;
+
+/// Whether the nodes that receive several user events with one name may deliver only the last of
+/// them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coalescing {
+    /// Every event is delivered.
+    #[default]
+    Forbidden,
+    /// A node may leave out events that are followed by another one with the same name, as an agent
+    /// of Serf does.
+    Allowed,
+}
 
 /// An event, as a reader takes it from its queue.
 #[derive(Clone, Debug, PartialEq)]

@@ -105,13 +105,13 @@ pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
-    EventCallback, FailedAddr, Node, Operation, Outcome, Pending, PreparedThreads, Spawn,
-    Subscription,
+    EventCallback, FailedAddr, Node, Operation, Outcome, Pending, PendingQuery, PreparedThreads,
+    QueryAnswer, QueryAnswers, Spawn, Subscription,
 };
 pub use error::{Error, Result, Status};
-pub use event::{Event, EventBody, EventKind, Level};
+pub use event::{Coalescing, Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState, MemberTags, NodeFacts};
-pub use serf::{Counter, Mode, Tags};
+pub use serf::{Counter, Mode, QueryOptions, Tags};
 pub use swim::NodeState as ProtocolState;
 pub use swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,

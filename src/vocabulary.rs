@@ -136,7 +136,7 @@ const fn c_str(text: &'static str) -> &'static CStr {
 /// A row of `members` has the documentation, the kind, its number, its name and its class in
 /// Python; the payload is the member. A row of `others` spells its payload out.
 ///
-/// Reserved numbers: 8 and 9 for user events and user messages, 10 to 13 for queries and responses.
+/// Reserved numbers: 9 for the messages of memberlist applications.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! event_table {
@@ -160,14 +160,58 @@ macro_rules! event_table {
                 MemberAlive = 7, "member-alive", MemberAlive;
             }
             others {
+                /// A user event: a message that a program sent to all members, this node included.
+                User {
+                    /// The name of the event. Bytes that are not text are shown as `\xff`.
+                    name: String,
+                    /// Its content; empty if it has none.
+                    payload: Box<[u8]>,
+                    /// The Lamport time at which it was sent: an event that its sender sent later,
+                    /// or sent after it had received this one, has a later time.
+                    ltime: u64,
+                    /// True if the sender allows receivers to deliver only the last of several
+                    /// events with this name.
+                    coalesce: bool,
+                } = 8, "user";
+                /// Another member, or this node, asks a question, which can be answered once.
+                Query {
+                    /// The number with which to answer it.
+                    id: u64,
+                    /// The name of the query. Bytes that are not text are shown as `\xff`.
+                    name: String,
+                    /// Its content; empty if it has none.
+                    payload: Box<[u8]>,
+                    /// The Lamport time at which it was sent.
+                    ltime: u64,
+                    /// The name of the member that asks; empty if that is a very old agent.
+                    from: String,
+                    /// The time in which it can be answered, from the time of the event.
+                    time: Duration,
+                } = 10, "query";
+                /// A member has received a query of this node.
+                QueryAck {
+                    /// The number of the query.
+                    id: u64,
+                    /// The name of the member.
+                    from: String,
+                } = 11, "query-ack";
+                /// A member has answered a query of this node.
+                QueryResponse {
+                    /// The number of the query.
+                    id: u64,
+                    /// The name of the member.
+                    from: String,
+                    /// The answer.
+                    payload: Box<[u8]>,
+                } = 12, "query-response";
                 /// An operation that was started without waiting has ended.
                 Done {
                     /// The number of the operation.
                     id: u64,
                     /// The value that the program gave to the operation.
                     token: usize,
-                    /// The number of addresses that a join reached, or 0 for any other operation;
-                    /// an error if the operation failed.
+                    /// The number of addresses that a join reached, or of answers to a query, or 0
+                    /// for any other operation; an error if the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
                 /// Events were not taken in time and are lost: read the list of members again.
@@ -390,7 +434,7 @@ mod tests {
             assert_eq!(EventKind::from_name(kind.name()), Some(kind));
             assert_eq!(EventKind::from_number(kind.number()), Some(kind));
         }
-        assert_eq!(EventKind::from_name("query"), None);
+        assert_eq!(EventKind::from_name("member"), None);
         assert_eq!(EventKind::from_number(0), None);
     }
 
@@ -405,6 +449,10 @@ mod tests {
             (5, "member-reap"),
             (6, "member-suspect"),
             (7, "member-alive"),
+            (8, "user"),
+            (10, "query"),
+            (11, "query-ack"),
+            (12, "query-response"),
             (14, "done"),
             (20, "overflow"),
             (21, "log"),

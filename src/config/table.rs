@@ -140,12 +140,28 @@ macro_rules! settings_table {
             in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
             "The time for which a member that left is kept in the list; only in serf mode.";
 
+        "user_event_bytes" => core.user_event_len: 512, 512, 512 in 64..=9_216 "bytes",
+            [user_event_bytes(usize)]
+            "The size of the largest user event that this node sends, encoded. Whatever the value, \
+             an event must fit into a datagram of packet_bytes. Only in serf mode.";
+        "query_bytes" => core.query_len: 1_024, 1_024, 1_024 in 128..=9_216 "bytes",
+            [query_bytes(usize)]
+            "The size of the largest query that this node sends, encoded. Whatever the value, a \
+             query must fit into a datagram of packet_bytes. Only in serf mode.";
+        "query_response_bytes" => core.query_response_len: 1_024, 1_024, 1_024
+            in 64..=9_216 "bytes", [query_response_bytes(usize)]
+            "The size of the largest answer to a query that this node sends, encoded. Only in serf \
+             mode.";
+        "replay_events" => core.replay_events = false,
+            "Whether a node that joins gets the user events that were sent before. Only in serf \
+             mode.";
+
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
             "The number of events, not counting log lines, that can wait for the application. A \
              full queue keeps only the last event of each member; if that is not enough, it drops \
-             the oldest member events, and at last the oldest events of any kind. One overflow \
-             event reports the loss.";
+             the oldest member events, then the oldest user events, and at last the oldest events \
+             of any kind. One overflow event reports the loss.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
              are always queued. The end of an asynchronous operation is reported as an event only \

@@ -34,7 +34,7 @@ pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]
 pub use node::guarded;
-pub use node::{EventCallback, Node};
+pub use node::{EventCallback, Node, PendingQuery, QueryAnswer, QueryAnswers};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 #[cfg(feature = "internals")]

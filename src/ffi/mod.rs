@@ -28,11 +28,13 @@ mod members;
 mod node;
 mod numbers;
 mod operation;
+mod queries;
 mod settings;
 mod stats;
 mod tags;
 mod threads;
 mod types;
+mod user_events;
 
 #[cfg(test)]
 mod settings_tests;

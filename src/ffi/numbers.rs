@@ -4,6 +4,15 @@
 //! and checked, because a Rust enum with a value that it does not define is undefined behaviour.
 #![allow(dead_code)] // some constants are for the header alone
 
+/// Flags of sprat_node_send_event().
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum sprat_send_event_flags {
+    /// Receivers may leave out the event if another one with the same name follows, as Serf agents
+    /// do.
+    SPRAT_SEND_EVENT_COALESCE = 1,
+}
+
 /// Flags of sprat_node_remove_failed().
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -127,6 +127,7 @@ pub(super) struct EventRecord {
     member: Option<Arc<MemberRecord>>,
     name: CString,
     text: CString,
+    payload: Box<[u8]>,
 }
 
 impl EventRecord {
@@ -134,6 +135,7 @@ impl EventRecord {
     pub(super) fn new(event: &Event, owned: bool) -> Box<EventRecord> {
         let member = event.member().map(|it| Arc::new(MemberRecord::new(it)));
         let (mut name, mut text) = (c"".to_owned(), c"".to_owned());
+        let mut payload = Box::default();
         let mut c_view = sprat_event {
             kind: event.kind().number(),
             status: 0,
@@ -146,8 +148,41 @@ impl EventRecord {
             level: 0,
             lost: 0,
             op_data: ptr::null_mut(),
+            payload: ptr::null(),
+            payload_len: 0,
+            ltime: 0,
+            time_ms: 0,
         };
         match &event.body {
+            EventBody::User {
+                name: event,
+                payload: content,
+                ltime,
+                coalesce: _,
+            } => {
+                (name, payload) = (args::text(event), content.clone());
+                c_view.ltime = *ltime;
+            }
+            EventBody::Query {
+                id,
+                name: query,
+                payload: content,
+                ltime,
+                from,
+                time,
+            } => {
+                (name, text, payload) = (args::text(query), args::text(from), content.clone());
+                (c_view.id, c_view.ltime) = (*id, *ltime);
+                c_view.time_ms = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+            }
+            EventBody::QueryAck { id, from } => (c_view.id, name) = (*id, args::text(from)),
+            EventBody::QueryResponse {
+                id,
+                from,
+                payload: content,
+            } => {
+                (c_view.id, name, payload) = (*id, args::text(from), content.clone());
+            }
             EventBody::Done { id, token, result } => {
                 (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
                 if let Err(error) = result {
@@ -169,21 +204,25 @@ impl EventRecord {
             EventBody::NameRegained {} | any_member_event!() => {}
         }
         (c_view.name, c_view.text) = (name.as_ptr(), text.as_ptr());
+        (c_view.payload, c_view.payload_len) = (payload.as_ptr(), payload.len());
         Box::new(EventRecord {
             c_view,
             owned,
             member,
             name,
             text,
+            payload,
         })
     }
 
     /// Makes a copy that its holder owns.
     pub(super) fn copy(&self) -> Box<EventRecord> {
         let (name, text) = (self.name.clone(), self.text.clone());
+        let payload = self.payload.clone();
         let c_view = sprat_event {
             name: name.as_ptr(),
             text: text.as_ptr(),
+            payload: payload.as_ptr(),
             ..self.c_view
         };
         Box::new(EventRecord {
@@ -192,6 +231,7 @@ impl EventRecord {
             member: self.member.clone(),
             name,
             text,
+            payload,
         })
     }
 

@@ -142,15 +142,30 @@
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
  *     The time for which a member that left is kept in the list; only in serf mode.
  *
+ * user_event_bytes: number [512], 64 to 9216
+ *     The size of the largest user event that this node sends, encoded. Whatever the value, an
+ *     event must fit into a datagram of packet_bytes. Only in serf mode.
+ *
+ * query_bytes: number [1024], 128 to 9216
+ *     The size of the largest query that this node sends, encoded. Whatever the value, a query
+ *     must fit into a datagram of packet_bytes. Only in serf mode.
+ *
+ * query_response_bytes: number [1024], 64 to 9216
+ *     The size of the largest answer to a query that this node sends, encoded. Only in serf
+ *     mode.
+ *
+ * replay_events: boolean [false], true or false
+ *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
- *     oldest member events, and at last the oldest events of any kind. One overflow event
- *     reports the loss.
+ *     oldest member events, then the oldest user events, and at last the oldest events of any
+ *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
- *         separated by commas
+ *         member-failed, member-reap, member-suspect, member-alive, user, query, query-ack,
+ *         query-response, done, log, name-regained, separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.

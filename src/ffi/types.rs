@@ -81,11 +81,15 @@ pub struct sprat_event {
     pub time_ns: u64,
     /// Member events: the member as it was at that time; else NULL.
     pub member: *const sprat_member,
-    /// LOG: the part of the library that writes the line; else empty. Never NULL.
+    /// USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
+    /// that answers. LOG: the part of the library that writes the line. Else empty. Never NULL.
     pub name: *const c_char,
-    /// FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL.
+    /// FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks. Else empty.
+    /// Never NULL.
     pub text: *const c_char,
-    /// DONE: the number of the operation, from an _async function or sprat_node_hint(); else 0.
+    /// DONE: the number of the operation, from an _async function, sprat_node_hint() or
+    /// sprat_node_query(). QUERY_ACK, QUERY_RESPONSE: the number of the query, from
+    /// sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
     pub id: u64,
     /// LOG: an enum sprat_log_level; else 0.
     pub level: i32,
@@ -93,6 +97,16 @@ pub struct sprat_event {
     pub lost: u64,
     /// DONE: the op_data of the call that began the operation; else NULL.
     pub op_data: *mut c_void,
+    /// USER, QUERY, QUERY_RESPONSE: the payload, which need not be text and has no NUL at its end;
+    /// else empty. Never NULL.
+    pub payload: *const u8,
+    /// USER, QUERY, QUERY_RESPONSE: the number of bytes of the payload; else 0.
+    pub payload_len: usize,
+    /// USER, QUERY: the Lamport time at which the event or query was sent: higher than those of
+    /// all events or queries that its sender had sent or received before. Else 0.
+    pub ltime: u64,
+    /// QUERY: the milliseconds from time_ns in which the query can be answered; else 0.
+    pub time_ms: i32,
 }
 
 /// A tag: a key and a value, both chosen by the program.
@@ -112,6 +126,35 @@ pub struct sprat_helper {
     pub name: *const c_char,
     /// An enum sprat_probe_answer: the result of this helper's probe.
     pub answer: i32,
+}
+
+/// The options of a query. Begin with SPRAT_QUERY_OPTIONS_INIT, so that a program that is compiled
+/// with this header works with later versions of the library:
+///
+///     sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
+///     options.timeout_ms = 500;
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sprat_query_options {
+    /// sizeof(sprat_query_options), as SPRAT_QUERY_OPTIONS_INIT sets it.
+    pub size: usize,
+    /// The time in which answers count, in milliseconds; 0 for the default, which follows from the
+    /// number of members: 3,200 for up to 9 members with the profile `lan`.
+    pub timeout_ms: i32,
+    /// The number of members, at most 255, through which each answer is sent as well, so that it
+    /// arrives even if the direct way is blocked. A sprat node uses at most 8.
+    pub relay_factor: u32,
+    /// Whether each node acknowledges the query as soon as it arrives.
+    pub want_ack: bool,
+    /// The names of the members that are asked; may be NULL if nnodes is 0.
+    pub nodes: *const *const c_char,
+    /// The number of names, at most 4096; 0 asks all members.
+    pub nnodes: usize,
+    /// Only members in whose tag `key` the regular expression `value` finds a match are asked; with
+    /// several, all must match. A missing tag counts as empty. May be NULL if ntags is 0.
+    pub tags: *const sprat_tag,
+    /// The number of tags, at most 4096.
+    pub ntags: usize,
 }
 
 /// The reason why a member is in its state, as far as this node knows. Read it through its pointer

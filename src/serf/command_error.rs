@@ -12,6 +12,32 @@ pub enum CommandError {
         /// The maximum number of bytes.
         max: usize,
     },
+    /// An encoded user event, query or response takes more bytes than the settings allow.
+    EventTooLarge {
+        /// The number of bytes of its name and its payload.
+        content: usize,
+        /// The number of bytes of the encoded message.
+        len: usize,
+        /// The maximum number of bytes of the encoded message.
+        max: usize,
+    },
+    /// The name of the query is reserved: it begins with `_serf_`.
+    ReservedName,
+    /// A regular expression cannot be compiled.
+    BadExpression {
+        /// The expression.
+        expression: String,
+        /// The reason.
+        why: String,
+    },
+    /// Too many queries of this node are under way.
+    TooManyQueries,
+    /// There never was a query with this number.
+    UnknownQuery,
+    /// The time in which the query can be answered is over.
+    QueryOver,
+    /// The query was answered already.
+    AlreadyAnswered,
     /// The command does not exist in the mode of this node.
     WrongMode,
     /// This node is leaving or has left; a join brings it back.

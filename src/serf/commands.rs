@@ -2,7 +2,9 @@
 //! removal of failed members, and hints.
 
 use super::command_error::{CommandError, checked_meta};
-use super::{Core, MemberState, Mode, Tags, encode_tags};
+use super::request::{Content, Sender};
+use super::{Core, MemberState, Mode, QueryOptions, Tags, encode_tags};
+use crate::event::Coalescing;
 use crate::swim::{FreshBits, NodeState, OpId, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ impl Core {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
+        self.serf.join_begun(op);
         self.pump(now, false);
         op
     }
@@ -57,10 +60,7 @@ impl Core {
     /// `WrongMode` in memberlist mode; `TooLarge` if the encoded tags take more than
     /// [`limits::META_LEN`] bytes; `Left`.
     pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Serf => {}
-            Mode::Memberlist => return Err(CommandError::WrongMode),
-        }
+        self.check_serf()?;
         let meta = checked_meta(encode_tags(&tags))?;
         self.check_not_left()?;
         if tags != self.serf.tags {
@@ -110,6 +110,80 @@ impl Core {
         }
     }
 
+    /// Sends a user event to all members, this node included. It is delivered at once to this node,
+    /// and gossiped to the others.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode; `EventTooLarge` if the encoded event takes more bytes than
+    /// the setting `user_event_len` allows, or does not fit into a packet; `Left`.
+    pub fn send_event(
+        &mut self,
+        now: Time,
+        name: &str,
+        payload: &[u8],
+        coalescing: Coalescing,
+    ) -> Result<(), CommandError> {
+        self.check_serf()?;
+        self.check_not_left()?;
+        let common = &mut self.serf.common;
+        let max = common.config.user_event_len.min(self.swim.broadcast_room());
+        let events = &mut self.serf.events;
+        events.send(&mut common.out, name, payload, coalescing, max)?;
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Sends a query to the members that `options` select, this node included. `number` is a number
+    /// that no other query of this node has: acks and answers come as events with this number, and
+    /// [`CoreEvent::QueryDone`] reports the end.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode; `ReservedName` if the name begins with `_serf_`, except for
+    /// `_serf_ping` without a payload; `BadExpression`; `TooManyQueries`; `EventTooLarge` if the
+    /// encoded query takes more bytes than the setting `query_len` allows, or does not fit into a
+    /// packet; `Left`.
+    pub fn query(
+        &mut self,
+        now: Time,
+        number: u64,
+        name: &str,
+        payload: &[u8],
+        options: &QueryOptions,
+    ) -> Result<(), CommandError> {
+        self.check_serf()?;
+        self.check_not_left()?;
+        let sender = Sender {
+            id: self.swim.draw_number(),
+            addr: self.swim.self_node().addr,
+            room: self.swim.broadcast_room(),
+        };
+        let content = Content { name, payload };
+        self.serf.ask(now, number, content, options, sender)?;
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Ends the query with this number, if it has not ended.
+    pub fn cancel_query(&mut self, now: Time, number: u64) {
+        let serf = &mut self.serf;
+        serf.asked.cancel(&mut serf.common.out, number);
+        self.pump(now, false);
+    }
+
+    /// Answers a query, whose number came with its event.
+    ///
+    /// # Errors
+    /// `UnknownQuery`; `QueryOver` after the deadline of the query; `AlreadyAnswered`;
+    /// `EventTooLarge` if the encoded answer takes more bytes than the setting `query_response_len`
+    /// allows.
+    pub fn respond(&mut self, now: Time, query: u64, payload: &[u8]) -> Result<(), CommandError> {
+        let serf = &mut self.serf;
+        serf.queries
+            .respond(now, &mut serf.common, query, payload)?;
+        self.pump(now, false);
+        Ok(())
+    }
+
     /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
     /// member is erased as well. A member that has left already can only be pruned.
     ///
@@ -122,10 +196,7 @@ impl Core {
         name: &str,
         prune: bool,
     ) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Serf => {}
-            Mode::Memberlist => return Err(CommandError::WrongMode),
-        }
+        self.check_serf()?;
         self.check_not_left()?;
         match self.member(name).map(|member| member.state) {
             None => return Err(CommandError::UnknownMember),
@@ -163,6 +234,13 @@ impl Core {
             Some(NodeState::Alive | NodeState::Suspect) => CommandError::Limited,
             Some(NodeState::Dead | NodeState::Left) | None => CommandError::NotAlive,
         })
+    }
+
+    fn check_serf(&self) -> Result<(), CommandError> {
+        match self.serf.common.config.mode {
+            Mode::Serf => Ok(()),
+            Mode::Memberlist => Err(CommandError::WrongMode),
+        }
     }
 
     fn check_not_left(&self) -> Result<(), CommandError> {

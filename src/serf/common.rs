@@ -50,6 +50,18 @@ impl Common {
         *self.name == *name
     }
 
+    /// Returns true if the member of this name has this address, or if any member has it and the
+    /// name is empty.
+    pub fn is_member_at(&self, name: &str, addr: SocketAddr) -> bool {
+        match name {
+            "" => self.members.has_address(addr),
+            _ => self
+                .members
+                .get(name)
+                .is_some_and(|row| row.member.addr == addr),
+        }
+    }
+
     /// Returns true if another member is present to receive gossip.
     pub fn has_company(&self) -> bool {
         let mut present = self.members.iter().filter(|row| row.status.is_present());

@@ -39,6 +39,14 @@ pub struct Config {
     pub tombstone_timeout: Duration,
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,
+    /// The number of bytes that an encoded user event of this node may take.
+    pub user_event_len: usize,
+    /// The number of bytes that an encoded query of this node may take.
+    pub query_len: usize,
+    /// The number of bytes that an encoded answer of this node may take.
+    pub query_response_len: usize,
+    /// True if a join also brings the user events that were sent before it.
+    pub replay_events: bool,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -55,6 +63,10 @@ impl Default for Config {
             reconnect_timeout: Duration::from_secs(24 * 3600),
             tombstone_timeout: Duration::from_secs(24 * 3600),
             reap_interval: Duration::from_secs(15),
+            user_event_len: 512,
+            query_len: 1024,
+            query_response_len: 1024,
+            replay_events: false,
             filter: MemberFilter::default(),
         }
     }

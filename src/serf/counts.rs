@@ -40,7 +40,13 @@ counts! {
     intents_sent: "Intents that this node announced.",
     intents_relayed: "Intents of others passed on.",
     intents_refuted: "Times that another node wrongly announced a leave of this node.",
+    queries_sent: "Queries that this node sent.",
+    queries_answered: "Answers of this node's application to queries.",
+    queries_unanswered:
+        "Queries that were not handed to the application: their sender is no member, they had no \
+         time left, or too many others wait for an answer.",
     queries_relayed: "Queries of others passed on.",
+    user_events_sent: "User events that this node sent.",
     user_events_relayed: "User events of others passed on.",
     duplicates: "User events and queries that had been seen before.",
     dropped_old_or_many:
@@ -48,7 +54,8 @@ counts! {
     ltimes_refused: "Lamport times too far ahead to be believed.",
     relays: "Responses of others forwarded to the member that had sent the query.",
     relays_refused: "Responses not forwarded: too many, or no member has the address.",
-    stray_answers: "Responses to queries that this node never sent.",
+    stray_answers: "Responses to queries that this node never sent, or that have ended.",
+    repeated_answers: "Second responses of a member to one query.",
     app_messages_ignored: "Messages and states of memberlist applications that were ignored.",
     reaped: "Members taken off the list.",
     conflicts: "Claims that a known name is at another address.",

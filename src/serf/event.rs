@@ -54,6 +54,16 @@ pub enum CoreEvent {
         /// How the leave ended.
         end: LeaveEnd,
     },
+    /// A query has ended: every member that it was addressed to has answered, its time is up, or it
+    /// was cancelled.
+    QueryDone {
+        /// The number that was given to `Core::query`.
+        number: u64,
+        /// The number of members that answered.
+        answers: usize,
+        /// The members whose ack or answer is missing.
+        missing: Vec<Arc<str>>,
+    },
     /// The probe requested by a hint has ended.
     HintDone {
         /// The number that `Core::hint` returned.

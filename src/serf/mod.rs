@@ -14,13 +14,19 @@
 //! | `changes` | changes that the SWIM machine reports |
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
 //! | `leave` | this node's own leave, step by step |
-//! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
+//! | `ring`, `seen` | messages that are passed on once |
+//! | `user_event` | user events, in both directions |
+//! | `query`, `query_filter`, `internal_query` | queries that this node receives |
+//! | `request`, `asked` | making a query, and the answers to the queries of this node |
+//! | `relays` | responses to the queries of others |
+//! | `replay` | which user events are from before this node joined |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `look` | the members that another node lists |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
+mod asked;
 mod changes;
 mod clock;
 mod command_error;
@@ -33,14 +39,21 @@ mod early_intents;
 mod event;
 mod filter;
 mod intent;
+mod internal_query;
 mod leave;
 mod look;
 mod lost;
 mod members;
+#[cfg(test)]
+mod message_tests;
 mod outbox;
 mod push_pull;
 mod query;
+mod query_filter;
 mod reap;
+mod relays;
+mod replay;
+mod request;
 mod ring;
 mod seen;
 mod serf_state;
@@ -58,6 +71,7 @@ use crate::swim::{
 use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
+pub use asked::QueryOptions;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
@@ -314,7 +328,7 @@ impl Core {
                 let state = serf.encode_state(shows_nothing);
                 self.swim.provide_user_state(now, id, state);
             }
-            Notice::UserState { join: _, bytes } => serf.state_received(now, &bytes),
+            Notice::UserState { join, bytes } => serf.state_received(now, join, &bytes),
             Notice::JoinDone { op, report } => {
                 serf.join_done(op, report, self.swim.name_conflict());
             }
@@ -360,7 +374,16 @@ impl Core {
             Order::Broadcast { lane, bytes, token } => {
                 self.swim.broadcast(now, lane, bytes, token);
             }
+            // A response to a query of this node itself.
+            Order::SendUser { to, bytes } if to == self.swim.self_node().addr => {
+                self.serf.message_received(now, &bytes);
+            }
             Order::SendUser { to, bytes } => self.swim.send_user(now, to, &bytes),
+            Order::SendThrough {
+                helpers,
+                not,
+                bytes,
+            } => self.swim.send_user_through(now, helpers, not, &bytes),
             Order::RememberLost { name, addr } => self.swim.remember_lost(now, name, addr),
             Order::ForgetLost { name } => self.swim.forget_lost(&name),
             Order::AnnounceLeave { intent } => self.swim.announce_leave(now, &intent),

@@ -34,6 +34,13 @@ pub(super) enum Order {
         to: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// Sends a user message through a few random members, but not through the node at the address
+    /// `not`.
+    SendThrough {
+        helpers: usize,
+        not: SocketAddr,
+        bytes: Vec<u8>,
+    },
     RememberLost {
         name: Arc<str>,
         addr: SocketAddr,

@@ -1,30 +1,37 @@
-//! Queries of other nodes, each of which is passed on once, and relays: responses that reach the
-//! sender of a query by way of this node.
+//! Queries that reach this node: each is passed on once, acknowledged if its sender wants that, and
+//! handed to the application, which may answer it once before its deadline.
 //!
-//! This node answers no query yet. It forwards a relayed response only to the address of a member,
-//! so that no outsider can make it send arbitrary bytes to arbitrary hosts.
+//! Acks and answers go to the sender only if it is a member, so that no outsider can make a whole
+//! cluster send to an arbitrary address. They are sent directly, and also through as many random
+//! members as the query asks for.
 
+use super::CommandError;
 use super::common::Common;
-use super::outbox::{Order, Outbox};
+use super::internal_query;
+use super::outbox::Order;
+use super::query_filter::Filters;
+use super::relays::{self, address};
 use super::ring::Item;
 use super::seen::Seen;
+use crate::event::EventBody;
+use crate::limits;
+use crate::printable;
+use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::serf_message::{Query, Relay};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::wire::serf_message::{Query, QueryResponse, Relay, SerfMessage};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Flag of a query whose sender wants acks, and of a response that is an ack.
+pub(super) const ACK: u32 = 1;
 
 /// Flag of a query that must not be passed on.
 const NO_REBROADCAST: u32 = 2;
 
-/// Queries of Serf's key management. A stock agent that receives one without a payload crashes, so
-/// this node does not pass on such a query if its payload is missing or empty.
-const KEY_QUERIES: [&[u8]; 4] = [
-    b"_serf_install-key",
-    b"_serf_use-key",
-    b"_serf_remove-key",
-    b"_serf_list-keys",
-];
+/// The longest time for which a query can be answered, whatever its sender claims.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A query that was seen, identified by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,63 +43,208 @@ impl Item for SeenQuery {
     }
 }
 
-impl Seen<SeenQuery> {
-    /// Handles a query. Returns true if this node should pass it on. Whether the query is meant for
-    /// this node makes no difference.
-    pub fn on_query(&mut self, out: &mut Outbox, query: &Query<'_>) -> bool {
-        if query.payload.unwrap_or_default().is_empty() && KEY_QUERIES.contains(&query.name) {
-            out.refuse(Refusal::EmptyPart);
+/// The sender of a query, and what an answer to it needs.
+struct Asker {
+    addr: SocketAddr,
+    name: Arc<str>,
+    ltime: u64,
+    id: u32,
+    relay_factor: u8,
+}
+
+/// A query that the application may answer.
+struct Open {
+    asker: Asker,
+    deadline: Time,
+    answered: bool,
+}
+
+/// The queries of a node: those seen recently, and those that can be answered.
+pub(super) struct Queries {
+    pub seen: Seen<SeenQuery>,
+    /// By the number that the application knows.
+    open: SortedMap<u64, Open>,
+    last: u64,
+}
+
+impl Queries {
+    pub fn new() -> Queries {
+        Queries {
+            seen: Seen::new(),
+            open: SortedMap::default(),
+            last: 0,
+        }
+    }
+
+    /// Handles a query. Returns true if this node should pass it on, which does not depend on
+    /// whether the query is meant for this node. `silent` is true if this node must not answer.
+    pub fn on_query(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: &Query<'_>,
+        silent: bool,
+    ) -> bool {
+        if query.payload.unwrap_or_default().is_empty() && internal_query::needs_payload(query.name)
+        {
+            // A stock agent that receives such a query crashes.
+            common.out.refuse(Refusal::EmptyPart);
             return false;
         }
-        self.see(out, query.ltime, SeenQuery(query.id)) && query.flags & NO_REBROADCAST == 0
-    }
-}
-
-/// The maximum number of responses that this node forwards in a second. The search for each
-/// receiver goes through all members.
-const RELAYS_PER_SECOND: u32 = 512;
-
-/// Forwards responses, and bounds their number.
-#[derive(Debug, Default)]
-pub(super) struct Relays {
-    /// The beginning of the present second, and the number of responses in it.
-    since: Time,
-    count: u32,
-}
-
-impl Relays {
-    /// Forwards a response to the address that the relay gives, if a member has that address.
-    pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
-        let Some(to) = address(relay.addr, relay.port) else {
-            return common.out.refuse(Refusal::AddressLength);
-        };
-        if relay.inner.is_empty() {
-            return common.out.refuse(Refusal::EmptyPart);
+        if !self
+            .seen
+            .see(&mut common.out, query.ltime, SeenQuery(query.id))
+        {
+            return false;
         }
-        if !self.has_room(now) || !common.members.has_address(to) {
-            common.out.counts.relays_refused += 1;
+        if !silent {
+            self.take_up(now, common, query);
+        }
+        query.flags & NO_REBROADCAST == 0
+    }
+
+    /// Acknowledges a query and answers it or hands it to the application, if it is meant for this
+    /// node.
+    fn take_up(&mut self, now: Time, common: &mut Common, query: &Query<'_>) {
+        let filters = Filters::of(query);
+        let own = common.members.own();
+        if !own.is_some_and(|own| filters.select(&own.member)) {
             return;
         }
-        common.out.counts.relays += 1;
-        let bytes = relay.inner.to_vec();
-        common.out.order(Order::SendUser { to, bytes });
+        let Some(addr) = address(query.addr, query.port) else {
+            return common.out.refuse(Refusal::AddressLength);
+        };
+        if !common.is_member_at(query.source_node, addr) {
+            common.out.counts.queries_unanswered += 1;
+            return;
+        }
+        let asker = Asker {
+            addr,
+            name: query.source_node.into(),
+            ltime: query.ltime,
+            id: query.id,
+            relay_factor: query.relay_factor,
+        };
+        if query.flags & ACK != 0 {
+            let ack = asker.encode(&common.name, ACK, None);
+            asker.send(common, ack);
+        }
+        if internal_query::is_internal(query.name) {
+            if let Some(answer) = internal_query::answer(common, query) {
+                let answer = asker.encode(&common.name, 0, Some(&answer));
+                asker.send(common, answer);
+            }
+        } else {
+            self.open(now, common, query, asker);
+        }
     }
 
-    fn has_room(&mut self, now: Time) -> bool {
-        if now.since(self.since) >= Duration::from_secs(1) {
-            (self.since, self.count) = (now, 0);
+    /// Hands a query to the application.
+    fn open(&mut self, now: Time, common: &mut Common, query: &Query<'_>, asker: Asker) {
+        let time = Duration::from_nanos(u64::try_from(query.timeout_ns).unwrap_or(0)).min(LONGEST);
+        self.end_late(now);
+        if time.is_zero() || self.open.len() >= limits::OPEN_QUERIES {
+            common.out.counts.queries_unanswered += 1;
+            return;
         }
-        self.count += 1;
-        self.count <= RELAYS_PER_SECOND
+        self.last += 1;
+        common.out.tell(EventBody::Query {
+            id: self.last,
+            name: printable::text(query.name).into_owned(),
+            payload: query.payload.unwrap_or_default().into(),
+            ltime: query.ltime,
+            from: query.source_node.to_owned(),
+            time,
+        });
+        let open = Open {
+            asker,
+            deadline: now + time,
+            answered: false,
+        };
+        self.open.insert(self.last, open);
+    }
+
+    /// Answers a query of another node, or of this one.
+    ///
+    /// # Errors
+    /// `UnknownQuery`; `QueryOver` after its deadline; `AlreadyAnswered`; `EventTooLarge` if the
+    /// encoded answer takes more bytes than the setting `query_response_len` allows.
+    pub fn respond(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: u64,
+        payload: &[u8],
+    ) -> Result<(), CommandError> {
+        self.end_late(now);
+        let last = self.last;
+        let open = self.open.get_mut(query);
+        let open = open.ok_or(match query {
+            1.. if query <= last => CommandError::QueryOver,
+            _ => CommandError::UnknownQuery,
+        })?;
+        if open.answered {
+            return Err(CommandError::AlreadyAnswered);
+        }
+        let answer = open.asker.encode(&common.name, 0, Some(payload));
+        let (len, max) = (answer.len(), common.config.query_response_len);
+        if len > max {
+            let content = payload.len();
+            return Err(CommandError::EventTooLarge { content, len, max });
+        }
+        open.answered = true;
+        open.asker.send(common, answer);
+        common.out.counts.queries_answered += 1;
+        Ok(())
+    }
+
+    /// Forgets the queries that can no longer be answered.
+    fn end_late(&mut self, now: Time) {
+        self.open.retain(|open| open.deadline > now);
     }
 }
 
-/// Builds an address from 4 or 16 bytes. An IPv4-mapped IPv6 address becomes IPv4. Returns `None`
-/// for any other length or for port 0.
-fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
-    let ip = match <[u8; 4]>::try_from(bytes) {
-        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
-        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
-    };
-    (port != 0).then(|| SocketAddr::new(ip, port))
+impl Asker {
+    fn encode(&self, own_name: &str, flags: u32, payload: Option<&[u8]>) -> Vec<u8> {
+        let response = QueryResponse {
+            ltime: self.ltime,
+            id: self.id,
+            from: own_name,
+            flags,
+            payload: payload.filter(|it| !it.is_empty()),
+        };
+        SerfMessage::QueryResponse(response).encoded()
+    }
+
+    /// Sends an ack or an answer, directly and through other members.
+    fn send(&self, common: &mut Common, response: Vec<u8>) {
+        let helpers = usize::from(self.relay_factor);
+        let to = self.addr;
+        let is_own = common.is_self(&self.name);
+        if helpers > 0 && common.members.len() > helpers && !is_own {
+            let octets = match to.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            let relay = SerfMessage::Relay(Relay {
+                addr: &octets,
+                port: to.port(),
+                node: &self.name,
+                inner: &response,
+            });
+            let bytes = relay.encoded();
+            if bytes.len() <= common.config.query_response_len {
+                let helpers = helpers.min(relays::HELPERS);
+                common.out.order(Order::SendThrough {
+                    helpers,
+                    not: to,
+                    bytes,
+                });
+            }
+        }
+        common.out.order(Order::SendUser {
+            to,
+            bytes: response,
+        });
+    }
 }

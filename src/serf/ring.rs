@@ -40,7 +40,8 @@ pub(super) struct Ring<T> {
     /// The used slots, sorted by their indexes in Serf's ring.
     slots: Vec<RingSlot<T>>,
     /// Items with an earlier Lamport time are too old. This time rises when slots are dropped to
-    /// make room: a dropped item that came again would otherwise count as new.
+    /// make room (a dropped item that came again would otherwise count as new), and when this node
+    /// joins.
     earliest: u64,
     weight: usize,
 }
@@ -88,6 +89,11 @@ impl<T: Item> Ring<T> {
         self.slots[at].items.push(item);
         self.weight += weight;
         Freshness::New
+    }
+
+    /// Makes items with a Lamport time before `ltime` count as too old.
+    pub fn ignore_before(&mut self, ltime: u64) {
+        self.earliest = self.earliest.max(ltime);
     }
 
     /// Returns the used slots, in no particular order of time.

@@ -4,6 +4,7 @@
 use super::clock::Clock;
 use super::outbox::Outbox;
 use super::ring::{Freshness, Item, Ring};
+use crate::limits;
 
 /// Messages of one kind that were seen.
 #[derive(Debug)]
@@ -17,6 +18,14 @@ impl<T: Item> Seen<T> {
         Seen {
             clock: Clock::new(),
             ring: Ring::new(),
+        }
+    }
+
+    /// Makes messages with a time before `ltime` count as too old, unless that time lies too far
+    /// ahead to be believed.
+    pub fn ignore_before(&mut self, ltime: u64) {
+        if ltime.saturating_sub(self.clock.time()) <= limits::LTIME_LEAP {
+            self.ring.ignore_before(ltime);
         }
     }
 

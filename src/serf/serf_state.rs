@@ -5,6 +5,7 @@
 //! message, or a command; the results are in the outbox of [`Common`], from which [`super::Core`]
 //! takes them.
 
+use super::asked::Asked;
 use super::changes::Changes;
 use super::common::Common;
 use super::conflict::Conflicts;
@@ -13,11 +14,14 @@ use super::leave::Leave;
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
-use super::query::{Relays, SeenQuery};
+use super::query::Queries;
 use super::reap::Reaper;
+use super::relays::Relays;
+use super::replay::Replay;
+use super::request::{Content, Request, Sender};
 use super::seen::Seen;
 use super::user_event::SeenEvent;
-use super::{Config, CoreEvent, Tags};
+use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::Names;
@@ -33,7 +37,9 @@ pub(super) struct SerfState {
     pub tags: Tags,
     pub intents: Intents,
     pub events: Seen<SeenEvent>,
-    pub queries: Seen<SeenQuery>,
+    pub queries: Queries,
+    pub asked: Asked,
+    pub replay: Replay,
     pub relays: Relays,
     pub leave: Leave,
     pub reaper: Reaper,
@@ -48,7 +54,9 @@ impl SerfState {
             tags: config.tags.clone(),
             intents: Intents::new(),
             events: Seen::new(),
-            queries: Seen::new(),
+            queries: Queries::new(),
+            asked: Asked::default(),
+            replay: Replay::default(),
             relays: Relays::default(),
             leave: Leave::default(),
             reaper: Reaper {
@@ -62,13 +70,17 @@ impl SerfState {
 
     /// Returns the time at which [`SerfState::handle_timeout`] has to be called.
     pub fn deadline(&self) -> Time {
-        let leave = self.leave.deadline().unwrap_or(self.reaper.next);
-        leave.min(self.reaper.next)
+        let deadlines = [self.leave.deadline(), self.asked.deadline()];
+        deadlines
+            .into_iter()
+            .flatten()
+            .fold(self.reaper.next, Time::min)
     }
 
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.leave.handle_timeout(now, &mut self.common);
+        self.asked.handle_timeout(now, &mut self.common.out);
         self.reaper
             .reap(now, &mut self.common, &mut self.intents.early);
     }
@@ -77,6 +89,7 @@ impl SerfState {
     /// stall of this process must not count as time in which other nodes were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
+        self.asked.postpone(stalled);
         self.common.postpone(stalled);
         self.intents.early.postpone(stalled);
         self.conflicts.postpone(stalled);
@@ -93,6 +106,10 @@ impl SerfState {
         node: Option<&Node>,
     ) {
         self.changes(now).apply(change, name, node);
+        let row = self.common.members.get(name);
+        if row.is_none_or(|row| !row.status.is_present()) {
+            self.asked.on_gone(&mut self.common.out, name);
+        }
         let is_news = change == Change::Joined && !self.common.is_self(name);
         if is_news && self.leave.is_under_way() {
             self.tell_of_leave(name);
@@ -204,6 +221,7 @@ impl SerfState {
     /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
     /// another node; only in Serf mode.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
+        self.replay.join_done(op);
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 && owner.is_none() {
             if report.reached_another {
@@ -251,11 +269,12 @@ impl SerfState {
                 (self.events.on_event(&mut common.out, event), lane::EVENTS)
             }
             SerfMessage::Query(query) => {
-                (self.queries.on_query(&mut common.out, query), lane::QUERIES)
+                let is_silent = self.name_is_taken;
+                let is_new = self.queries.on_query(now, common, query, is_silent);
+                (is_new, lane::QUERIES)
             }
-            SerfMessage::QueryResponse(_) => {
-                // This node sends no queries, so no response is meant for it.
-                common.out.counts.stray_answers += 1;
+            SerfMessage::QueryResponse(response) => {
+                self.asked.on_response(&mut common.out, response);
                 return None;
             }
             SerfMessage::Relay(relay) => {
@@ -279,13 +298,13 @@ impl SerfState {
         let times = ClockTimes {
             member: self.intents.clock.time(),
             event: self.events.clock.time(),
-            query: self.queries.clock.time(),
+            query: self.queries.seen.clock.time(),
         };
         push_pull::encode(&times, &self.common.members, &self.events.ring)
     }
 
-    /// The state of the other side of a push/pull arrived.
-    pub fn state_received(&mut self, now: Time, bytes: &[u8]) {
+    /// The state of the other side of a push/pull arrived. `join` is true if one side joins.
+    pub fn state_received(&mut self, now: Time, join: bool, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -298,12 +317,15 @@ impl SerfState {
             Ok(state) => state,
             Err(why) => return self.common.out.refuse(why),
         };
+        if self.replay.is_joining(join) && !self.common.config.replay_events {
+            self.events.ignore_before(state.event_ltime);
+        }
         // A push/pull carries the next time that each clock will use, so the latest time in use is
         // one less.
         for (clock, next) in [
             (&mut self.intents.clock, state.ltime),
             (&mut self.events.clock, state.event_ltime),
-            (&mut self.queries.clock, state.query_ltime),
+            (&mut self.queries.seen.clock, state.query_ltime),
         ] {
             if !clock.witness(next.saturating_sub(1)) {
                 self.common.out.counts.ltimes_refused += 1;
@@ -316,6 +338,39 @@ impl SerfState {
     }
 
     // Commands.
+
+    /// The application has begun to join.
+    pub fn join_begun(&mut self, op: OpId) {
+        self.replay.join_begun(op);
+    }
+
+    /// Sends a query to the members that `options` select. `number` is the number under which acks,
+    /// answers and the end are reported.
+    ///
+    /// # Errors
+    /// `ReservedName`, `TooManyQueries`, `BadExpression`, `EventTooLarge`.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        number: u64,
+        content: Content<'_>,
+        options: &QueryOptions,
+        sender: Sender,
+    ) -> Result<(), CommandError> {
+        if !self.asked.has_room() {
+            return Err(CommandError::TooManyQueries);
+        }
+        let ltime = self.queries.seen.clock.time();
+        let request = Request::new(&self.common, ltime, content, options, sender)?;
+        let query = request.to_be_answered(&self.common, number, now);
+        self.asked.add(ltime, query);
+        self.common.out.counts.queries_sent += 1;
+        let message = request.message();
+        self.handle(now, &message);
+        self.common.out.broadcast(lane::QUERIES, &message, None);
+        self.asked.end_complete(&mut self.common.out);
+        Ok(())
+    }
 
     /// Begins to leave. If a leave is under way already, the command ends together with it.
     pub fn begin_leave(&mut self, now: Time, name_conflict: Option<NameConflict>) -> OpId {

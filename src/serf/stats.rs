@@ -65,7 +65,7 @@ fn of_members(it: &SerfState) -> Vec<Counter> {
         left = count(SerfStatus::Left), "Members that left and are not erased yet.";
         member_time = it.intents.clock.time(), "Lamport clock of intents.";
         event_time = it.events.clock.time(), "Lamport clock of user events.";
-        query_time = it.queries.clock.time(), "Lamport clock of queries.";
+        query_time = it.queries.seen.clock.time(), "Lamport clock of queries.";
         intents_waiting = it.intents.early.len() as u64,
             "Intents about names that are not known yet.";
     }

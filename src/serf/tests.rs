@@ -19,22 +19,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A node called `self`; the test plays the SWIM machine below it.
-struct Rig {
-    serf: SerfState,
-    now: Time,
+pub(super) struct Rig {
+    pub(super) serf: SerfState,
+    pub(super) now: Time,
 }
 
-fn tags(pairs: &[(&str, &str)]) -> Tags {
+pub(super) fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs
         .iter()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect()
 }
 
-fn node(name: &str, port: u16, tags: &Tags) -> Node {
+pub(super) fn node(name: &str, port: u16, tags: &Tags) -> Node {
     let facts = NodeFacts {
         meta: encode_tags(tags).into(),
         ..NodeFacts::new(name, SocketAddr::from(([10, 0, 0, 1], port)))
@@ -51,11 +51,11 @@ fn set_meta(node: &mut Node, meta: &[u8]) {
 }
 
 impl Rig {
-    fn new() -> Rig {
+    pub(super) fn new() -> Rig {
         Rig::with(Config::default())
     }
 
-    fn with(config: Config) -> Rig {
+    pub(super) fn with(config: Config) -> Rig {
         let serf = SerfState::new(config, "self".into(), Time::ZERO);
         let mut rig = Rig {
             serf,
@@ -67,21 +67,21 @@ impl Rig {
         rig
     }
 
-    fn wait(&mut self, seconds: u64) {
+    pub(super) fn wait(&mut self, seconds: u64) {
         self.now = self.now + SECOND * seconds as u32;
         self.serf.handle_timeout(self.now);
     }
 
-    fn reports(&mut self, change: Change, name: &str, node: Option<&Node>) {
+    pub(super) fn reports(&mut self, change: Change, name: &str, node: Option<&Node>) {
         self.serf
             .member_changed(self.now, change, &Arc::from(name), node);
     }
 
-    fn joins(&mut self, name: &str, port: u16) {
+    pub(super) fn joins(&mut self, name: &str, port: u16) {
         self.reports(Change::Joined, name, Some(&node(name, port, &Tags::new())));
     }
 
-    fn receives(&mut self, message: &SerfMessage<'_>) {
+    pub(super) fn receives(&mut self, message: &SerfMessage<'_>) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         self.serf.message_received(self.now, &bytes);
@@ -96,7 +96,7 @@ impl Rig {
     }
 
     /// Returns the events since the last call, as "join a", "leave b".
-    fn events(&mut self) -> Vec<String> {
+    pub(super) fn events(&mut self) -> Vec<String> {
         let word = |event| match event {
             CoreEvent::App(EventBody::MemberJoin(member)) => format!("join {}", member.name),
             CoreEvent::App(EventBody::MemberUpdate(member)) => format!("update {}", member.name),
@@ -105,6 +105,14 @@ impl Rig {
             CoreEvent::App(EventBody::MemberReap(member)) => format!("reap {}", member.name),
             CoreEvent::App(EventBody::MemberSuspect(member)) => format!("suspect {}", member.name),
             CoreEvent::App(EventBody::MemberAlive(member)) => format!("alive {}", member.name),
+            CoreEvent::App(EventBody::User { name, payload, .. }) => {
+                format!("user {name} {}", String::from_utf8_lossy(&payload))
+            }
+            CoreEvent::App(EventBody::Query { id, name, .. }) => format!("query {id} {name}"),
+            CoreEvent::App(EventBody::QueryAck { id, from }) => format!("ack {id} {from}"),
+            CoreEvent::App(EventBody::QueryResponse { id, from, payload }) => {
+                format!("answer {id} {from} {}", String::from_utf8_lossy(&payload))
+            }
             CoreEvent::App(other) => panic!("{other:?} comes from the driver"),
             CoreEvent::JoinDone { .. } => "joined".into(),
             CoreEvent::LeaveDone { end, .. } => match end {
@@ -112,6 +120,11 @@ impl Rig {
                 LeaveEnd::Left { unacked } => format!("left without {}", unacked.join(" ")),
                 LeaveEnd::Cancelled => "cancelled".into(),
             },
+            CoreEvent::QueryDone {
+                number,
+                answers,
+                missing,
+            } => format!("done {number}: {answers}, missing {}", missing.join(" ")),
             CoreEvent::HintDone { .. } => "hinted".into(),
             CoreEvent::LookDone { members, .. } => format!("found {}", members.len()),
             CoreEvent::NameFree { reported } => format!("free, reported: {reported}"),
@@ -129,15 +142,16 @@ impl Rig {
         self.serf.leave_ended(unacked);
     }
 
-    fn orders(&mut self) -> Vec<Order> {
+    pub(super) fn orders(&mut self) -> Vec<Order> {
         self.serf.common.out.orders.drain(..).collect()
     }
 
     /// Returns the lane and the first byte of each broadcast queued since the last call.
-    fn broadcasts(&mut self) -> Vec<(usize, u8)> {
+    pub(super) fn broadcasts(&mut self) -> Vec<(usize, u8)> {
         let of = |order| match order {
             Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
             Order::SendUser { .. }
+            | Order::SendThrough { .. }
             | Order::RememberLost { .. }
             | Order::ForgetLost { .. }
             | Order::AnnounceLeave { .. }
@@ -217,8 +231,8 @@ fn messages_of_memberlist_applications_are_counted() {
     });
     rig.serf
         .message_received(rig.now, b"\x01from an application");
-    rig.serf.state_received(rig.now, b"a state");
-    rig.serf.state_received(rig.now, b"");
+    rig.serf.state_received(rig.now, false, b"a state");
+    rig.serf.state_received(rig.now, false, b"");
     let ignored = |rig: &Rig| rig.serf.common.out.counts.app_messages_ignored;
     assert_eq!(ignored(&rig), 2);
 
@@ -506,7 +520,7 @@ fn a_query_is_passed_on_once_unless_its_flags_forbid_it() {
     assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4), (lane::QUERIES, 4)]);
     assert_eq!(
         (
-            rig.serf.queries.clock.time(),
+            rig.serf.queries.seen.clock.time(),
             rig.serf.common.out.counts.duplicates
         ),
         (4, 2)
@@ -563,7 +577,7 @@ fn bytes_that_are_not_a_message_are_refused_and_not_passed_on() {
             "{bytes:?}: {orders:?}"
         );
     }
-    rig.serf.state_received(rig.now, b"\x02\xff\xff");
+    rig.serf.state_received(rig.now, false, b"\x02\xff\xff");
     assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));
 }
 
@@ -587,7 +601,7 @@ fn a_push_pull_carries_which_members_have_left() {
 
     other
         .serf
-        .state_received(other.now, &one.serf.encode_state(false));
+        .state_received(other.now, false, &one.serf.encode_state(false));
 
     assert_eq!(
         other.status("gone"),
@@ -601,7 +615,7 @@ fn a_push_pull_carries_which_members_have_left() {
     other.reports(Change::Died, "gone", None);
     other
         .serf
-        .state_received(other.now, &one.serf.encode_state(false));
+        .state_received(other.now, false, &one.serf.encode_state(false));
     assert_eq!(other.events(), ["leave dead", "fail gone", "leave gone"]);
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
@@ -622,7 +636,7 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
     let state = SerfPushPull::decode(&bytes).unwrap();
     assert_eq!(state.left_members, ["gone"]);
     assert!(state.status_ltimes.contains(&("gone", 6)));
-    other.serf.state_received(other.now, &bytes);
+    other.serf.state_received(other.now, false, &bytes);
     assert_eq!(other.serf.common.members.get("gone").unwrap().ltime, 6);
 }
 
@@ -647,7 +661,7 @@ fn a_present_member_stays_alive_when_another_node_lists_it_as_left() {
             state.status_ltimes = vec![("back", ltime)];
             let mut bytes = Vec::new();
             state.encode(&mut bytes);
-            rig.serf.state_received(rig.now, &bytes);
+            rig.serf.state_received(rig.now, false, &bytes);
             rig.joins("back", 3);
             assert_eq!(rig.status("back"), Some(SerfStatus::Alive), "at {ltime}");
         }
@@ -699,11 +713,14 @@ fn a_state_that_says_this_node_has_left_is_refuted() {
     };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
-    rig.serf.state_received(rig.now, &bytes);
+    rig.serf.state_received(rig.now, false, &bytes);
     assert_eq!(rig.broadcasts(), [JOIN]);
     assert!(rig.serf.common.members.get("self").unwrap().ltime > 31);
     assert_eq!(
-        (rig.serf.events.clock.time(), rig.serf.queries.clock.time()),
+        (
+            rig.serf.events.clock.time(),
+            rig.serf.queries.seen.clock.time()
+        ),
         (21, 11)
     );
 }

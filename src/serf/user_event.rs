@@ -1,13 +1,18 @@
-//! User events of other nodes: remembered, so that each is passed on once and carried in
-//! push/pulls.
+//! User events: messages that an application sends to all members, and that each member delivers
+//! once.
 //!
-//! This node sends no user events of its own yet, but it must pass on those of other nodes, so that
-//! their gossip does not stop here.
+//! An event reaches a node by gossip, usually several times, and in push/pulls, which carry the
+//! events of the last 512 Lamport times. A ring remembers them, so that each is delivered and
+//! passed on exactly once. An event carries no name of its sender. Events of one sender have rising
+//! Lamport times, but gossip may deliver a later one first.
 
-use super::outbox::Outbox;
+use super::CommandError;
+use super::outbox::{Outbox, lane};
 use super::ring::Item;
 use super::seen::Seen;
-use crate::wire::serf_message::UserEvent;
+use crate::event::{Coalescing, EventBody};
+use crate::printable;
+use crate::wire::serf_message::{SerfMessage, UserEvent};
 
 /// A user event that was seen.
 #[derive(Clone, Debug)]
@@ -33,12 +38,52 @@ impl Item for SeenEvent {
 }
 
 impl Seen<SeenEvent> {
-    /// Handles a user event. Returns true if this node should pass it on.
+    /// Sends a user event to all members, this node included. `max` is the number of bytes that
+    /// the encoded event may take.
+    ///
+    /// # Errors
+    /// `EventTooLarge`.
+    pub fn send(
+        &mut self,
+        out: &mut Outbox,
+        name: &str,
+        payload: &[u8],
+        coalescing: Coalescing,
+        max: usize,
+    ) -> Result<(), CommandError> {
+        let event = UserEvent {
+            ltime: self.clock.time(),
+            name: name.as_bytes(),
+            payload: (!payload.is_empty()).then_some(payload),
+            coalesce: coalescing == Coalescing::Allowed,
+        };
+        let message = SerfMessage::UserEvent(event);
+        let len = message.encoded().len();
+        if len > max {
+            let content = name.len() + payload.len();
+            return Err(CommandError::EventTooLarge { content, len, max });
+        }
+        self.on_event(out, &event);
+        out.counts.user_events_sent += 1;
+        out.broadcast(lane::EVENTS, &message, None);
+        Ok(())
+    }
+
+    /// Handles a user event: delivers it if it is new. Returns true if this node should pass it on.
     pub fn on_event(&mut self, out: &mut Outbox, event: &UserEvent<'_>) -> bool {
         let item = SeenEvent {
             name: event.name.into(),
             payload: event.payload.map(Box::from),
         };
-        self.see(out, event.ltime, item)
+        let is_new = self.see(out, event.ltime, item);
+        if is_new {
+            out.tell(EventBody::User {
+                name: printable::text(event.name).into_owned(),
+                payload: event.payload.unwrap_or_default().into(),
+                ltime: event.ltime,
+                coalesce: event.coalesce,
+            });
+        }
+        is_new
     }
 }

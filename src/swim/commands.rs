@@ -1,6 +1,7 @@
 //! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
 //! search for lost members.
 
+use super::broadcast_queue::PART_COST;
 use super::members::MemberRecord;
 use super::output::OpId;
 use super::{FreshBits, NodeState, Seed, Swim, local_node};
@@ -166,6 +167,11 @@ impl Swim {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }
 
+    /// The number of bytes that the content of a user message may have to travel by gossip.
+    pub fn broadcast_room(&self) -> usize {
+        self.ctx.packet_room().saturating_sub(PART_COST + 1)
+    }
+
     /// Queues a user message in a lane of the layer above, which must be less than
     /// [`super::USER_LANES`]; `bytes` is the complete content of the message. If there is a token,
     /// it must be less than `u64::MAX`, and it comes back in [`super::Notice::BroadcastDone`]. A
@@ -180,6 +186,19 @@ impl Swim {
     /// Sends a user message to one address, immediately and only once.
     pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
         self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
+    }
+
+    /// Sends a user message to `count` random alive members, except to a node at the address `not`.
+    pub fn send_user_through(&mut self, now: Time, count: usize, not: SocketAddr, bytes: &[u8]) {
+        self.at(now, |swim| {
+            let gossip = &swim.gossip;
+            gossip.send_user_through(&mut swim.ctx, count, not, bytes);
+        });
+    }
+
+    /// Draws a random number of 31 bits.
+    pub fn draw_number(&mut self) -> u32 {
+        self.ctx.random.below(1 << 31) as u32
     }
 
     /// Remembers a member that failed. This node tries to reach it again and again until

@@ -75,6 +75,24 @@ impl Gossip {
         }
     }
 
+    /// Sends a user message to `count` random alive members, except to a node at the address `not`.
+    pub fn send_user_through(
+        &self,
+        ctx: &mut Context,
+        count: usize,
+        not: SocketAddr,
+        content: &[u8],
+    ) {
+        let chosen = ctx.table.choose(count, &mut ctx.random, |_, node| {
+            node.state == NodeState::Alive && node.addr != not && node.vsn[1] >= 5
+        });
+        let addr = |member| ctx.table.get(member).map(|record| record.node().addr);
+        let addrs: Vec<SocketAddr> = chosen.into_iter().filter_map(addr).collect();
+        for to in addrs {
+            self.send_user(ctx, to, content);
+        }
+    }
+
     /// Sends a user message to one address immediately.
     pub fn send_user(&self, ctx: &mut Context, to: SocketAddr, content: &[u8]) {
         let message = user_message(content);

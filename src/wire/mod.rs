@@ -16,6 +16,7 @@ pub mod msgpack;
 pub mod node_name;
 pub mod packet;
 mod push_pull;
+pub mod query_filter;
 pub mod reader;
 mod record;
 pub mod refusal;

@@ -25,7 +25,6 @@ pub mod kind {
     pub const USER_EVENT: u8 = 3;
     pub const QUERY: u8 = 4;
     pub const QUERY_RESPONSE: u8 = 5;
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const CONFLICT_RESPONSE: u8 = 6;
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_REQUEST: u8 = 7;
@@ -131,6 +130,33 @@ record! {
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 
+    /// The vote of a node about a name that two nodes claim: what it knows about the node.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ConflictResponse<'a> {
+        /// The name of the node.
+        name: &'a str => "Name" Name,
+        /// Its address: 4 or 16 bytes.
+        addr: &'a [u8] => "Addr" Address,
+        /// Its port.
+        port: u16 => "Port" Number,
+        /// Its tags, still encoded as a map.
+        tags: &'a [u8] => "Tags" Value,
+        /// Its status: 1 alive, 2 leaving, 3 left, 4 failed.
+        status: i32 => "Status" Number,
+        /// The lowest version of the memberlist protocol that it understands.
+        protocol_min: u8 => "ProtocolMin" Number,
+        /// The highest version of the memberlist protocol that it understands.
+        protocol_max: u8 => "ProtocolMax" Number,
+        /// The version of the memberlist protocol that it speaks.
+        protocol_cur: u8 => "ProtocolCur" Number,
+        /// The lowest version of the Serf protocol that it understands.
+        delegate_min: u8 => "DelegateMin" Number,
+        /// The highest version of the Serf protocol that it understands.
+        delegate_max: u8 => "DelegateMax" Number,
+        /// The version of the Serf protocol that it speaks.
+        delegate_cur: u8 => "DelegateCur" Number,
+    }
+
     /// The map in front of a relayed message.
     struct RelayHeader<'a> {
         to: UdpAddress<'a> => "DestAddr" Nested,
@@ -149,6 +175,18 @@ codecs! {
     /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 or newer, so a query
     /// with an empty filter is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
+    /// Any value, which stays encoded.
+    Value(&'a [u8]) -> &'a [u8]: value, Ok, put_value;
+}
+
+fn value<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
+    let rest = reader.rest();
+    msgpack::skip(reader)?;
+    Ok(&rest[..rest.len() - reader.remaining()])
+}
+
+fn put_value(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(value);
 }
 
 fn filters<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
@@ -183,6 +221,13 @@ pub struct Relay<'a> {
     pub node: &'a str,
     /// The message, type byte first; never empty.
     pub inner: &'a [u8],
+}
+
+impl ConflictResponse<'_> {
+    /// Appends the map.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        Record::put(self, out);
+    }
 }
 
 impl<'a> Body<'a> for Relay<'a> {

@@ -10,7 +10,8 @@ use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
-use crate::serf::{Counter, Tags};
+use crate::event::Coalescing;
+use crate::serf::{Counter, QueryOptions, Tags};
 use crate::swim::{Explanation, Health, LookupId, Seed};
 use std::collections::VecDeque;
 use std::io;
@@ -44,6 +45,31 @@ pub(in crate::driver) enum Command {
     SetTags { tags: Tags, waiter: Waiter },
     /// Replaces the meta of this node.
     SetMeta { meta: Vec<u8>, waiter: Waiter },
+    /// Sends a user event.
+    SendEvent {
+        name: String,
+        payload: Vec<u8>,
+        coalescing: Coalescing,
+        waiter: Waiter,
+    },
+    /// Sends a query. The reply says whether it was sent; the waiter gets the end. Acks and answers
+    /// go to the queue of the waiter, or to all readers of events.
+    Query {
+        number: u64,
+        name: String,
+        payload: Vec<u8>,
+        options: QueryOptions,
+        waiter: Waiter,
+        reply: Reply<Result<()>>,
+    },
+    /// Ends a query of this node.
+    CancelQuery { number: u64 },
+    /// Answers a query of another node.
+    Respond {
+        query: u64,
+        payload: Vec<u8>,
+        waiter: Waiter,
+    },
     /// Marks a failed member as left; with `prune`, erases a member that failed or left.
     RemoveFailed {
         name: String,
@@ -77,10 +103,14 @@ impl Command {
             | Command::UpdateTags { waiter, .. }
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
+            | Command::SendEvent { waiter, .. }
+            | Command::Respond { waiter, .. }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
-            // The caller of a hint is told by its `reply` that the hint did not begin. The end of a
-            // hint that did not begin is not reported.
+            // The caller of a hint or a query is told by its `reply` that it did not begin. The end
+            // of one that did not begin is not reported.
             Command::Hint { .. }
+            | Command::Query { .. }
+            | Command::CancelQuery { .. }
             | Command::Explain { .. }
             | Command::Health { .. }
             | Command::Counters { .. }

@@ -9,7 +9,7 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::driver::os::oneshot::Reply;
 use crate::error::{Error, Result, Status};
-use crate::serf::{CommandError, Tags};
+use crate::serf::{CommandError, QueryOptions, Tags};
 use crate::swim::{Explanation, Seed};
 use crate::vocabulary::NodeState;
 
@@ -56,6 +56,35 @@ impl Engine {
             Command::SetMeta { meta, waiter } => {
                 let result = self.core.set_meta(self.now, meta);
                 self.finish(waiter, "setting meta", result);
+            }
+            Command::SendEvent {
+                name,
+                payload,
+                coalescing,
+                waiter,
+            } => {
+                let result = self.core.send_event(self.now, &name, &payload, coalescing);
+                self.finish(waiter, &format!("user event \"{name}\""), result);
+            }
+            Command::Query {
+                number,
+                name,
+                payload,
+                options,
+                waiter,
+                reply,
+            } => {
+                let result = self.query(number, (&name, &payload), &options, waiter);
+                self.reply(reply, result);
+            }
+            Command::CancelQuery { number } => self.core.cancel_query(self.now, number),
+            Command::Respond {
+                query,
+                payload,
+                waiter,
+            } => {
+                let result = self.core.respond(self.now, query, &payload);
+                self.finish(waiter, "the answer to the query", result);
             }
             Command::RemoveFailed {
                 name,
@@ -132,6 +161,23 @@ impl Engine {
         let op = op.map_err(|why| command_error(&format!("hint about {name}"), &why))?;
         self.operations.begin(op, waiter);
         Ok(())
+    }
+
+    fn query(
+        &mut self,
+        number: u64,
+        (name, payload): (&str, &[u8]),
+        options: &QueryOptions,
+        waiter: Waiter,
+    ) -> Result<()> {
+        self.debug("query", || format!("asking \"{name}\""));
+        // The waiter is stored first, because a query that nobody has to answer ends at once.
+        self.operations.begin_query(number, waiter);
+        let sent = self.core.query(self.now, number, name, payload, options);
+        sent.map_err(|why| {
+            self.operations.finish_query(number);
+            command_error(&format!("query \"{name}\""), &why)
+        })
     }
 
     fn set_tags(&mut self, tags: Tags, waiter: Waiter) {

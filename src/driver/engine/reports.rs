@@ -2,8 +2,9 @@
 //! log, and to the parties that wait for operations.
 
 use crate::driver::engine::Engine;
-use crate::driver::events::failure::{failure_text, join_outcome, leave_outcome};
+use crate::driver::events::failure::{failure_text, join_outcome, leave_outcome, query_outcome};
 use crate::driver::events::pending::Outcome;
+use crate::driver::os::clock;
 use crate::error::{Error, Status};
 use crate::event::{EventBody, Level};
 use crate::serf::{CoreEvent, LeaveEnd};
@@ -43,7 +44,7 @@ impl Engine {
                             format!("{} {} {}", body.kind().name(), member.name, member.addr)
                         });
                 }
-                self.handle.events.push(body);
+                self.push_event(body);
             }
             CoreEvent::JoinDone { op, report, owner } => {
                 for (target, why) in &report.failures {
@@ -79,6 +80,16 @@ impl Engine {
                 }
                 self.complete(op, outcome);
             }
+            CoreEvent::QueryDone {
+                number,
+                answers,
+                missing,
+            } => {
+                self.debug("query", || format!("{answers} members have answered"));
+                if let Some(waiter) = self.operations.finish_query(number) {
+                    waiter.complete(&self.handle.events, query_outcome(answers, missing));
+                }
+            }
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());
@@ -95,6 +106,18 @@ impl Engine {
                 self.handle.events.push(EventBody::Fatal { error });
             }
             CoreEvent::NameFree { reported } => self.on_name_free(reported),
+        }
+    }
+
+    /// Queues an event: an ack of a query or an answer to it for the caller that waits for it, if
+    /// there is one, and any other event for all readers.
+    fn push_event(&self, body: EventBody) {
+        let (EventBody::QueryAck { id, .. } | EventBody::QueryResponse { id, .. }) = &body else {
+            return self.handle.events.push(body);
+        };
+        match self.operations.answers_to(*id) {
+            Some(queue) => drop(queue.push(clock::now(), body)),
+            None => self.handle.events.push(body),
         }
     }
 

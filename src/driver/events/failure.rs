@@ -19,7 +19,7 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// The maximum number of members that the error of a leave names. The error only counts the others.
+/// The maximum number of members that the error of a leave or a query names. The error only counts the others.
 const NAMED_MAX: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a live member may have missed is a failure, even
@@ -40,20 +40,41 @@ pub(in crate::driver) fn leave_outcome(end: LeaveEnd) -> Outcome {
     }
 }
 
+/// Returns the outcome of a query. It is a failure if a member that the query was addressed to has
+/// not answered.
+pub(in crate::driver) fn query_outcome(answers: usize, missing: Vec<Arc<str>>) -> Outcome {
+    if missing.is_empty() {
+        return Ok(answers).into();
+    }
+    let text = format!(
+        "{answers} members have answered the query, but these have not: {}",
+        some_names(&missing)
+    );
+    Outcome {
+        unacked: missing,
+        ..Err(Error::new(Status::Timeout, text)).into()
+    }
+}
+
 fn unacked_text(unacked: &[Arc<str>]) -> String {
-    let mut names: Vec<String> = unacked
+    format!(
+        "this node has left, but it has no acknowledgement from these members, which may list it \
+         as failed: {}",
+        some_names(unacked)
+    )
+}
+
+/// Returns the first few names, and the number of the others.
+fn some_names(all: &[Arc<str>]) -> String {
+    let mut names: Vec<String> = all
         .iter()
         .take(NAMED_MAX)
         .map(|it| it.to_string())
         .collect();
-    if unacked.len() > NAMED_MAX {
-        names.push(format!("{} more", unacked.len() - NAMED_MAX));
+    if all.len() > NAMED_MAX {
+        names.push(format!("{} more", all.len() - NAMED_MAX));
     }
-    format!(
-        "this node has left, but it has no acknowledgement from these members, which may list it \
-         as failed: {}",
-        names.join(", ")
-    )
+    names.join(", ")
 }
 
 /// Returns the number of addresses that a join reached. If no node answered, returns an error that
@@ -144,8 +165,32 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             let message = format!("{what}: {len}, at most {max} are allowed");
             return Error::new(Status::TooLarge, message);
         }
+        CommandError::EventTooLarge { content, len, max } => {
+            let message = format!(
+                "{what}: its name and payload have {content} bytes, and take {len} bytes when \
+                 encoded; at most {max} are allowed"
+            );
+            return Error::new(Status::TooLarge, message);
+        }
+        CommandError::BadExpression { expression, why } => {
+            let message =
+                format!("{what}: the regular expression \"{expression}\" is wrong: {why}");
+            return Error::new(Status::Invalid, message);
+        }
+        CommandError::ReservedName => {
+            let text = "names that begin with \"_serf_\" are reserved for Serf itself";
+            (Status::Invalid, text)
+        }
+        CommandError::TooManyQueries => {
+            let text = "256 queries are under way, which is the maximum; try again later";
+            (Status::State, text)
+        }
+        CommandError::UnknownQuery => (Status::NotFound, "there is no such query"),
+        CommandError::QueryOver => (Status::Timeout, "the time for an answer is over"),
+        CommandError::AlreadyAnswered => (Status::State, "the query was answered already"),
         CommandError::WrongMode => {
-            let text = "tags need mode = serf; raw meta needs mode = memberlist";
+            let text = "tags, user events and queries need mode = serf; raw meta needs mode = \
+                        memberlist";
             (Status::State, text)
         }
         CommandError::Left => {

@@ -5,9 +5,9 @@
 //! ended. The descriptor changes under the lock of the queue, so that no wake-up is lost.
 //!
 //! When a queue overflows, it keeps only the last member event of each member. If that is not
-//! enough, it drops the oldest member events, and finally the oldest events of any kind. One
-//! `Overflow` event tells the application to read the list of members again, so that it does not
-//! miss their current states. Log lines have a bound of their own and never displace other events.
+//! enough, it drops the oldest member events, then the oldest user events, and finally the oldest
+//! events of any kind. One `Overflow` event tells the application to read the list of members again,
+//! so that it does not miss their current states. Log lines have a bound of their own and never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -306,16 +306,11 @@ impl Queued {
         let before = self.events.len();
         self.keep_last_of_each_member();
         let target = capacity - capacity / 4;
-        // Member events are dropped before outcomes of operations, because the list of members also
-        // shows what member events report.
-        let mut surplus = self.events.len().saturating_sub(target);
-        self.events.retain(|event| {
-            let goes = surplus > 0 && event.member().is_some();
-            surplus -= usize::from(goes);
-            !goes
-        });
-        // If that was not enough, no member event is left. A program that begins more operations
-        // than the queue can hold and takes no event loses the outcomes of some of them.
+        // Member events are dropped first, because the list of members also shows what they report.
+        self.drop_oldest(target, |event| event.member().is_some());
+        self.drop_oldest(target, |event| event.kind() == EventKind::User);
+        // If that was not enough, neither is left. A program that begins more operations than the
+        // queue can hold and takes no event loses the outcomes of some of them.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
@@ -327,6 +322,16 @@ impl Queued {
             let event = self.number(now, EventBody::Overflow { lost: 0 });
             self.events.push_back(event);
         }
+    }
+
+    /// Drops the oldest events for which `goes` is true, until at most `target` events are left.
+    fn drop_oldest(&mut self, target: usize, goes: impl Fn(&Event) -> bool) {
+        let mut surplus = self.events.len().saturating_sub(target);
+        self.events.retain(|event| {
+            let goes = surplus > 0 && goes(event);
+            surplus -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Drops every member event that is followed by a later one about the same member.

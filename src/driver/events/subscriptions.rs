@@ -196,11 +196,16 @@ impl Subscription {
         let queue = subscriptions.subscribe(capacity, kinds);
         let queue = queue
             .map_err(|error| Error::io("cannot create the descriptor of a subscription", &error))?;
-        Ok(Subscription {
+        Ok(Subscription::of(queue, lifecycle))
+    }
+
+    /// A reader of a queue that belongs to no subscription of the node.
+    pub(in crate::driver) fn of(queue: Arc<EventQueue>, lifecycle: Arc<Lifecycle>) -> Subscription {
+        Subscription {
             queue,
             lifecycle,
             origin: Origin::here(),
-        })
+        }
     }
 
     /// Returns a descriptor that is readable while events are queued, and permanently once the node

@@ -1,6 +1,7 @@
 //! The public interface of a running member: the [`Node`].
 
 mod look;
+mod messages;
 mod running;
 #[cfg(all(test, feature = "spoe"))]
 mod services_tests;
@@ -15,6 +16,7 @@ use crate::driver::events::completion::{Operation, Waiter};
 use crate::driver::events::pending::{Outcome, Pending};
 use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
+pub use crate::driver::node::messages::{PendingQuery, QueryAnswer, QueryAnswers};
 pub use crate::driver::node::running::EventCallback;
 use crate::driver::node::running::RunningNode;
 use crate::driver::os::oneshot::{Answer, Waited, oneshot};

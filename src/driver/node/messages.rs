@@ -1,0 +1,198 @@
+//! Messages between the applications of a cluster: user events, which go to all members, and
+//! queries, which members answer.
+
+use super::Node;
+use crate::driver::engine::command::Command;
+use crate::driver::events::completion::{Operation, Waiter};
+use crate::driver::events::queue::EventQueue;
+use crate::driver::events::subscriptions::Subscription;
+use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::event::EventKind;
+use crate::event::{Coalescing, Event, EventBody};
+use crate::serf::QueryOptions;
+use std::sync::Arc;
+
+/// The number of acks and answers to one query that can wait for their reader.
+const WAITING_ANSWERS: usize = 16_384;
+
+/// A query that is under way, made by [`Node::begin_query`].
+pub struct PendingQuery {
+    /// The number of the query.
+    pub id: u64,
+    /// The acks and answers, as events of the kinds [`EventKind::QueryAck`] and
+    /// [`EventKind::QueryResponse`], and at last an event of kind [`EventKind::Done`].
+    pub events: Subscription,
+}
+
+/// The answer of one member to a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryAnswer {
+    /// The name of the member.
+    pub from: String,
+    /// The answer.
+    pub payload: Box<[u8]>,
+}
+
+/// Everything that came back for a query.
+#[derive(Clone, Debug)]
+pub struct QueryAnswers {
+    /// The answers, in the order in which they came.
+    pub answers: Vec<QueryAnswer>,
+    /// The names of the members that acknowledged the query, in the same order.
+    pub acks: Vec<String>,
+    /// The error that names the members whose ack or answer is missing; `None` if none is missing.
+    pub incomplete: Option<Error>,
+}
+
+impl Node {
+    /// Sends a user event to all members. Every node, this one included, delivers it once, as an
+    /// event of kind [`EventKind::User`]. Gossip brings it to the others within a second or so; a
+    /// node that misses the gossip gets it with its next push/pull. Members that are not reachable
+    /// for long may miss it, and a node that joins later does not get it, unless its setting
+    /// `replay_events` is on.
+    ///
+    /// # Errors
+    /// `TooLarge` if the encoded event takes more bytes than the setting `user_event_bytes` (512)
+    /// allows; `State` in memberlist mode or once a leave has begun; `Closed`; `Forked`.
+    pub fn send_event(&self, name: &str, payload: &[u8], coalescing: Coalescing) -> Result<()> {
+        let (name, payload) = (name.to_owned(), payload.to_vec());
+        self.change(|waiter| Command::SendEvent {
+            name,
+            payload,
+            coalescing,
+            waiter,
+        })
+    }
+
+    /// Sends a query to the members that `options` select, this node included. Each delivers it as
+    /// an event of kind [`EventKind::Query`], and may answer it. The acks and answers come as events
+    /// of the kinds [`EventKind::QueryAck`] and [`EventKind::QueryResponse`] with the number of
+    /// `operation`. A `Done` event of this operation reports the end: success as soon as every
+    /// member that was present when the query was sent has answered, or has failed or left;
+    /// `Timeout` if some have not answered in time.
+    ///
+    /// # Errors
+    /// `Invalid` if the name begins with `_serf_` (only `_serf_ping` without a payload is allowed),
+    /// or if a regular expression is wrong; `TooLarge` if the encoded query takes more bytes than
+    /// the setting `query_bytes` (1,024) allows; `State` in memberlist mode, once a leave has begun,
+    /// or if 256 queries are under way; `Closed`; `Forked`. No event follows such an error.
+    pub fn query(
+        &self,
+        operation: Operation,
+        name: &str,
+        payload: &[u8],
+        options: &QueryOptions,
+    ) -> Result<()> {
+        self.send_query(
+            operation.id,
+            name,
+            payload,
+            options,
+            Waiter::Event(operation),
+        )
+    }
+
+    /// Like [`Node::query`], but the acks and answers do not go to the readers of the node's events:
+    /// the returned value has a queue of its own for them.
+    ///
+    /// # Errors
+    /// Same as [`Node::query`]; `Io` if the system refuses a descriptor.
+    pub fn begin_query(
+        &self,
+        name: &str,
+        payload: &[u8],
+        options: &QueryOptions,
+    ) -> Result<PendingQuery> {
+        let queue = EventQueue::new(WAITING_ANSWERS, Vec::new(), true);
+        let queue =
+            queue.map_err(|error| Error::io("cannot create the descriptor of a query", &error))?;
+        let queue = Arc::new(queue);
+        let id = self.running.next_id();
+        let waiter = Waiter::Queue(queue.clone(), id);
+        self.send_query(id, name, payload, options, waiter)?;
+        let events = Subscription::of(queue, self.running.lifecycle.clone());
+        Ok(PendingQuery { id, events })
+    }
+
+    /// Like [`Node::query`], but waits for the end and returns everything that came back.
+    ///
+    /// # Errors
+    /// Same as [`Node::query`]; `Deadlock` on a thread that must not wait.
+    pub fn query_and_wait(
+        &self,
+        name: &str,
+        payload: &[u8],
+        options: &QueryOptions,
+    ) -> Result<QueryAnswers> {
+        self.running.check_wait()?;
+        let queue = EventQueue::new(WAITING_ANSWERS, Vec::new(), false);
+        let queue = Arc::new(queue.map_err(|error| Error::io("cannot wait for a query", &error))?);
+        let id = self.running.next_id();
+        let waiter = Waiter::Queue(queue.clone(), id);
+        self.send_query(id, name, payload, options, waiter)?;
+        let mut back = QueryAnswers {
+            answers: Vec::new(),
+            acks: Vec::new(),
+            incomplete: None,
+        };
+        while let Ok(Some(Event { body, .. })) = queue.take(None) {
+            match body {
+                EventBody::QueryAck { from, .. } => back.acks.push(from),
+                EventBody::QueryResponse { from, payload, .. } => {
+                    back.answers.push(QueryAnswer { from, payload });
+                }
+                EventBody::Done { result, .. } => {
+                    back.incomplete = result.err();
+                    return Ok(back);
+                }
+                _ => {}
+            }
+        }
+        Err(self.running.lifecycle.end_error())
+    }
+
+    fn send_query(
+        &self,
+        number: u64,
+        name: &str,
+        payload: &[u8],
+        options: &QueryOptions,
+        waiter: Waiter,
+    ) -> Result<()> {
+        let (name, payload, options) = (name.to_owned(), payload.to_vec(), options.clone());
+        self.running.ask(|reply| Command::Query {
+            number,
+            name,
+            payload,
+            options,
+            waiter,
+            reply,
+        })?
+    }
+
+    /// Ends a query of this node now, as if its time were up. A number that is not that of a query
+    /// under way changes nothing.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn cancel_query(&self, number: u64) -> Result<()> {
+        self.running.send(Command::CancelQuery { number })
+    }
+
+    /// QueryAnswers a query that came as an event of kind [`EventKind::Query`] with this number. Any
+    /// thread may do that, at any time before the deadline of the query.
+    ///
+    /// # Errors
+    /// `State` if the query was answered already; `Timeout` after its deadline; `NotFound` if there
+    /// never was such a query; `TooLarge` if the encoded answer takes more bytes than the setting
+    /// `query_response_bytes` (1,024) allows; `Closed`; `Forked`.
+    pub fn respond(&self, query: u64, payload: &[u8]) -> Result<()> {
+        let payload = payload.to_vec();
+        self.change(|waiter| Command::Respond {
+            query,
+            payload,
+            waiter,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
+//! no application sees them.
+
+use super::common::Common;
+use super::members::SerfStatus;
+use crate::wire::node_name;
+use crate::wire::serf_message::{ConflictResponse, Query, encode_tags, kind};
+use std::net::IpAddr;
+
+/// The beginning of the names of internal queries.
+const PREFIX: &[u8] = b"_serf_";
+
+/// A query that each node only acknowledges. Applications may send it, too.
+pub(super) const PING: &[u8] = b"_serf_ping";
+
+/// Asks where a node is: part of the vote about two nodes with one name.
+const CONFLICT: &[u8] = b"_serf_conflict";
+
+/// Queries of Serf's key management, which have a payload.
+const KEY_QUERIES: [&[u8]; 4] = [
+    b"_serf_install-key",
+    b"_serf_use-key",
+    b"_serf_remove-key",
+    b"_serf_list-keys",
+];
+
+/// Returns true if queries of this name are not for the application.
+pub(super) fn is_internal(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Returns true if a stock agent crashes when it receives a query of this name without a payload.
+pub(super) fn needs_payload(name: &[u8]) -> bool {
+    KEY_QUERIES.contains(&name)
+}
+
+/// Returns the answer of this node; `None` if it has none.
+pub(super) fn answer(common: &Common, query: &Query<'_>) -> Option<Vec<u8>> {
+    match query.name {
+        CONFLICT => vote(common, query.payload.unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// Returns the vote about a name that two nodes claim: the facts about the node that this one
+/// knows. A node does not vote about its own name.
+fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
+    let name = node_name::to_text(name);
+    if common.is_self(&name) {
+        return None;
+    }
+    let mut answer = vec![kind::CONFLICT_RESPONSE];
+    let Some(row) = common.members.get(&name) else {
+        answer.push(0xc0); // nil: the name is unknown
+        return Some(answer);
+    };
+    let (v4, v6);
+    let addr: &[u8] = match row.member.addr.ip() {
+        IpAddr::V4(ip) => {
+            v4 = ip.octets();
+            &v4
+        }
+        IpAddr::V6(ip) => {
+            v6 = ip.octets();
+            &v6
+        }
+    };
+    let tags = encode_tags(&row.member.tags().to_map());
+    let [protocol_min, protocol_max, protocol_cur] = row.member.protocol();
+    let [delegate_min, delegate_max, delegate_cur] = row.member.delegate();
+    let response = ConflictResponse {
+        name: &name,
+        addr,
+        port: row.member.addr.port(),
+        tags: &tags[1..], // without the byte that marks a meta as tags
+        status: match row.status {
+            SerfStatus::Alive => 1,
+            SerfStatus::Leaving => 2,
+            SerfStatus::Left => 3,
+            SerfStatus::Failed => 4,
+        },
+        protocol_min,
+        protocol_max,
+        protocol_cur,
+        delegate_min,
+        delegate_max,
+        delegate_cur,
+    };
+    response.put(&mut answer);
+    Some(answer)
+}

@@ -1,0 +1,517 @@
+//! The rules of user events and queries, tested on the Serf state alone.
+
+use super::asked::QueryOptions;
+use super::outbox::{Order, lane};
+use super::request::{Content, Sender};
+use super::tests::{Rig, SECOND, node, tags};
+use super::{CommandError, Config};
+use crate::event::Coalescing;
+use crate::limits;
+use crate::swim::{Change, OpId};
+use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
+use crate::wire::serf_message::{
+    ConflictResponse, Query, QueryResponse, Relay, SerfMessage, SerfPushPull, UserEvent,
+    encode_tags,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const OWN: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+    1,
+);
+
+fn event(ltime: u64, name: &[u8]) -> SerfMessage<'_> {
+    SerfMessage::UserEvent(UserEvent {
+        ltime,
+        name,
+        payload: Some(b"x"),
+        coalesce: false,
+    })
+}
+
+/// A query of the member `b`, whose address is 10.0.0.1:3.
+fn query(ltime: u64) -> Query<'static> {
+    Query {
+        ltime,
+        id: 7,
+        addr: &[10, 0, 0, 1],
+        port: 3,
+        source_node: "b",
+        filters: None,
+        flags: 0,
+        relay_factor: 0,
+        timeout_ns: 3_000_000_000,
+        name: b"uptime",
+        payload: None,
+    }
+}
+
+fn asker() -> SocketAddr {
+    "10.0.0.1:3".parse().unwrap()
+}
+
+/// A node that knows the member `b`.
+fn rig() -> Rig {
+    let mut rig = Rig::new();
+    rig.joins("b", 3);
+    rig.events();
+    rig.orders();
+    rig
+}
+
+impl Rig {
+    fn sends(&mut self, name: &str, payload: &[u8]) -> Result<(), CommandError> {
+        let common = &mut self.serf.common;
+        let max = common.config.user_event_len;
+        let events = &mut self.serf.events;
+        events.send(&mut common.out, name, payload, Coalescing::Forbidden, max)
+    }
+
+    fn asks(&mut self, number: u64, options: &QueryOptions) -> Result<(), CommandError> {
+        self.asks_for(number, "load", options)
+    }
+
+    fn asks_for(
+        &mut self,
+        number: u64,
+        name: &str,
+        options: &QueryOptions,
+    ) -> Result<(), CommandError> {
+        let sender = Sender {
+            id: 77,
+            addr: OWN,
+            room: 1300,
+        };
+        let content = Content { name, payload: b"" };
+        self.serf.ask(self.now, number, content, options, sender)
+    }
+
+    /// A member answers a query of this node, or acknowledges it with the flag 1.
+    fn hears(&mut self, ltime: u64, from: &str, flags: u32) {
+        self.receives(&SerfMessage::QueryResponse(QueryResponse {
+            ltime,
+            id: 77,
+            from,
+            flags,
+            payload: (flags == 0).then_some(b"ok"),
+        }));
+    }
+
+    /// Returns the messages that were sent to one address since the last call.
+    fn sent_to(&mut self, wanted: SocketAddr) -> Vec<Vec<u8>> {
+        let sent = |order| match order {
+            Order::SendUser { to, bytes } if to == wanted => Some(bytes),
+            _ => None,
+        };
+        self.orders().into_iter().filter_map(sent).collect()
+    }
+}
+
+#[test]
+fn a_user_event_is_delivered_once_and_passed_on_once() {
+    let mut rig = rig();
+    rig.receives(&event(4, b"deploy"));
+    rig.receives(&event(4, b"deploy"));
+    assert_eq!(rig.events(), ["user deploy x"]);
+    assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3)]);
+    rig.receives(&event(4, b"other"));
+    rig.receives(&event(3, b"\xff"));
+    assert_eq!(rig.events(), ["user other x", "user \\xff x"]);
+}
+
+#[test]
+fn a_user_event_of_this_node_is_delivered_here_and_has_the_next_time() {
+    let mut rig = rig();
+    rig.receives(&event(4, b"deploy"));
+    rig.events();
+    rig.orders();
+    assert_eq!(rig.sends("mine", b"y"), Ok(()));
+    assert_eq!(rig.events(), ["user mine y"]);
+    let [Order::Broadcast { lane, bytes, .. }] = &rig.orders()[..] else {
+        panic!("one broadcast");
+    };
+    let expected = SerfMessage::UserEvent(UserEvent {
+        ltime: 5,
+        name: b"mine",
+        payload: Some(b"y"),
+        coalesce: false,
+    });
+    assert_eq!(
+        (*lane, SerfMessage::decode(bytes)),
+        (lane::EVENTS, Ok(expected))
+    );
+    assert_eq!(rig.serf.events.clock.time(), 6);
+}
+
+#[test]
+fn a_user_event_that_is_too_large_changes_nothing() {
+    let mut rig = rig();
+    let long = [0; 600];
+    assert!(matches!(
+        rig.sends("e", &long),
+        Err(CommandError::EventTooLarge { content: 601, max: 512, len }) if len > 601
+    ));
+    assert_eq!((rig.events().len(), rig.orders().len()), (0, 0));
+    assert_eq!(rig.serf.events.clock.time(), 1);
+    assert_eq!(rig.sends("e", &long[..440]), Ok(()));
+}
+
+#[test]
+fn a_join_leaves_out_earlier_user_events_unless_they_are_to_be_replayed() {
+    let mut sender = Rig::new();
+    sender.sends("early", b"").unwrap();
+    let state = sender.serf.encode_state(false);
+    for (replay_events, join, expected) in [(false, true, 0), (true, true, 1), (false, false, 1)] {
+        let mut rig = Rig::with(Config {
+            replay_events,
+            ..Config::default()
+        });
+        rig.serf.join_begun(OpId(1));
+        rig.serf.state_received(rig.now, join, &state);
+        assert_eq!(rig.events().len(), expected, "{replay_events} {join}");
+        assert_eq!(rig.broadcasts(), []);
+        rig.receives(&event(2, b"later"));
+        assert_eq!(rig.events(), ["user later x"]);
+    }
+}
+
+#[test]
+fn a_state_that_claims_a_time_far_ahead_hides_no_later_events() {
+    let mut rig = Rig::new();
+    let state = SerfPushPull {
+        event_ltime: u64::MAX,
+        ..SerfPushPull::default()
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    rig.serf.join_begun(OpId(1));
+    rig.serf.state_received(rig.now, true, &bytes);
+    rig.receives(&event(2, b"later"));
+    assert_eq!(rig.events(), ["user later x"]);
+}
+
+#[test]
+fn a_query_is_acknowledged_delivered_and_answered_once() {
+    let mut rig = rig();
+    rig.receives(&SerfMessage::Query(Query {
+        flags: 1,
+        ..query(4)
+    }));
+    assert_eq!(rig.events(), ["query 1 uptime"]);
+    let response = |flags, payload| {
+        let response = QueryResponse {
+            ltime: 4,
+            id: 7,
+            from: "self",
+            flags,
+            payload,
+        };
+        SerfMessage::QueryResponse(response).encoded()
+    };
+    assert_eq!(rig.sent_to(asker()), [response(1, None)]);
+    let (serf, now) = (&mut rig.serf, rig.now);
+    let mut respond =
+        |at, query, payload: &[u8]| serf.queries.respond(at, &mut serf.common, query, payload);
+    assert!(matches!(
+        respond(now, 1, &[0; 1024]),
+        Err(CommandError::EventTooLarge {
+            content: 1024,
+            max: 1024,
+            ..
+        })
+    ));
+    assert_eq!(respond(now, 1, b"12d"), Ok(()));
+    assert_eq!(respond(now, 1, b"13d"), Err(CommandError::AlreadyAnswered));
+    assert_eq!(respond(now, 2, b""), Err(CommandError::UnknownQuery));
+    assert_eq!(
+        respond(now + SECOND * 3, 1, b""),
+        Err(CommandError::QueryOver)
+    );
+    assert_eq!(rig.sent_to(asker()), [response(0, Some(b"12d"))]);
+}
+
+#[test]
+fn a_query_is_answered_only_to_the_address_of_the_member_that_asks() {
+    let elsewhere = Query {
+        port: 4,
+        ..query(4)
+    };
+    let stranger = Query {
+        source_node: "x",
+        ..query(5)
+    };
+    let nameless = Query {
+        source_node: "",
+        ..query(6)
+    };
+    let unhurried = Query {
+        timeout_ns: -1,
+        ..query(7)
+    };
+    let mut rig = rig();
+    for message in [elsewhere, stranger, nameless, unhurried] {
+        rig.receives(&SerfMessage::Query(Query {
+            flags: 1,
+            ..message
+        }));
+    }
+    assert_eq!(
+        rig.events(),
+        ["query 1 uptime"],
+        "only the one without a name"
+    );
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 3);
+}
+
+#[test]
+fn filters_decide_who_answers_and_everyone_passes_the_query_on() {
+    let names = |names: &[&'static [u8]]| QueryFilter::Nodes(NodeNames(names.to_vec())).encoded();
+    let tag = |tag: &'static [u8], expr: &'static [u8]| {
+        QueryFilter::Tag(TagFilter { tag, expr }).encoded()
+    };
+    for (filters, expected) in [
+        (vec![], true),
+        (vec![names(&[b"self"])], true),
+        (vec![names(&[b"b", b"self"])], true),
+        (vec![names(&[b"b"])], false),
+        (vec![names(&[])], false),
+        (vec![tag(b"role", b"we.")], true),
+        (vec![tag(b"role", b"^eb$")], false),
+        (vec![tag(b"role", b"WEB")], false),
+        (vec![tag(b"role", b"(?i)WEB")], true),
+        (vec![tag(b"none", b"^$")], true),
+        (vec![tag(b"none", b".")], false),
+        (vec![tag(b"role", b"(")], false),
+        (vec![tag(b"role", b"\xff")], false),
+        (vec![names(&[b"self"]), tag(b"role", b"db")], false),
+        (vec![vec![9, 0xc0]], false),
+        (vec![vec![0]], false),
+    ] {
+        let mut rig = Rig::new();
+        let own = node("self", 1, &tags(&[("role", "web")]));
+        rig.reports(Change::Updated, "self", Some(&own));
+        rig.joins("b", 3);
+        rig.events();
+        rig.orders();
+        let bytes = filters.iter().map(Vec::as_slice).collect();
+        rig.receives(&SerfMessage::Query(Query {
+            filters: Some(bytes),
+            ..query(4)
+        }));
+        assert_eq!(rig.events().len(), usize::from(expected), "{filters:x?}");
+        assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4)], "{filters:x?}");
+    }
+}
+
+#[test]
+fn answers_go_through_as_many_members_as_the_query_asks_for() {
+    let mut rig = rig();
+    rig.joins("c", 4);
+    rig.orders();
+    rig.receives(&SerfMessage::Query(Query {
+        flags: 1,
+        relay_factor: 2,
+        ..query(4)
+    }));
+    let orders = rig.orders();
+    let [
+        Order::SendThrough {
+            helpers: 2,
+            not,
+            bytes,
+        },
+        Order::SendUser { to, bytes: inner },
+        ..,
+    ] = &orders[..]
+    else {
+        panic!("{orders:?}");
+    };
+    assert_eq!((*not, *to), (asker(), asker()));
+    let relay = SerfMessage::Relay(Relay {
+        addr: &[10, 0, 0, 1],
+        port: 3,
+        node: "b",
+        inner,
+    });
+    assert_eq!(SerfMessage::decode(bytes), Ok(relay));
+    rig.receives(&SerfMessage::Query(Query {
+        flags: 1,
+        relay_factor: 3,
+        ..query(5)
+    }));
+    let through = |order: &Order| matches!(order, Order::SendThrough { .. });
+    assert!(
+        !rig.orders().iter().any(through),
+        "there are too few members"
+    );
+}
+
+#[test]
+fn queries_of_serf_itself_are_answered_without_the_application() {
+    let mut rig = rig();
+    for (ltime, name, payload) in [
+        (1, &b"_serf_ping"[..], None),
+        (2, b"_serf_conflict", Some(&b"b"[..])),
+        (3, b"_serf_conflict", Some(b"nobody")),
+        (4, b"_serf_conflict", Some(b"self")),
+        (5, b"_serf_conflict", None),
+        (6, b"_serf_of_the_future", Some(b"x")),
+    ] {
+        rig.receives(&SerfMessage::Query(Query {
+            name,
+            payload,
+            ..query(ltime)
+        }));
+    }
+    assert_eq!(rig.events(), [""; 0]);
+    let mut votes = Vec::new();
+    for bytes in rig.sent_to(asker()) {
+        let Ok(SerfMessage::QueryResponse(response)) = SerfMessage::decode(&bytes) else {
+            panic!("{bytes:x?}");
+        };
+        votes.push((response.ltime, response.payload.unwrap().to_vec()));
+    }
+    let mut known = vec![6];
+    ConflictResponse {
+        name: "b",
+        addr: &[10, 0, 0, 1],
+        port: 3,
+        tags: &encode_tags(&tags(&[]))[1..],
+        status: 1,
+        protocol_min: 1,
+        protocol_max: 5,
+        protocol_cur: 2,
+        delegate_min: 2,
+        delegate_max: 5,
+        delegate_cur: 5,
+    }
+    .put(&mut known);
+    assert_eq!(votes, [(2, known), (3, vec![6, 0xc0]), (5, vec![6, 0xc0])]);
+}
+
+#[test]
+fn a_query_of_this_node_ends_when_every_present_member_has_answered() {
+    let mut rig = rig();
+    rig.joins("c", 4);
+    rig.joins("gone", 5);
+    rig.reports(Change::Died, "gone", None);
+    rig.events();
+    let options = QueryOptions {
+        ack: true,
+        ..QueryOptions::default()
+    };
+    rig.asks(5, &options).unwrap();
+    assert_eq!(rig.events(), ["query 1 load"]);
+    assert_eq!(rig.broadcasts().last(), Some(&(lane::QUERIES, 4)));
+    for (from, flags) in [
+        ("self", 1),
+        ("b", 1),
+        ("b", 0),
+        ("b", 0),
+        ("self", 0),
+        ("c", 0),
+    ] {
+        rig.hears(1, from, flags);
+    }
+    let heard = [
+        "ack 5 self",
+        "ack 5 b",
+        "answer 5 b ok",
+        "answer 5 self ok",
+        "answer 5 c ok",
+    ];
+    assert_eq!(rig.events(), heard);
+    assert_eq!(rig.serf.common.out.counts.repeated_answers, 1);
+    rig.hears(1, "c", 1);
+    assert_eq!(rig.events(), ["ack 5 c", "done 5: 3, missing "]);
+    rig.hears(1, "c", 0);
+    assert_eq!(rig.serf.common.out.counts.stray_answers, 1);
+}
+
+#[test]
+fn members_that_fail_are_not_waited_for_and_the_others_until_the_deadline() {
+    let mut rig = rig();
+    rig.joins("c", 4);
+    rig.asks(5, &QueryOptions::default()).unwrap();
+    let timeout = Duration::from_millis(3200);
+    assert_eq!(rig.serf.asked.deadline(), Some(rig.now + timeout));
+    rig.events();
+    rig.reports(Change::Died, "c", None);
+    rig.hears(1, "self", 0);
+    rig.wait(3);
+    assert_eq!(rig.events(), ["fail c", "answer 5 self ok"]);
+    rig.wait(1);
+    assert_eq!(rig.events(), ["done 5: 1, missing b"]);
+    assert_eq!(rig.serf.asked.deadline(), None);
+}
+
+#[test]
+fn only_addressed_members_are_waited_for() {
+    let mut rig = rig();
+    let options = QueryOptions {
+        nodes: vec!["b".to_owned(), "nobody".to_owned()],
+        ..QueryOptions::default()
+    };
+    rig.asks(5, &options).unwrap();
+    assert_eq!(rig.events(), [""; 0], "this node is not addressed");
+    rig.hears(1, "b", 0);
+    assert_eq!(rig.events(), ["answer 5 b ok", "done 5: 1, missing "]);
+    let nobody = QueryOptions {
+        tags: vec![("role".to_owned(), "db".to_owned())],
+        ..QueryOptions::default()
+    };
+    rig.asks(6, &nobody).unwrap();
+    assert_eq!(rig.events(), ["done 6: 0, missing "]);
+}
+
+#[test]
+fn a_ping_of_all_nodes_waits_for_acks_only() {
+    let mut rig = rig();
+    let options = QueryOptions {
+        ack: true,
+        ..QueryOptions::default()
+    };
+    rig.asks_for(5, "_serf_ping", &options).unwrap();
+    rig.hears(1, "self", 1);
+    rig.hears(1, "b", 1);
+    assert_eq!(
+        rig.events(),
+        ["ack 5 self", "ack 5 b", "done 5: 0, missing "]
+    );
+}
+
+#[test]
+fn queries_that_must_not_be_sent_are_refused_and_change_nothing() {
+    let mut rig = rig();
+    let defaults = QueryOptions::default();
+    for name in ["_serf_", "_serf_conflict", "_serf_list-keys", "_serf_ping2"] {
+        assert_eq!(
+            rig.asks_for(5, name, &defaults),
+            Err(CommandError::ReservedName),
+            "{name}"
+        );
+    }
+    let wrong = QueryOptions {
+        tags: vec![("role".to_owned(), "(".to_owned())],
+        ..QueryOptions::default()
+    };
+    assert!(matches!(
+        rig.asks(5, &wrong),
+        Err(CommandError::BadExpression { .. })
+    ));
+    let long = "n".repeat(1024);
+    assert!(matches!(
+        rig.asks_for(5, &long, &defaults),
+        Err(CommandError::EventTooLarge {
+            content: 1024,
+            max: 1024,
+            ..
+        })
+    ));
+    assert_eq!((rig.events().len(), rig.orders().len()), (0, 0));
+    for number in 0..limits::ASKED_QUERIES as u64 {
+        rig.asks(number, &defaults).unwrap();
+    }
+    assert_eq!(rig.asks(999, &defaults), Err(CommandError::TooManyQueries));
+}

@@ -1,0 +1,65 @@
+//! Relays: responses that reach the sender of a query by way of this node.
+//!
+//! A relayed response is forwarded only to the address of a member, so that no outsider can make
+//! this node send arbitrary bytes to arbitrary hosts.
+
+use super::common::Common;
+use super::outbox::Order;
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::serf_message::Relay;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The maximum number of responses that this node forwards in a second. The search for each
+/// receiver goes through all members.
+const RELAYS_PER_SECOND: u32 = 512;
+
+/// The maximum number of members through which this node sends a response, whatever the query asks
+/// for.
+pub(super) const HELPERS: usize = 8;
+
+/// Forwards responses, and bounds their number.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    /// The beginning of the present second, and the number of responses in it.
+    since: Time,
+    count: u32,
+}
+
+impl Relays {
+    /// Forwards a response to the address that the relay gives, if a member has that address.
+    pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
+        let Some(to) = address(relay.addr, relay.port) else {
+            return common.out.refuse(Refusal::AddressLength);
+        };
+        if relay.inner.is_empty() {
+            return common.out.refuse(Refusal::EmptyPart);
+        }
+        if !self.has_room(now) || !common.members.has_address(to) {
+            common.out.counts.relays_refused += 1;
+            return;
+        }
+        common.out.counts.relays += 1;
+        let bytes = relay.inner.to_vec();
+        common.out.order(Order::SendUser { to, bytes });
+    }
+
+    fn has_room(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= RELAYS_PER_SECOND
+    }
+}
+
+/// Builds an address from 4 or 16 bytes. An IPv4-mapped IPv6 address becomes IPv4. Returns `None`
+/// for any other length or for port 0.
+pub(super) fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
+    let ip = match <[u8; 4]>::try_from(bytes) {
+        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+    };
+    (port != 0).then(|| SocketAddr::new(ip, port))
+}

@@ -1,0 +1,175 @@
+//! Making a query of this node: its checks, its message, and the members whose answers it awaits.
+
+use super::CommandError;
+use super::asked::{AskedQuery, QueryOptions};
+use super::common::Common;
+use super::internal_query;
+use super::query::ACK;
+use super::query_filter::{Filters, compile};
+use crate::time::Time;
+use crate::wire::node_name;
+use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
+use crate::wire::serf_message::{Query, SerfMessage};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Serf's QueryTimeoutMult.
+const TIMEOUT_MULT: u32 = 16;
+
+/// What a query says about the node that sends it, and what limits it.
+#[derive(Clone, Copy)]
+pub(super) struct Sender {
+    /// A random number.
+    pub id: u32,
+    /// The address for the answers.
+    pub addr: SocketAddr,
+    /// The number of bytes of a message that fits into a packet of gossip.
+    pub room: usize,
+}
+
+/// The name and the payload of a query.
+#[derive(Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub name: &'a str,
+    pub payload: &'a [u8],
+}
+
+/// A query of this node.
+pub(super) struct Request<'a> {
+    ltime: u64,
+    content: Content<'a>,
+    sender: Sender,
+    octets: Vec<u8>,
+    source_node: Arc<str>,
+    filters: Vec<Vec<u8>>,
+    options: &'a QueryOptions,
+    timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// Makes a query.
+    ///
+    /// # Errors
+    /// `ReservedName`, `BadExpression`, `EventTooLarge`.
+    pub fn new(
+        common: &Common,
+        ltime: u64,
+        content: Content<'a>,
+        options: &'a QueryOptions,
+        sender: Sender,
+    ) -> Result<Request<'a>, CommandError> {
+        let is_ping = content.name.as_bytes() == internal_query::PING;
+        let is_allowed = is_ping && content.payload.is_empty();
+        if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
+            return Err(CommandError::ReservedName);
+        }
+        for (_, expression) in &options.tags {
+            compile(expression).map_err(|why| CommandError::BadExpression {
+                expression: expression.clone(),
+                why,
+            })?;
+        }
+        let request = Request {
+            ltime,
+            content,
+            sender,
+            octets: match sender.addr.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            },
+            source_node: common.name.clone(),
+            filters: filters(options),
+            options,
+            timeout: options.timeout.unwrap_or_else(|| default_timeout(common)),
+        };
+        let len = request.message().encoded().len();
+        let max = common.config.query_len.min(sender.room);
+        if len > max {
+            let content = content.name.len() + content.payload.len();
+            return Err(CommandError::EventTooLarge { content, len, max });
+        }
+        Ok(request)
+    }
+
+    /// The message.
+    pub fn message(&self) -> SerfMessage<'_> {
+        SerfMessage::Query(self.query())
+    }
+
+    fn query(&self) -> Query<'_> {
+        let filters: Vec<&[u8]> = self.filters.iter().map(Vec::as_slice).collect();
+        Query {
+            ltime: self.ltime,
+            id: self.sender.id,
+            addr: &self.octets,
+            port: self.sender.addr.port(),
+            source_node: &self.source_node,
+            filters: (!filters.is_empty()).then_some(filters),
+            flags: if self.options.ack { ACK } else { 0 },
+            relay_factor: self.options.relay_factor,
+            timeout_ns: i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX),
+            name: self.content.name.as_bytes(),
+            payload: (!self.content.payload.is_empty()).then_some(self.content.payload),
+        }
+    }
+
+    /// The query as it is kept until it ends, with the present members that it is addressed to.
+    pub fn to_be_answered(&self, common: &Common, number: u64, now: Time) -> AskedQuery {
+        let filters = Filters::of(&self.query());
+        let addressed: BTreeSet<Arc<str>> = common
+            .members
+            .iter()
+            .filter(|row| row.status.is_present() && filters.select(&row.member))
+            .map(|row| row.member.name.clone())
+            .collect();
+        let is_internal = internal_query::is_internal(self.content.name.as_bytes());
+        let only_if = |wanted: bool| match wanted {
+            true => addressed.clone(),
+            false => BTreeSet::new(),
+        };
+        AskedQuery {
+            number,
+            id: self.sender.id,
+            deadline: now + self.timeout,
+            to_ack: only_if(self.options.ack),
+            to_answer: only_if(!is_internal),
+            acked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+        }
+    }
+}
+
+/// The filters of a query, encoded.
+fn filters(options: &QueryOptions) -> Vec<Vec<u8>> {
+    let mut filters = Vec::new();
+    if !options.nodes.is_empty() {
+        let names: Vec<_> = options
+            .nodes
+            .iter()
+            .map(|name| node_name::to_bytes(name))
+            .collect();
+        let names = NodeNames(names.iter().map(|name| &**name).collect());
+        filters.push(QueryFilter::Nodes(names).encoded());
+    }
+    for (tag, expression) in &options.tags {
+        let filter = TagFilter {
+            tag: tag.as_bytes(),
+            expr: expression.as_bytes(),
+        };
+        filters.push(QueryFilter::Tag(filter).encoded());
+    }
+    filters
+}
+
+/// The time of a query that sets none, as in Serf.
+fn default_timeout(common: &Common) -> Duration {
+    let present = common
+        .members
+        .iter()
+        .filter(|row| row.status.is_present())
+        .count();
+    let digits = libm::log10(present as f64 + 1.0).ceil() as u32;
+    common.config.swim.gossip_interval * TIMEOUT_MULT * digits.max(1)
+}
