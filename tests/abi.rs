@@ -326,6 +326,13 @@ fn the_done_event_of_an_operation_never_comes_before_its_number_and_no_event_is_
 }
 
 #[test]
+fn user_events_and_queries_cross_between_two_nodes() {
+    passes("messages.c", &[]);
+    passes_asan("messages.c", &[]);
+    passes_valgrind("messages.c", &[]);
+}
+
+#[test]
 fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }

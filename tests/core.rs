@@ -3,7 +3,9 @@
 //! link or switches a node off. The simulator (`tests/sim.rs`) tests random faults and large
 //! clusters.
 
-use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
+use sprat::serf::{
+    CommandError, Config, Core, CoreEvent, MemberState, Mode, QueryOptions, Tags,
+};
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
     StreamEnd, StreamId,
@@ -14,7 +16,7 @@ use sprat::wire::message::{Alive, Message};
 use sprat::wire::serf_message::{
     JoinIntent, LeaveIntent, Query, QueryResponse, Relay, SerfMessage, UserEvent,
 };
-use sprat::{Counter, EventBody};
+use sprat::{Coalescing, Counter, EventBody};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -836,7 +838,7 @@ fn a_node_that_returns_through_a_newcomer_is_a_member_everywhere_within_seconds(
 }
 
 #[test]
-fn a_new_node_gets_earlier_user_events_and_does_not_spread_them() {
+fn a_new_node_does_not_spread_earlier_user_events() {
     let mut net = Net::joined(2);
     let event = UserEvent {
         ltime: 4,
@@ -1274,4 +1276,150 @@ fn a_member_whose_name_is_not_text_is_listed_accused_and_passed_on_by_its_bytes(
     for host in 0..4 {
         assert_eq!(net.counter(host, "refused_utf8"), 0);
     }
+}
+
+impl Net {
+    /// Returns the user events that a host has delivered since the last call, as their names.
+    fn user_events(&mut self, host: usize) -> Vec<String> {
+        let name = |event| match event {
+            CoreEvent::App(EventBody::User { name, .. }) => Some(name),
+            _ => None,
+        };
+        self.hosts[host].events.drain(..).filter_map(name).collect()
+    }
+
+    fn send_event(&mut self, host: usize, name: &str, payload: &[u8]) {
+        let now = self.now;
+        let core = &mut self.hosts[host].core;
+        let sent = core.send_event(now, name, payload, Coalescing::Forbidden);
+        assert_eq!(sent, Ok(()));
+        self.collect(host);
+    }
+
+    fn query(&mut self, host: usize, number: u64, options: &QueryOptions) {
+        let now = self.now;
+        let asked = self.hosts[host].core.query(now, number, "load", b"1 m", options);
+        assert_eq!(asked, Ok(()));
+        self.collect(host);
+    }
+
+    /// Makes every host answer the queries that it was handed, with its name.
+    fn answer_queries(&mut self) {
+        for host in 0..self.hosts.len() {
+            let asked = |event: &CoreEvent| match event {
+                CoreEvent::App(EventBody::Query { id, .. }) => Some(*id),
+                _ => None,
+            };
+            let ids: Vec<u64> = self.hosts[host].events.iter().filter_map(asked).collect();
+            self.hosts[host].events.retain(|event| asked(event).is_none());
+            for id in ids {
+                let now = self.now;
+                let answered = self.hosts[host].core.respond(now, id, name(host).as_bytes());
+                assert_eq!(answered, Ok(()));
+                self.collect(host);
+            }
+        }
+    }
+
+    /// Returns the numbers of acks and answers that a host has got for its query, and the members
+    /// that are missing at its end; `None` while it is under way.
+    fn outcome(&self, host: usize) -> (usize, usize, Option<Vec<String>>) {
+        let (mut acks, mut answers, mut end) = (0, 0, None);
+        for event in &self.hosts[host].events {
+            match event {
+                CoreEvent::App(EventBody::QueryAck { .. }) => acks += 1,
+                CoreEvent::App(EventBody::QueryResponse { from, payload, .. }) => {
+                    assert_eq!(from.as_bytes(), &**payload);
+                    answers += 1;
+                }
+                CoreEvent::QueryDone { missing, .. } => {
+                    end = Some(missing.iter().map(ToString::to_string).collect());
+                }
+                _ => {}
+            }
+        }
+        (acks, answers, end)
+    }
+}
+
+#[test]
+fn a_user_event_reaches_every_node_once_and_a_newcomer_not_at_all() {
+    let mut net = Net::joined(5);
+    net.send_event(3, "deploy", b"v2");
+    net.send_event(1, "deploy", b"v3");
+    net.run(secs(60));
+    for host in 0..5 {
+        assert_eq!(net.user_events(host), ["deploy", "deploy"], "n{host}");
+    }
+    for replay_events in [false, true] {
+        let config = Config {
+            replay_events,
+            ..Config::default()
+        };
+        let host = net.hosts.len();
+        let newcomer = net.boot(host, config);
+        net.hosts.push(newcomer);
+        net.join(host, 0);
+        net.run_until(5, |net| net.alive(host) == host + 1);
+        net.run(secs(40));
+        let expected = if replay_events { 2 } else { 0 };
+        assert_eq!(net.user_events(host).len(), expected);
+    }
+    assert!((0..5).all(|host| net.user_events(host).is_empty()));
+}
+
+#[test]
+fn a_query_is_answered_by_all_that_it_is_addressed_to_and_ends_before_its_time() {
+    let mut net = Net::joined(5);
+    let options = QueryOptions {
+        ack: true,
+        ..QueryOptions::default()
+    };
+    net.query(2, 9, &options);
+    for _ in 0..20 {
+        net.run(Duration::from_millis(100));
+        net.answer_queries();
+    }
+    assert_eq!(net.outcome(2), (5, 5, Some(vec![])));
+    net.hosts[2].events.clear();
+    let some = QueryOptions {
+        nodes: vec![name(0), name(4)],
+        ..QueryOptions::default()
+    };
+    net.query(2, 10, &some);
+    for _ in 0..20 {
+        net.run(Duration::from_millis(100));
+        net.answer_queries();
+    }
+    assert_eq!(net.outcome(2), (0, 2, Some(vec![])));
+}
+
+#[test]
+fn a_query_ends_at_its_deadline_and_names_the_members_that_did_not_answer() {
+    let mut net = Net::joined(3);
+    net.query(0, 9, &QueryOptions::default());
+    net.run(secs(3));
+    assert_eq!(net.outcome(0), (0, 0, None));
+    net.run(secs(1));
+    let missing = (0..3).map(name).collect();
+    assert_eq!(net.outcome(0), (0, 0, Some(missing)));
+}
+
+#[test]
+fn answers_come_through_another_member_if_the_direct_way_is_cut() {
+    let mut net = Net::joined(4);
+    let options = QueryOptions {
+        nodes: vec![name(3)],
+        relay_factor: 2,
+        timeout: Some(secs(10)),
+        ..QueryOptions::default()
+    };
+    net.cuts.insert((0, 3));
+    net.cuts.insert((3, 0));
+    net.query(0, 9, &options);
+    for _ in 0..30 {
+        net.run(Duration::from_millis(100));
+        net.answer_queries();
+    }
+    assert_eq!(net.outcome(0), (0, 1, Some(vec![])));
 }

@@ -27,12 +27,12 @@ impl Replay {
     }
 
     /// Notes a state that was received. Returns true if it may hold events from before this node
-    /// joined: it belongs to a join of the application, or it is the first state of all, which
-    /// comes without such a join if the node has seeds that start later. `join` is true if one of
-    /// the two nodes joins.
+    /// joined: it is the first state of all, which comes without a join of the application if the
+    /// node has seeds that start later or if others join it, or it belongs to such a join. `join`
+    /// is true if one of the two nodes joins.
     pub fn is_joining(&mut self, join: bool) -> bool {
         let is_first = !std::mem::replace(&mut self.has_met_others, true);
-        join && (is_first || !self.joins.is_empty())
+        is_first || (join && !self.joins.is_empty())
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn only_the_first_state_and_those_of_joins_may_hold_events_from_before() {
         let mut replay = Replay::default();
-        assert!(replay.is_joining(true));
+        assert!(replay.is_joining(false));
         assert!(!replay.is_joining(true), "another node joins this one");
         replay.join_begun(OpId(1));
         assert!(replay.is_joining(true));

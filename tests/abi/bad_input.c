@@ -200,6 +200,73 @@ static void configs(void)
     SAME(sprat_threads_idle(), 0);
 }
 
+/* Wrong arguments of user events and queries. */
+static void bad_messages(sprat_node *node)
+{
+    static const char large[10000];
+    const char *nodes[1] = { NULL };
+    sprat_tag tags[1] = { { "role", "(" } };
+    uint64_t id = 7;
+    sprat_answers *answers = (sprat_answers *)&id;
+    SAME(sprat_node_send_event(node, NULL, "", 0, 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_send_event(node, NOT_UTF8, "", 0, 0), SPRAT_ERR_UTF8);
+    SAME(sprat_node_send_event(node, "x", NULL, 1, 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_send_event(node, "x", large, SIZE_MAX, 0), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_send_event(node, "x", large, 500, 0), SPRAT_ERR_TOO_LARGE);
+    CHECK(strstr(sprat_last_error(), "at most 512"));
+    SAME(sprat_node_send_event(node, "x", "", 0, 2), SPRAT_ERR_INVALID);
+
+    sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
+    SAME(sprat_node_query(node, NULL, "", 0, NULL, NULL, &id), SPRAT_ERR_NULL);
+    SAME(id, 0);
+    SAME(sprat_node_query(node, NOT_UTF8, "", 0, NULL, NULL, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_query(node, "x", NULL, 1, NULL, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_query(node, "x", large, SIZE_MAX, NULL, NULL, NULL), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_query(node, "x", large, 1024, NULL, NULL, NULL), SPRAT_ERR_TOO_LARGE);
+    CHECK(strstr(sprat_last_error(), "at most 1024"));
+    SAME(sprat_node_query(node, "_serf_x", "", 0, NULL, NULL, NULL), SPRAT_ERR_INVALID);
+    SAME(sprat_node_query(node, "_serf_ping", "x", 1, NULL, NULL, NULL), SPRAT_ERR_INVALID);
+    SAME(sprat_node_query_wait(node, "x", "", 0, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_query_wait(node, "_serf_x", "", 0, NULL, &answers), SPRAT_ERR_INVALID);
+    CHECK(!answers);
+
+    options.size = 0;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_INVALID);
+    options.size = SIZE_MAX;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_INVALID);
+    options.size = sizeof options;
+    options.timeout_ms = -1;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_INVALID);
+    CHECK(strstr(sprat_last_error(), "options.timeout_ms is -1"));
+    options.timeout_ms = 0, options.relay_factor = 256;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_INVALID);
+    options.relay_factor = 0, options.nnodes = 1;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_NULL);
+    options.nodes = nodes;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_NULL);
+    nodes[0] = NOT_UTF8;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_UTF8);
+    options.nnodes = 0, options.tags = tags, options.ntags = 1;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_INVALID);
+    CHECK(strstr(sprat_last_error(), "regular expression"));
+    tags[0].value = NULL;
+    SAME(sprat_node_query(node, "x", "", 0, &options, NULL, NULL), SPRAT_ERR_NULL);
+
+    struct { sprat_query_options known; uint64_t later; } longer = {
+        SPRAT_QUERY_OPTIONS_INIT, 0
+    };
+    longer.known.size = sizeof longer, longer.known.timeout_ms = 1;
+    SAME(sprat_node_query(node, "x", "", 0, &longer.known, NULL, NULL), SPRAT_OK);
+    longer.later = 1;
+    SAME(sprat_node_query(node, "x", "", 0, &longer.known, NULL, NULL), SPRAT_ERR_UNSUPPORTED);
+
+    SAME(sprat_node_cancel_query(node, 12345), SPRAT_OK);
+    SAME(sprat_node_respond(node, 0, "", 0), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_respond(node, UINT64_MAX, "", 0), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_respond(node, 1, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_respond(node, 1, large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+}
+
 /* Calls every function that takes a node, and passes a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
@@ -211,6 +278,7 @@ static void no_node(sprat_node *node, int expected)
     sprat_stats *stats = (sprat_stats *)&id;
     sprat_explanation *explanation = (sprat_explanation *)&id;
     sprat_health *health = (sprat_health *)&id;
+    sprat_answers *answers = (sprat_answers *)&id;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
     SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, &id), expected);
     SAME(id, 0);
@@ -229,6 +297,13 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_set_tag(node, "x", "y"), expected);
     SAME(sprat_node_set_tags(node, tags, 1), expected);
     SAME(sprat_node_set_meta(node, "x", 1), expected);
+    SAME(sprat_node_send_event(node, "x", NULL, 0, 0), expected);
+    SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, &id), expected);
+    SAME(id, 0);
+    SAME(sprat_node_query_wait(node, "x", NULL, 0, NULL, &answers), expected);
+    CHECK(!answers);
+    SAME(sprat_node_cancel_query(node, 1), expected);
+    SAME(sprat_node_respond(node, 1, NULL, 0), expected);
     SAME(sprat_node_fd(node), expected);
     SAME(sprat_node_next_event(node, 0, &event), expected);
     CHECK(!event);
@@ -302,6 +377,7 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_set_meta(node, meta, 513), SPRAT_ERR_TOO_LARGE);
     SAME(sprat_node_set_meta(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
+    bad_messages(node);
 
     SAME(sprat_node_next_event(node, 0, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_next_event(node, -2, events), SPRAT_ERR_INVALID);
@@ -400,6 +476,11 @@ static void objects(sprat_node *node)
     sprat_event_free(NULL);
     CHECK(strcmp(sprat_explanation_text(NULL), "") == 0);
     sprat_explanation_free(NULL);
+    SAME(sprat_answers_count(NULL), 0);
+    SAME(sprat_answers_acks(NULL), 0);
+    CHECK(strcmp(sprat_answers_missing(NULL), "") == 0);
+    CHECK(!sprat_answers_get(NULL, 0, NULL, NULL));
+    sprat_answers_free(NULL);
     sprat_health_free(NULL);
 }
 
@@ -442,6 +523,10 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_send_event(node, "x", NULL, 0, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_respond(node, 1, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_cancel_query(node, 1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_explain(node, "bad", &explanation), SPRAT_ERR_CLOSED);
     CHECK(!explanation);
     SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
