@@ -3,9 +3,7 @@
 //! link or switches a node off. The simulator (`tests/sim.rs`) tests random faults and large
 //! clusters.
 
-use sprat::serf::{
-    CommandError, Config, Core, CoreEvent, MemberState, Mode, QueryOptions, Tags,
-};
+use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, QueryOptions, Tags};
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
     StreamEnd, StreamId,
@@ -1298,7 +1296,9 @@ impl Net {
 
     fn query(&mut self, host: usize, number: u64, options: &QueryOptions) {
         let now = self.now;
-        let asked = self.hosts[host].core.query(now, number, "load", b"1 m", options);
+        let asked = self.hosts[host]
+            .core
+            .query(now, number, "load", b"1 m", options);
         assert_eq!(asked, Ok(()));
         self.collect(host);
     }
@@ -1311,10 +1311,14 @@ impl Net {
                 _ => None,
             };
             let ids: Vec<u64> = self.hosts[host].events.iter().filter_map(asked).collect();
-            self.hosts[host].events.retain(|event| asked(event).is_none());
+            self.hosts[host]
+                .events
+                .retain(|event| asked(event).is_none());
             for id in ids {
                 let now = self.now;
-                let answered = self.hosts[host].core.respond(now, id, name(host).as_bytes());
+                let answered = self.hosts[host]
+                    .core
+                    .respond(now, id, name(host).as_bytes());
                 assert_eq!(answered, Ok(()));
                 self.collect(host);
             }

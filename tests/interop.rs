@@ -24,6 +24,8 @@ mod ipv6;
 mod joining;
 #[path = "interop/leaving.rs"]
 mod leaving;
+#[path = "interop/messages.rs"]
+mod messages;
 #[path = "interop/net.rs"]
 mod net;
 #[path = "interop/ours.rs"]

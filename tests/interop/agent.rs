@@ -337,6 +337,16 @@ impl Agent {
         );
     }
 
+    /// Runs `serf` with these arguments, and returns what it said if it fails.
+    pub fn try_run(&self, args: &[&str]) -> Result<(), String> {
+        let output = self.ask(args);
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(said(&output))
+        }
+    }
+
     fn must(&self, args: &[&str]) {
         let output = self.ask(args);
         assert!(

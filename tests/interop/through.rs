@@ -9,11 +9,29 @@ use super::wait::until;
 use std::path::PathBuf;
 
 /// A file that the event handler of an agent writes. It is removed when the test ends.
-struct Note(PathBuf);
+pub(super) struct Note(PathBuf);
 
 impl Note {
-    fn new(of: &str) -> Note {
+    pub(super) fn new(of: &str) -> Note {
         Note(std::env::temp_dir().join(format!("sprat-note-{}-{of}", std::process::id())))
+    }
+
+    /// The command that appends a payload, which ends with a newline, to the file.
+    pub(super) fn handler(&self) -> String {
+        format!("cat >> {}", self.0.display())
+    }
+
+    /// Waits until the file holds exactly these lines, in any order.
+    pub(super) fn holds(&self, lines: &[String]) {
+        until("the events arrive", || {
+            let text = std::fs::read_to_string(&self.0).map_err(|why| why.to_string())?;
+            let mut found: Vec<&str> = text.lines().collect();
+            found.sort_unstable();
+            match found == lines {
+                true => Ok(()),
+                false => Err(text),
+            }
+        });
     }
 
     /// Waits until the file holds exactly these lines.
@@ -38,7 +56,7 @@ impl Drop for Note {
 /// Returns the settings of an agent that writes the payloads of the event `deploy` to a file, and
 /// answers the query `load`.
 fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
-    let handler = format!("-event-handler=user:deploy=cat >> {}", note.0.display());
+    let handler = format!("-event-handler=user:deploy={}", note.handler());
     Setup::new(&format!("web{host}"), lab.ip(host))
         .within(&lab.host(host))
         .arg(&handler)
