@@ -5,6 +5,7 @@
 //! may fail.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
+use super::departure::{MAX_LOST, Watchers};
 use super::ours::{self, Ours};
 use super::wait::until;
 use sprat::EventKind;
@@ -175,14 +176,36 @@ impl Eight {
         all_see_alive(&self.agents(), &names);
     }
 
-    /// Waits until every running node sees these two nodes in this state.
-    fn all_see(&self, places: [usize; 2], state: MemberState, word: &str) {
-        for gone in places.map(name) {
-            for ours in self.ours() {
-                ours.sees(&gone, state);
-            }
-            for agent in self.agents() {
-                agent_sees(agent, &gone, word);
+    /// Waits until every running node sees this node in this state.
+    fn all_see(&self, place: usize, state: MemberState, word: &str) {
+        let gone = name(place);
+        for ours in self.ours() {
+            ours.sees(&gone, state);
+        }
+        for agent in self.agents() {
+            agent_sees(agent, &gone, word);
+        }
+    }
+
+    /// Waits until every running node sees an agent that has left as left. If the leave was lost,
+    /// the agent comes back and leaves again.
+    fn all_see_leave_of_agent(&mut self, place: usize) {
+        let gone = name(place);
+        let has_left = |eight: &Eight| {
+            let (agents, nodes) = (eight.agents(), eight.ours());
+            let watchers = Watchers {
+                agents: &agents,
+                nodes: &nodes,
+            };
+            watchers.know_it_left(&gone, &gone)
+        };
+        let mut lost = 0;
+        while !has_left(self) {
+            lost += 1;
+            assert!(lost <= MAX_LOST, "{lost} leaves of {gone} were lost");
+            self.comes_back(place);
+            if let Some(Kind::Agent(agent)) = self.running[place].take() {
+                agent.leave();
             }
         }
     }
@@ -235,7 +258,9 @@ impl Eight {
             Kind::Agent(agent) => drop(agent.kill()),
             Kind::Ours(ours) => ours.kill(),
         });
-        self.all_see(dead, MemberState::Failed, "failed");
+        for place in dead {
+            self.all_see(place, MemberState::Failed, "failed");
+        }
         let dead_names: BTreeSet<String> = dead.into_iter().map(name).collect();
         assert_eq!(self.called_failed(), dead_names);
         let leaving = [(dead[0] + 1) % 4, 4 + (dead[1] - 4 + 1) % 4];
@@ -243,7 +268,8 @@ impl Eight {
             Kind::Agent(agent) => drop(agent.leave()),
             Kind::Ours(ours) => ours.leave(),
         });
-        self.all_see(leaving, MemberState::Left, "left");
+        self.all_see(leaving[1], MemberState::Left, "left");
+        self.all_see_leave_of_agent(leaving[0]);
         for place in [dead, leaving].concat() {
             self.comes_back(place);
         }
