@@ -27,6 +27,7 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
+pub use events::answers::{PendingQuery, QueryAnswer, QueryAnswers};
 pub use events::completion::Operation;
 pub use events::pending::{FailedAddr, Outcome, Pending};
 pub use events::subscriptions::Subscription;
@@ -34,7 +35,7 @@ pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]
 pub use node::guarded;
-pub use node::{EventCallback, Node, PendingQuery, QueryAnswer, QueryAnswers};
+pub use node::{EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 #[cfg(feature = "internals")]

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The largest size of options that is believed: a greater one was never set.
 const LONGEST_OPTIONS: usize = 4096;
 
-/// What came back for a query, made by sprat_node_query_wait(). Several threads may read it.
+/// The answers to a query, made by sprat_node_query_wait(). Several threads may read it.
 pub struct sprat_answers {
     answers: Vec<Answer>,
     acks: usize,

@@ -118,6 +118,76 @@ fn octets(ip: IpAddr) -> ([u8; 16], u8) {
     }
 }
 
+/// The memory that an event for C points to.
+#[derive(Default)]
+struct Parts {
+    name: CString,
+    text: CString,
+    payload: Box<[u8]>,
+}
+
+/// Writes the fields of an event that depend on its kind, except for the pointers to the parts that
+/// are returned.
+fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
+    let (mut name, mut text) = (CString::default(), CString::default());
+    let mut payload = Box::default();
+    match body {
+        EventBody::User {
+            name: event,
+            payload: content,
+            ltime,
+            coalesce: _,
+        } => {
+            (name, payload) = (args::text(event), content.clone());
+            c_view.ltime = *ltime;
+        }
+        EventBody::Query {
+            id,
+            name: query,
+            payload: content,
+            ltime,
+            from,
+            time,
+        } => {
+            (name, text, payload) = (args::text(query), args::text(from), content.clone());
+            (c_view.id, c_view.ltime) = (*id, *ltime);
+            c_view.time_ms = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+        }
+        EventBody::QueryAck { id, from } => (c_view.id, name) = (*id, args::text(from)),
+        EventBody::QueryResponse {
+            id,
+            from,
+            payload: content,
+        } => {
+            (c_view.id, name, payload) = (*id, args::text(from), content.clone());
+        }
+        EventBody::Done { id, token, result } => {
+            (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
+            if let Err(error) = result {
+                (c_view.status, text) = (error.status as i32, args::text(&error.message));
+            }
+        }
+        EventBody::Overflow { lost } => c_view.lost = *lost,
+        EventBody::Log {
+            level,
+            target,
+            text: line,
+        } => {
+            c_view.level = level.number();
+            (name, text) = (args::text(target), args::text(line));
+        }
+        EventBody::Fatal { error } => {
+            (c_view.status, text) = (error.status as i32, args::text(&error.message));
+        }
+        EventBody::NameRegained {} | any_member_event!() => {}
+    }
+    Parts {
+        name,
+        text,
+        payload,
+    }
+}
+
 /// An event for C.
 #[repr(C)]
 pub(super) struct EventRecord {
@@ -134,8 +204,6 @@ impl EventRecord {
     /// Makes the record of an event. It is boxed, so that its address stays the same.
     pub(super) fn new(event: &Event, owned: bool) -> Box<EventRecord> {
         let member = event.member().map(|it| Arc::new(MemberRecord::new(it)));
-        let (mut name, mut text) = (c"".to_owned(), c"".to_owned());
-        let mut payload = Box::default();
         let mut c_view = sprat_event {
             kind: event.kind().number(),
             status: 0,
@@ -153,56 +221,11 @@ impl EventRecord {
             ltime: 0,
             time_ms: 0,
         };
-        match &event.body {
-            EventBody::User {
-                name: event,
-                payload: content,
-                ltime,
-                coalesce: _,
-            } => {
-                (name, payload) = (args::text(event), content.clone());
-                c_view.ltime = *ltime;
-            }
-            EventBody::Query {
-                id,
-                name: query,
-                payload: content,
-                ltime,
-                from,
-                time,
-            } => {
-                (name, text, payload) = (args::text(query), args::text(from), content.clone());
-                (c_view.id, c_view.ltime) = (*id, *ltime);
-                c_view.time_ms = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
-            }
-            EventBody::QueryAck { id, from } => (c_view.id, name) = (*id, args::text(from)),
-            EventBody::QueryResponse {
-                id,
-                from,
-                payload: content,
-            } => {
-                (c_view.id, name, payload) = (*id, args::text(from), content.clone());
-            }
-            EventBody::Done { id, token, result } => {
-                (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
-                if let Err(error) = result {
-                    (c_view.status, text) = (error.status as i32, args::text(&error.message));
-                }
-            }
-            EventBody::Overflow { lost } => c_view.lost = *lost,
-            EventBody::Log {
-                level,
-                target,
-                text: line,
-            } => {
-                c_view.level = level.number();
-                (name, text) = (args::text(target), args::text(line));
-            }
-            EventBody::Fatal { error } => {
-                (c_view.status, text) = (error.status as i32, args::text(&error.message));
-            }
-            EventBody::NameRegained {} | any_member_event!() => {}
-        }
+        let Parts {
+            name,
+            text,
+            payload,
+        } = fill(&mut c_view, &event.body);
         (c_view.name, c_view.text) = (name.as_ptr(), text.as_ptr());
         (c_view.payload, c_view.payload_len) = (payload.as_ptr(), payload.len());
         Box::new(EventRecord {

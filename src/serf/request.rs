@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Serf's QueryTimeoutMult.
 const TIMEOUT_MULT: u32 = 16;
 
-/// What a query says about the node that sends it, and what limits it.
+/// The node that sends a query, as the query shows it, and the limit of its messages.
 #[derive(Clone, Copy)]
 pub(super) struct Sender {
     /// A random number.

@@ -80,6 +80,10 @@ impl View {
             EventBody::MemberFail(member) => (member, &[Present, Suspect], Failed),
             EventBody::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
             EventBody::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
+            EventBody::User { .. }
+            | EventBody::Query { .. }
+            | EventBody::QueryAck { .. }
+            | EventBody::QueryResponse { .. } => return Ok(()),
             EventBody::Done { .. }
             | EventBody::NameRegained {}
             | EventBody::Overflow { .. }

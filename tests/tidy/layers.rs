@@ -40,6 +40,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "limits",
             "member",
             "named_slab",
+            "printable",
+            "sorted_map",
             "swim",
             "time",
             "vocabulary",

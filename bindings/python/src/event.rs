@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Event ── MemberEvent ── MemberJoined, MemberUpdated, MemberLeft, MemberFailed, ...
+//!         ├─ UserEvent
 //!         ├─ Overflow
 //!         ├─ NodeFailed
 //!         ├─ NameRegained
@@ -11,6 +12,7 @@
 //! The classes of member events follow from the table of events in the library.
 
 use crate::member::{Member, pairs};
+use crate::user_event::UserEvent;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
 use sprat::{EventBody, EventKind, Level};
@@ -21,9 +23,9 @@ use sprat::{EventBody, EventKind, Level};
 /// `dict()` of an event is the same as `to_dict()`.
 #[pyclass(frozen, subclass, module = "sprat")]
 pub struct Event {
-    seq: u64,
-    time: f64,
-    kind: &'static str,
+    pub(crate) seq: u64,
+    pub(crate) time: f64,
+    pub(crate) kind: &'static str,
 }
 
 impl Event {
@@ -35,7 +37,7 @@ impl Event {
         }
     }
 
-    fn same(&self, other: &Event) -> bool {
+    pub(crate) fn same(&self, other: &Event) -> bool {
         self.kind == other.kind && self.seq == other.seq && self.time == other.time
     }
 }
@@ -62,7 +64,7 @@ impl Event {
     }
 
     /// Return the fields as a new dict of plain values.
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(crate) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("event", self.kind)?;
         dict.set_item("seq", self.seq)?;
@@ -76,7 +78,7 @@ impl Event {
         pairs(&slf.call_method0("to_dict")?)
     }
 
-    fn __hash__(&self) -> u64 {
+    pub(crate) fn __hash__(&self) -> u64 {
         self.seq ^ self.time.to_bits()
     }
 
@@ -172,6 +174,10 @@ macro_rules! member_events {
                     let object = base.add_subclass(MemberEvent { member }).add_subclass($Class);
                     Py::new(py, object)?.into_any()
                 })*
+                EventBody::User { name, payload, ltime, coalesce } => {
+                    let object = UserEvent::of(name, payload, *ltime, *coalesce);
+                    Py::new(py, base.add_subclass(object))?.into_any()
+                }
                 EventBody::Overflow { lost } => {
                     Py::new(py, base.add_subclass(Overflow { lost: *lost }))?.into_any()
                 }
@@ -184,7 +190,10 @@ macro_rules! member_events {
                 EventBody::NameRegained {} => {
                     Py::new(py, base.add_subclass(NameRegained))?.into_any()
                 }
-                EventBody::Done { .. } => return Ok(None),
+                EventBody::Query { .. }
+                | EventBody::QueryAck { .. }
+                | EventBody::QueryResponse { .. }
+                | EventBody::Done { .. } => return Ok(None),
             };
             Ok(Some(object))
         }
@@ -412,6 +421,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Event>()?;
     module.add_class::<MemberEvent>()?;
     add_member_events(module)?;
+    module.add_class::<UserEvent>()?;
     module.add_class::<Overflow>()?;
     module.add_class::<NameRegained>()?;
     module.add_class::<NodeFailed>()?;

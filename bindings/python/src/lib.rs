@@ -32,6 +32,7 @@ mod member;
 mod members;
 mod node;
 mod settings;
+mod user_event;
 mod wait;
 
 use pyo3::exceptions::PyImportError;

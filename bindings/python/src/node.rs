@@ -8,8 +8,8 @@ use crate::settings::StartSettings;
 use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sprat::EventKind;
 use sprat::serf::Tags;
+use sprat::{Coalescing, EventKind};
 use std::sync::{Mutex, PoisonError};
 
 /// A running node.
@@ -169,6 +169,20 @@ impl Node {
 
     fn begin_hint(&self, py: Python<'_>, name: &str) -> PyResult<Pending> {
         enter_detached(py, || self.inner.begin_hint(name)).map(Pending::new)
+    }
+
+    fn send_event(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        payload: &[u8],
+        coalesce: bool,
+    ) -> PyResult<()> {
+        let coalescing = match coalesce {
+            true => Coalescing::Allowed,
+            false => Coalescing::Forbidden,
+        };
+        enter_detached(py, || self.inner.send_event(name, payload, coalescing))
     }
 
     fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {

@@ -45,6 +45,32 @@ pub(in crate::driver) enum Command {
     SetTags { tags: Tags, waiter: Waiter },
     /// Replaces the meta of this node.
     SetMeta { meta: Vec<u8>, waiter: Waiter },
+    /// Sends or answers a message of the application.
+    Message(MessageCommand),
+    /// Marks a failed member as left; with `prune`, erases a member that failed or left.
+    RemoveFailed {
+        name: String,
+        prune: bool,
+        waiter: Waiter,
+    },
+    /// Explains the state of a member.
+    Explain {
+        name: String,
+        reply: Reply<Result<Explanation>>,
+    },
+    /// Describes the health of this node.
+    Health { reply: Reply<Health> },
+    /// Reads all counters.
+    Counters { reply: Reply<Vec<Counter>> },
+    /// Delivers the addresses of a host name that the core asked the driver to resolve.
+    Resolved { id: LookupId, addrs: Vec<IpAddr> },
+    /// Runs a closure of a test on the engine's thread.
+    #[cfg(test)]
+    Test(Box<dyn FnOnce() + Send>),
+}
+
+/// A command about messages between the applications of a cluster.
+pub(in crate::driver) enum MessageCommand {
     /// Sends a user event.
     SendEvent {
         name: String,
@@ -70,26 +96,6 @@ pub(in crate::driver) enum Command {
         payload: Vec<u8>,
         waiter: Waiter,
     },
-    /// Marks a failed member as left; with `prune`, erases a member that failed or left.
-    RemoveFailed {
-        name: String,
-        prune: bool,
-        waiter: Waiter,
-    },
-    /// Explains the state of a member.
-    Explain {
-        name: String,
-        reply: Reply<Result<Explanation>>,
-    },
-    /// Describes the health of this node.
-    Health { reply: Reply<Health> },
-    /// Reads all counters.
-    Counters { reply: Reply<Vec<Counter>> },
-    /// Delivers the addresses of a host name that the core asked the driver to resolve.
-    Resolved { id: LookupId, addrs: Vec<IpAddr> },
-    /// Runs a closure of a test on the engine's thread.
-    #[cfg(test)]
-    Test(Box<dyn FnOnce() + Send>),
 }
 
 impl Command {
@@ -103,14 +109,14 @@ impl Command {
             | Command::UpdateTags { waiter, .. }
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
-            | Command::SendEvent { waiter, .. }
-            | Command::Respond { waiter, .. }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
+            Command::Message(
+                MessageCommand::SendEvent { waiter, .. } | MessageCommand::Respond { waiter, .. },
+            ) => Some(waiter),
             // The caller of a hint or a query is told by its `reply` that it did not begin. The end
             // of one that did not begin is not reported.
-            Command::Hint { .. }
-            | Command::Query { .. }
-            | Command::CancelQuery { .. }
+            Command::Message(MessageCommand::Query { .. } | MessageCommand::CancelQuery { .. })
+            | Command::Hint { .. }
             | Command::Explain { .. }
             | Command::Health { .. }
             | Command::Counters { .. }

@@ -9,7 +9,7 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::driver::os::oneshot::Reply;
 use crate::error::{Error, Result, Status};
-use crate::serf::{CommandError, QueryOptions, Tags};
+use crate::serf::{CommandError, Tags};
 use crate::swim::{Explanation, Seed};
 use crate::vocabulary::NodeState;
 
@@ -57,35 +57,7 @@ impl Engine {
                 let result = self.core.set_meta(self.now, meta);
                 self.finish(waiter, "setting meta", result);
             }
-            Command::SendEvent {
-                name,
-                payload,
-                coalescing,
-                waiter,
-            } => {
-                let result = self.core.send_event(self.now, &name, &payload, coalescing);
-                self.finish(waiter, &format!("user event \"{name}\""), result);
-            }
-            Command::Query {
-                number,
-                name,
-                payload,
-                options,
-                waiter,
-                reply,
-            } => {
-                let result = self.query(number, (&name, &payload), &options, waiter);
-                self.reply(reply, result);
-            }
-            Command::CancelQuery { number } => self.core.cancel_query(self.now, number),
-            Command::Respond {
-                query,
-                payload,
-                waiter,
-            } => {
-                let result = self.core.respond(self.now, query, &payload);
-                self.finish(waiter, "the answer to the query", result);
-            }
+            Command::Message(command) => self.run_message(command),
             Command::RemoveFailed {
                 name,
                 prune,
@@ -117,7 +89,7 @@ impl Engine {
 
     /// Sends an answer, after making the effects of the command visible, for example in the list of
     /// members.
-    fn reply<T>(&mut self, reply: Reply<T>, answer: T) {
+    pub(super) fn reply<T>(&mut self, reply: Reply<T>, answer: T) {
         self.settle();
         reply.send(answer);
     }
@@ -163,23 +135,6 @@ impl Engine {
         Ok(())
     }
 
-    fn query(
-        &mut self,
-        number: u64,
-        (name, payload): (&str, &[u8]),
-        options: &QueryOptions,
-        waiter: Waiter,
-    ) -> Result<()> {
-        self.debug("query", || format!("asking \"{name}\""));
-        // The waiter is stored first, because a query that nobody has to answer ends at once.
-        self.operations.begin_query(number, waiter);
-        let sent = self.core.query(self.now, number, name, payload, options);
-        sent.map_err(|why| {
-            self.operations.finish_query(number);
-            command_error(&format!("query \"{name}\""), &why)
-        })
-    }
-
     fn set_tags(&mut self, tags: Tags, waiter: Waiter) {
         let result = self.core.set_tags(self.now, tags);
         self.finish(waiter, "setting tags", result);
@@ -187,7 +142,7 @@ impl Engine {
 
     /// Gives `waiter` the result of an operation that has already ended, after making its effects
     /// visible. `what` names the operation.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         waiter: Waiter,
         what: &str,

@@ -21,6 +21,7 @@
 pub(in crate::driver) mod command;
 mod dispatch;
 pub(in crate::driver) mod handle;
+mod messages;
 mod operations;
 mod own_address;
 mod reports;

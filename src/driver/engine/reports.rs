@@ -11,6 +11,7 @@ use crate::serf::{CoreEvent, LeaveEnd};
 use crate::swim::OpId;
 use crate::vocabulary::NodeState;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 impl Engine {
     /// Passes on everything that the core reports, and returns whether there was anything.
@@ -84,12 +85,7 @@ impl Engine {
                 number,
                 answers,
                 missing,
-            } => {
-                self.debug("query", || format!("{answers} members have answered"));
-                if let Some(waiter) = self.operations.finish_query(number) {
-                    waiter.complete(&self.handle.events, query_outcome(answers, missing));
-                }
-            }
+            } => self.on_query_done(number, answers, missing),
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());
@@ -118,6 +114,13 @@ impl Engine {
         match self.operations.answers_to(*id) {
             Some(queue) => drop(queue.push(clock::now(), body)),
             None => self.handle.events.push(body),
+        }
+    }
+
+    fn on_query_done(&mut self, number: u64, answers: usize, missing: Vec<Arc<str>>) {
+        self.debug("query", || format!("{answers} members have answered"));
+        if let Some(waiter) = self.operations.finish_query(number) {
+            waiter.complete(&self.handle.events, query_outcome(answers, missing));
         }
     }
 

@@ -19,7 +19,8 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// The maximum number of members that the error of a leave or a query names. The error only counts the others.
+/// The maximum number of members that the error of a leave or a query names. The error only counts
+/// the others.
 const NAMED_MAX: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a live member may have missed is a failure, even

@@ -1,6 +1,7 @@
 //! Everything that the application reads: events, the list of members, the outcomes of operations,
 //! the log, and the state of the node.
 
+pub(crate) mod answers;
 pub(crate) mod completion;
 pub(crate) mod failure;
 pub(crate) mod lifecycle;

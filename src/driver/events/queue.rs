@@ -6,8 +6,9 @@
 //!
 //! When a queue overflows, it keeps only the last member event of each member. If that is not
 //! enough, it drops the oldest member events, then the oldest user events, and finally the oldest
-//! events of any kind. One `Overflow` event tells the application to read the list of members again,
-//! so that it does not miss their current states. Log lines have a bound of their own and never displace other events.
+//! events of any kind. One `Overflow` event tells the application to read the list of members
+//! again, so that it does not miss their current states. Log lines have a bound of their own and
+//! never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};

@@ -2,7 +2,8 @@
 //! queries, which members answer.
 
 use super::Node;
-use crate::driver::engine::command::Command;
+use crate::driver::engine::command::{Command, MessageCommand};
+use crate::driver::events::answers::{PendingQuery, QueryAnswer, QueryAnswers};
 use crate::driver::events::completion::{Operation, Waiter};
 use crate::driver::events::queue::EventQueue;
 use crate::driver::events::subscriptions::Subscription;
@@ -16,35 +17,6 @@ use std::sync::Arc;
 /// The number of acks and answers to one query that can wait for their reader.
 const WAITING_ANSWERS: usize = 16_384;
 
-/// A query that is under way, made by [`Node::begin_query`].
-pub struct PendingQuery {
-    /// The number of the query.
-    pub id: u64,
-    /// The acks and answers, as events of the kinds [`EventKind::QueryAck`] and
-    /// [`EventKind::QueryResponse`], and at last an event of kind [`EventKind::Done`].
-    pub events: Subscription,
-}
-
-/// The answer of one member to a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryAnswer {
-    /// The name of the member.
-    pub from: String,
-    /// The answer.
-    pub payload: Box<[u8]>,
-}
-
-/// Everything that came back for a query.
-#[derive(Clone, Debug)]
-pub struct QueryAnswers {
-    /// The answers, in the order in which they came.
-    pub answers: Vec<QueryAnswer>,
-    /// The names of the members that acknowledged the query, in the same order.
-    pub acks: Vec<String>,
-    /// The error that names the members whose ack or answer is missing; `None` if none is missing.
-    pub incomplete: Option<Error>,
-}
-
 impl Node {
     /// Sends a user event to all members. Every node, this one included, delivers it once, as an
     /// event of kind [`EventKind::User`]. Gossip brings it to the others within a second or so; a
@@ -57,26 +29,28 @@ impl Node {
     /// allows; `State` in memberlist mode or once a leave has begun; `Closed`; `Forked`.
     pub fn send_event(&self, name: &str, payload: &[u8], coalescing: Coalescing) -> Result<()> {
         let (name, payload) = (name.to_owned(), payload.to_vec());
-        self.change(|waiter| Command::SendEvent {
-            name,
-            payload,
-            coalescing,
-            waiter,
+        self.change(|waiter| {
+            Command::Message(MessageCommand::SendEvent {
+                name,
+                payload,
+                coalescing,
+                waiter,
+            })
         })
     }
 
     /// Sends a query to the members that `options` select, this node included. Each delivers it as
-    /// an event of kind [`EventKind::Query`], and may answer it. The acks and answers come as events
-    /// of the kinds [`EventKind::QueryAck`] and [`EventKind::QueryResponse`] with the number of
-    /// `operation`. A `Done` event of this operation reports the end: success as soon as every
+    /// an event of kind [`EventKind::Query`], and may answer it. The acks and answers come as
+    /// events of the kinds [`EventKind::QueryAck`] and [`EventKind::QueryResponse`] with the number
+    /// of `operation`. A `Done` event of this operation reports the end: success as soon as every
     /// member that was present when the query was sent has answered, or has failed or left;
     /// `Timeout` if some have not answered in time.
     ///
     /// # Errors
     /// `Invalid` if the name begins with `_serf_` (only `_serf_ping` without a payload is allowed),
     /// or if a regular expression is wrong; `TooLarge` if the encoded query takes more bytes than
-    /// the setting `query_bytes` (1,024) allows; `State` in memberlist mode, once a leave has begun,
-    /// or if 256 queries are under way; `Closed`; `Forked`. No event follows such an error.
+    /// the setting `query_bytes` (1,024) allows; `State` in memberlist mode, once a leave has
+    /// begun, or if 256 queries are under way; `Closed`; `Forked`. No event follows such an error.
     pub fn query(
         &self,
         operation: Operation,
@@ -93,8 +67,8 @@ impl Node {
         )
     }
 
-    /// Like [`Node::query`], but the acks and answers do not go to the readers of the node's events:
-    /// the returned value has a queue of its own for them.
+    /// Like [`Node::query`], but the acks and answers do not go to the readers of the node's
+    /// events: the returned value has a queue of its own for them.
     ///
     /// # Errors
     /// Same as [`Node::query`]; `Io` if the system refuses a descriptor.
@@ -161,13 +135,15 @@ impl Node {
         waiter: Waiter,
     ) -> Result<()> {
         let (name, payload, options) = (name.to_owned(), payload.to_vec(), options.clone());
-        self.running.ask(|reply| Command::Query {
-            number,
-            name,
-            payload,
-            options,
-            waiter,
-            reply,
+        self.running.ask(|reply| {
+            Command::Message(MessageCommand::Query {
+                number,
+                name,
+                payload,
+                options,
+                waiter,
+                reply,
+            })
         })?
     }
 
@@ -177,10 +153,11 @@ impl Node {
     /// # Errors
     /// `Closed`, `Forked`.
     pub fn cancel_query(&self, number: u64) -> Result<()> {
-        self.running.send(Command::CancelQuery { number })
+        let command = MessageCommand::CancelQuery { number };
+        self.running.send(Command::Message(command))
     }
 
-    /// QueryAnswers a query that came as an event of kind [`EventKind::Query`] with this number. Any
+    /// Answers a query that came as an event of kind [`EventKind::Query`] with this number. Any
     /// thread may do that, at any time before the deadline of the query.
     ///
     /// # Errors
@@ -189,10 +166,12 @@ impl Node {
     /// `query_response_bytes` (1,024) allows; `Closed`; `Forked`.
     pub fn respond(&self, query: u64, payload: &[u8]) -> Result<()> {
         let payload = payload.to_vec();
-        self.change(|waiter| Command::Respond {
-            query,
-            payload,
-            waiter,
+        self.change(|waiter| {
+            Command::Message(MessageCommand::Respond {
+                query,
+                payload,
+                waiter,
+            })
         })
     }
 }

@@ -16,7 +16,6 @@ use crate::driver::events::completion::{Operation, Waiter};
 use crate::driver::events::pending::{Outcome, Pending};
 use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
-pub use crate::driver::node::messages::{PendingQuery, QueryAnswer, QueryAnswers};
 pub use crate::driver::node::running::EventCallback;
 use crate::driver::node::running::RunningNode;
 use crate::driver::os::oneshot::{Answer, Waited, oneshot};

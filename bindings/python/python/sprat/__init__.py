@@ -56,6 +56,7 @@ from ._native import (
     NameRegained,
     NodeFailed,
     Overflow,
+    UserEvent,
     __version__,
 )
 from ._node import Node
@@ -117,6 +118,7 @@ __all__ = [
     "TooLargeError",
     "UnknownMemberError",
     "UnreachableError",
+    "UserEvent",
     "__version__",
     "generate_key",
     "settings",

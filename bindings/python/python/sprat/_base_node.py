@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import _native
-from ._checks import check_callback, check_string_mapping, check_text, wrong_type
+from ._checks import check_bytes, check_callback, check_string_mapping, check_text
 from ._delivery import Delivery
 from ._errors import ClosedError
 from ._events import Selection
@@ -237,6 +237,23 @@ class BaseNode:
             return {name: Stat(value, text) for name, value, text in stats}
         return {name: value for name, value, _ in stats}
 
+    # Messages
+
+    def send_event(self, name: str, payload: bytes = b"", coalesce: bool = False) -> None:
+        """Send a user event to all members: each node delivers it once, as a `UserEvent`.
+
+        This node delivers it, too, and so do Serf agents. Gossip brings it to the others within
+        about a second. A node that joins later does not get it, unless its setting
+        `replay_events` is true. With `coalesce`, receivers may leave out the event if another one
+        with the same name follows.
+
+        Raises `TooLargeError` if the encoded event takes more bytes than the setting
+        `user_event_bytes` allows (512, of which about 40 are neither name nor payload), and
+        `StateError` in ``mode="memberlist"`` or after `leave`.
+        """
+        check_text("name", name)
+        self._native.send_event(name, check_bytes("payload", payload), coalesce)
+
     # Tags and metadata
 
     @property
@@ -259,9 +276,7 @@ class BaseNode:
         Raises `TooLargeError` if it is longer, and `StateError` after `leave` or in
         ``mode="serf"``, which has tags instead.
         """
-        if not isinstance(meta, bytes | bytearray | memoryview):
-            raise wrong_type("meta", "bytes", meta)
-        self._native.set_meta(bytes(meta))
+        self._native.set_meta(check_bytes("meta", meta))
 
     # Closing
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _native
 from ._checks import check_maxsize, check_timeout
 from ._errors import ClosedError, Error
-from ._native import Event, NameRegained, NodeFailed, Overflow
+from ._native import Event, NameRegained, NodeFailed, Overflow, UserEvent
 from ._rate import Rate
 from ._waiting import wait
 
@@ -25,6 +25,7 @@ _log = logging.getLogger("sprat")
 
 KINDS: dict[type[Event], str] = {
     **dict(_native.event_classes()),
+    UserEvent: "user",
     Overflow: "overflow",
     NodeFailed: "fatal",
     NameRegained: "name-regained",
