@@ -216,7 +216,7 @@ impl Core {
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<CoreEvent> {
-        self.serf.common.out.events.pop_front()
+        self.serf.common.out.events.pop()
     }
 
     /// Returns a member; `None` if it is unknown or the filter hides it.
@@ -294,7 +294,7 @@ impl Core {
     }
 
     fn carry_out_orders(&mut self, now: Time) {
-        while let Some(order) = self.serf.common.out.orders.pop_front() {
+        while let Some(order) = self.serf.common.out.orders.pop() {
             self.carry_out(now, order);
         }
     }
