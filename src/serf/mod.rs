@@ -199,8 +199,10 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Time) {
         self.swim.handle_timeout(now);
         self.pump(now, false);
-        self.serf.handle_timeout(now);
-        self.pump(now, false);
+        if self.serf.deadline() <= now {
+            self.serf.handle_timeout(now);
+            self.pump(now, false);
+        }
     }
 
     /// Returns the time at which [`Core::handle_timeout`] has to be called next.

@@ -261,6 +261,9 @@ impl Context {
         checksum: bool,
         probe: Option<u32>,
     ) {
+        if let [message] = parts {
+            return self.send(to, message, checksum, probe);
+        }
         let mut plain = Vec::with_capacity(self.config.packet_len);
         packet::compound(parts, &mut plain);
         self.send(to, &plain, checksum, probe);
