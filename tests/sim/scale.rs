@@ -100,8 +100,8 @@ fn push_pull_period(nodes: usize) -> Duration {
 }
 
 /// This command prints how fast crowds at rest are simulated, without and with the regular
-/// push/pulls, and the memory that they take; `SPRAT_NODES` chooses one size. The time is one period
-/// of the push/pulls, so each node begins one of them.
+/// push/pulls, and the memory that they take; `SPRAT_NODES` chooses one size. The time is one
+/// period of the push/pulls, so each node begins one of them.
 /// `cargo test --release --features internals,spoe --test sim rest_table -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a table that shows how fast the simulator is"]
