@@ -512,7 +512,7 @@ enum sprat_setting_type {
     SPRAT_SETTING_PATTERNS = 12,
 };
 
-/** What came back for a query, made by sprat_node_query_wait(). Several threads may read it. */
+/** The answers to a query, made by sprat_node_query_wait(). Several threads may read it. */
 typedef struct sprat_answers sprat_answers;
 
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */

@@ -75,6 +75,7 @@ pub mod time;
 #[cfg(feature = "internals")]
 pub mod wire;
 
+mod burst_queue;
 mod config;
 #[cfg(not(feature = "internals"))]
 mod driver;

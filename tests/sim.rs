@@ -7,5 +7,11 @@
 //! | `SPRAT_SIM_SEED` | the only seed that the random campaign runs |
 //! | `SPRAT_BOOT_SEEDS` | the number of seeds that the bootstrap runs for each size |
 
+mod counting;
 #[path = "sim/mod.rs"]
 mod sim;
+
+use counting::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

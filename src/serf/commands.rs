@@ -100,6 +100,13 @@ impl Core {
         self.swim.set_fresh_bits(fresh);
     }
 
+    /// Sets the function that puts the facts about new members on the heap. The simulator lets its
+    /// nodes share equal facts, which takes far less memory.
+    #[cfg(feature = "internals")]
+    pub fn set_share_facts(&mut self, share: crate::swim::ShareFacts) {
+        self.swim.set_share_facts(share);
+    }
+
     /// Replaces the address at which others reach this node. Setting the same address again causes
     /// no gossip. Members that know the node at the old address accept the new one only after the
     /// node has left, or has counted as failed at the old address for `dead_reclaim`.

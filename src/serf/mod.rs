@@ -213,8 +213,10 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Time) {
         self.swim.handle_timeout(now);
         self.pump(now, false);
-        self.serf.handle_timeout(now);
-        self.pump(now, false);
+        if self.serf.deadline() <= now {
+            self.serf.handle_timeout(now);
+            self.pump(now, false);
+        }
     }
 
     /// Returns the time at which [`Core::handle_timeout`] has to be called next.
@@ -230,7 +232,7 @@ impl Core {
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<CoreEvent> {
-        self.serf.common.out.events.pop_front()
+        self.serf.common.out.events.pop()
     }
 
     /// Returns a member; `None` if it is unknown or the filter hides it.
@@ -308,7 +310,7 @@ impl Core {
     }
 
     fn carry_out_orders(&mut self, now: Time) {
-        while let Some(order) = self.serf.common.out.orders.pop_front() {
+        while let Some(order) = self.serf.common.out.orders.pop() {
             self.carry_out(now, order);
         }
     }

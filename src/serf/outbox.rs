@@ -6,10 +6,10 @@
 
 use super::CoreEvent;
 use super::counts::Counts;
+use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
 use crate::wire::Refusal;
 use crate::wire::serf_message::SerfMessage;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -71,14 +71,14 @@ pub(super) enum Order {
 /// The orders and events that wait to be taken, and the counters.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    pub orders: VecDeque<Order>,
-    pub events: VecDeque<CoreEvent>,
+    pub orders: BurstQueue<Order>,
+    pub events: BurstQueue<CoreEvent>,
     pub counts: Counts,
 }
 
 impl Outbox {
     pub fn order(&mut self, order: Order) {
-        self.orders.push_back(order);
+        self.orders.push(order);
     }
 
     pub fn refuse(&mut self, why: Refusal) {
@@ -87,12 +87,12 @@ impl Outbox {
 
     /// Queues an event for the application.
     pub fn tell(&mut self, body: EventBody) {
-        self.events.push_back(CoreEvent::App(body));
+        self.events.push(CoreEvent::App(body));
     }
 
     /// Queues an event for the driver.
     pub fn report(&mut self, event: CoreEvent) {
-        self.events.push_back(event);
+        self.events.push(event);
     }
 
     /// Gossips a message of this node. `token` is reported back when the message has been sent

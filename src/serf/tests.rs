@@ -131,7 +131,8 @@ impl Rig {
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
         };
-        self.serf.common.out.events.drain(..).map(word).collect()
+        let events = &mut self.serf.common.out.events;
+        std::iter::from_fn(|| events.pop()).map(word).collect()
     }
 
     /// Plays the SWIM machine, which must have been ordered to end the announcements of a leave,
@@ -143,7 +144,8 @@ impl Rig {
     }
 
     pub(super) fn orders(&mut self) -> Vec<Order> {
-        self.serf.common.out.orders.drain(..).collect()
+        let orders = &mut self.serf.common.out.orders;
+        std::iter::from_fn(|| orders.pop()).collect()
     }
 
     /// Returns the lane and the first byte of each broadcast queued since the last call.

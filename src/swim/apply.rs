@@ -317,7 +317,7 @@ impl Swim {
             incarnation: alive.incarnation,
         };
         let node = Node {
-            facts: Arc::new(facts),
+            facts: (ctx.share)(facts),
             state: NodeState::Alive,
             since: ctx.now,
         };

@@ -144,6 +144,12 @@ impl Swim {
         self.ctx.random.fresh = fresh;
     }
 
+    /// Sets the function that puts the facts about new members on the heap.
+    #[cfg(feature = "internals")]
+    pub fn set_share_facts(&mut self, share: super::ShareFacts) {
+        self.ctx.share = share;
+    }
+
     /// Replaces this node's meta and announces it.
     pub fn set_meta(&mut self, now: Time, meta: Box<[u8]>) {
         self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));

@@ -18,6 +18,7 @@ use super::streams::{Exchange, Purpose, Streams};
 use super::timer::Timers;
 use super::{Config, address};
 use crate::limits;
+use crate::member::NodeFacts;
 use crate::time::Time;
 use crate::wire::lzw::CompressCache;
 use crate::wire::stream::{self, Side};
@@ -30,6 +31,9 @@ const _: () = assert!(
     limits::COMPOUND_PARTS < 128,
     "old receivers misread compounds of 128 or more parts"
 );
+
+/// A function that returns shared facts equal to those it is given.
+pub type ShareFacts = fn(NodeFacts) -> Arc<NodeFacts>;
 
 /// Everything that the parts share.
 pub(super) struct Context {
@@ -48,6 +52,9 @@ pub(super) struct Context {
     pub streams: Streams,
     pub lookups: Lookups,
     pub outbox: Outbox,
+    /// Puts the facts about a new member on the heap. A program with many nodes may set a function
+    /// that lets them share equal facts.
+    pub share: ShareFacts,
     compressed: CompressCache,
     last_seq: u32,
     last_op: u64,
@@ -86,6 +93,7 @@ impl Context {
             streams: Streams::default(),
             lookups: Lookups::default(),
             outbox: Outbox::default(),
+            share: Arc::new,
             compressed: CompressCache::default(),
             last_seq: 0,
             last_op: 0,
@@ -261,6 +269,9 @@ impl Context {
         checksum: bool,
         probe: Option<u32>,
     ) {
+        if let [message] = parts {
+            return self.send(to, message, checksum, probe);
+        }
         let mut plain = Vec::with_capacity(self.config.packet_len);
         packet::compound(parts, &mut plain);
         self.send(to, &plain, checksum, probe);

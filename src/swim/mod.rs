@@ -124,6 +124,8 @@ use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
+#[cfg_attr(not(feature = "internals"), expect(unused_imports))]
+pub use context::ShareFacts;
 pub use explain::Health;
 pub use explanation::Explanation;
 pub use identity::Identity;

@@ -3,8 +3,8 @@
 use super::output::{Change, Notice, Output, StreamId};
 use super::refusals::RefusalSources;
 use super::stats::Stats;
+use crate::burst_queue::BurstQueue;
 use crate::wire::Refusal;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
 /// Everything that leaves the SWIM layer: outputs and notices, each in order.
 #[derive(Default)]
 pub(super) struct Outbox {
-    outputs: VecDeque<Output>,
-    notices: VecDeque<Notice>,
+    outputs: BurstQueue<Output>,
+    notices: BurstQueue<Notice>,
     pub stats: Stats,
     /// The sources of the refusals that `stats` counts.
     pub sources: RefusalSources,
@@ -24,16 +24,16 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop()
     }
 
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
+        self.notices.pop()
     }
 
     /// Queues an output that needs no counting.
     pub fn order(&mut self, output: Output) {
-        self.outputs.push_back(output);
+        self.outputs.push(output);
     }
 
     /// Queues a datagram; `probe` is the sequence number of the probe that it belongs to, if any.
@@ -51,7 +51,7 @@ impl Outbox {
 
     /// Queues a notice for the layer above.
     pub fn tell(&mut self, notice: Notice) {
-        self.notices.push_back(notice);
+        self.notices.push(notice);
     }
 
     /// Queues the notice that a member changed.

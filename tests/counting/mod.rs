@@ -13,12 +13,13 @@ thread_local! {
 }
 
 /// The number of bytes that this thread has in use.
-#[allow(dead_code)] // the bench counts no bytes
+#[allow(dead_code)] // the benches count no bytes
 pub fn in_use() -> isize {
     IN_USE.get()
 }
 
 /// How often this thread has asked for memory.
+#[allow(dead_code)] // the simulator counts no allocations
 pub fn allocations() -> usize {
     ALLOCATIONS.get()
 }

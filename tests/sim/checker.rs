@@ -34,9 +34,9 @@ enum Standing {
     Left,
 }
 
+/// The facts about a member, besides its standing, that [`View::compare`] needs.
 #[derive(Clone, Debug, Default)]
-struct Seen {
-    standing: Standing,
+struct Details {
     /// The member as the last event showed it.
     member: Option<Member>,
     /// The highest incarnation listed since the member last failed, left or was reaped.
@@ -47,7 +47,9 @@ struct Seen {
 #[derive(Clone, Debug)]
 pub struct View {
     own: usize,
-    seen: Vec<Seen>,
+    standings: Vec<Standing>,
+    /// `None` in a cluster so large that its lists are not compared.
+    details: Option<Vec<Details>>,
     /// The number of members that are present and not suspect.
     pub alive: usize,
 }
@@ -61,10 +63,12 @@ pub fn number(name: &str) -> Result<usize, String> {
 }
 
 impl View {
-    pub fn new(own: usize) -> View {
+    /// Makes the view of node `own`. If `closely` is false, it cannot be compared.
+    pub fn new(own: usize, closely: bool) -> View {
         View {
             own,
-            seen: Vec::new(),
+            standings: Vec::new(),
+            details: closely.then(Vec::new),
             alive: 0,
         }
     }
@@ -95,28 +99,25 @@ impl View {
         if index == self.own && own_end {
             return Err(format!("a node reports itself as {to:?}"));
         }
-        if index >= self.seen.len() {
-            self.seen.resize(index + 1, Seen::default());
+        let before = *entry(&mut self.standings, index);
+        if !from.contains(&before) {
+            return Err(format!("{event:?} about a member that is {before:?}"));
         }
-        let seen = &mut self.seen[index];
-        if !from.contains(&seen.standing) {
-            return Err(format!(
-                "{event:?} about a member that is {:?}",
-                seen.standing
-            ));
-        }
-        let before = seen.standing;
         // An update leaves a suspicion as it was.
-        seen.standing = match (event, before) {
+        let after = match (event, before) {
             (EventBody::MemberUpdate(_), Suspect) => Suspect,
             _ => to,
         };
-        self.alive += usize::from(seen.standing == Present);
+        self.standings[index] = after;
+        self.alive += usize::from(after == Present);
         self.alive -= usize::from(before == Present);
-        if matches!(to, Failed | Left | Unknown) {
-            seen.incarnation = 0;
+        if let Some(details) = &mut self.details {
+            let details = entry(details, index);
+            if matches!(to, Failed | Left | Unknown) {
+                details.incarnation = 0;
+            }
+            details.member = (to != Unknown).then(|| member.clone());
         }
-        seen.member = (to != Unknown).then(|| member.clone());
         Ok(())
     }
 
@@ -127,11 +128,8 @@ impl View {
             listed += 1;
             self.compare_one(member)?;
         }
-        let known = self
-            .seen
-            .iter()
-            .filter(|seen| seen.standing != Standing::Unknown)
-            .count();
+        let standings = self.standings.iter();
+        let known = standings.filter(|it| **it != Standing::Unknown).count();
         if known != listed {
             return Err(format!(
                 "{listed} members are listed, but the events show {known}"
@@ -142,20 +140,20 @@ impl View {
 
     fn compare_one(&mut self, member: &Member) -> Result<(), String> {
         let index = number(&member.name)?;
-        let seen = self
-            .seen
-            .get_mut(index)
-            .ok_or("a listed member never joined")?;
+        let details = self.details.as_mut().ok_or("this view has no details")?;
+        let standing = self.standings.get(index);
+        let standing = *standing.ok_or("a listed member never joined")?;
+        let seen = entry(details, index);
         let fits = match member.state {
-            MemberState::Alive => seen.standing == Standing::Present,
-            MemberState::Suspect => seen.standing == Standing::Suspect,
+            MemberState::Alive => standing == Standing::Present,
+            MemberState::Suspect => standing == Standing::Suspect,
             MemberState::Leaving => {
-                matches!(seen.standing, Standing::Present | Standing::Suspect)
+                matches!(standing, Standing::Present | Standing::Suspect)
             }
-            MemberState::Failed => seen.standing == Standing::Failed,
-            MemberState::Left => seen.standing == Standing::Left,
+            MemberState::Failed => standing == Standing::Failed,
+            MemberState::Left => standing == Standing::Left,
         };
-        let (name, standing) = (&member.name, seen.standing);
+        let name = &member.name;
         if !fits {
             return Err(format!(
                 "{name} is listed as {:?}, but the events say {standing:?}",
@@ -182,6 +180,14 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// Returns the entry of member number `index`, which is added if it is missing.
+fn entry<T: Clone + Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if index >= list.len() {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
 }
 
 /// Checks a datagram that is about to be sent.
@@ -276,7 +282,7 @@ mod tests {
     /// Replays a history at node 0. The last event must be refused, and no earlier one. Returns the
     /// reason.
     fn refused(history: &[EventBody]) -> String {
-        let mut view = View::new(0);
+        let mut view = View::new(0, true);
         let (last, legal) = history.split_last().unwrap();
         legal.iter().for_each(|event| view.event(event).unwrap());
         view.event(last).unwrap_err()
@@ -284,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_legal_history_passes_and_counts_the_alive_members() {
-        let mut view = View::new(0);
+        let mut view = View::new(0, true);
         let mut alive_after = Vec::new();
         for event in [
             EventBody::MemberJoin(alive(0)),
@@ -342,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_list_that_the_events_do_not_explain_is_refused() {
-        let mut view = View::new(0);
+        let mut view = View::new(0, true);
         view.event(&EventBody::MemberJoin(alive(0))).unwrap();
         view.event(&EventBody::MemberJoin(alive(1))).unwrap();
         let mut compare = |members: &[Member]| view.compare(members.iter());
@@ -365,7 +371,7 @@ mod tests {
 
     #[test]
     fn an_incarnation_that_falls_is_refused_unless_the_member_was_gone() {
-        let mut view = View::new(0);
+        let mut view = View::new(0, true);
         let listed = |incarnation| [member(1, MemberState::Alive, incarnation)];
         view.event(&EventBody::MemberJoin(alive(1))).unwrap();
         view.compare(listed(3).iter()).unwrap();

@@ -23,14 +23,27 @@ impl Clock {
 
     /// The time that the clock shows at this time of the world.
     pub fn local(&self, world: Time) -> Time {
-        let passed = world.since(self.world).as_nanos() * u128::from(self.rate) / BILLION;
+        let passed = world.since(self.world);
+        if self.is_correct() {
+            return self.local + passed;
+        }
+        let passed = passed.as_nanos() * u128::from(self.rate) / BILLION;
         self.local + Duration::from_nanos(passed as u64)
     }
 
     /// The first time of the world at which the clock shows `local` or more.
     pub fn world(&self, local: Time) -> Time {
-        let wanted = local.since(self.local).as_nanos() * BILLION;
+        let wanted = local.since(self.local);
+        if self.is_correct() {
+            return self.world + wanted;
+        }
+        let wanted = wanted.as_nanos() * BILLION;
         self.world + Duration::from_nanos(wanted.div_ceil(u128::from(self.rate)) as u64)
+    }
+
+    /// Returns true if the clock is neither fast nor slow. It then needs no division.
+    fn is_correct(&self) -> bool {
+        u128::from(self.rate) == BILLION
     }
 
     /// Lets the clock run `ppm` millionths too fast from now on, or too slow if `ppm` is negative.

@@ -25,21 +25,28 @@ pub enum Input {
     Resolved { id: LookupId, addrs: Vec<IpAddr> },
 }
 
+/// The fields that each wake-up reads come first, next to each other, because most wake-ups find
+/// nothing to do and should load little memory.
+#[repr(C)]
 pub struct Host {
-    pub name: Arc<str>,
-    pub addr: SocketAddr,
-    pub config: Config,
-    /// The process; `None` while it does not run.
-    pub core: Option<Core>,
     /// A number that grows whenever a process starts or ends. Wake-ups and lookups of an earlier
     /// process are dropped.
     pub life: u32,
+    /// The earliest wake-up of this process in the queue of the world.
+    pub armed: Option<Time>,
+    /// The time of its own clock at which this process wants to be woken up.
+    pub wanted: Time,
+    /// The time since which the process has been stopped; `None` if it is not.
+    pub paused: Option<Time>,
+    pub clock: Clock,
+    pub addr: SocketAddr,
+    pub name: Arc<str>,
+    pub config: Config,
+    /// The process; `None` while it does not run.
+    pub core: Option<Core>,
     /// The time at which the current process last started, was asked to join, or went on after a
     /// pause.
     pub well_since: Time,
-    pub clock: Clock,
-    /// The time since which the process has been stopped; `None` if it is not.
-    pub paused: Option<Time>,
     /// True if the whole machine is suspended: no input is kept for the process.
     pub asleep: bool,
     /// True if the node was asked to leave, and since then has neither been asked to join nor been
@@ -51,8 +58,6 @@ pub struct Host {
     pub streams: BTreeMap<StreamId, (u64, usize)>,
     pub last_accepted: u64,
     pub backlog: VecDeque<u64>,
-    /// The earliest wake-up of this process in the queue of the world.
-    pub armed: Option<Time>,
     pub view: View,
     pub events: Vec<(Time, CoreEvent)>,
     /// The number of steps since the member list was last checked.
@@ -80,7 +85,8 @@ impl Host {
             last_accepted: 0,
             backlog: VecDeque::new(),
             armed: None,
-            view: View::new(index),
+            wanted: Time::ZERO,
+            view: View::new(index, true),
             events: Vec::new(),
             unchecked: 0,
             checked_version: 0,

@@ -4,15 +4,19 @@
 //! | --- | --- |
 //! | `rng`, `queue`, `clock` | random numbers, the order of events, the time at each host |
 //! | `net`, `tcp` | the faults of the network, for datagrams and for streams |
+//! | `facts` | the facts about members, which all nodes share |
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap`, `scale` | the tests |
+//! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
 mod campaign;
 mod checker;
 mod clock;
+mod crowd;
+mod facts;
 mod faults;
 mod healing;
 mod host;

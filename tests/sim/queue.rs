@@ -1,59 +1,48 @@
-//! The event queue: a heap ordered by time, and by age among events at the same time.
+//! The event queue: a heap ordered by time, and by age among events at the same time. The heap
+//! holds only the places of the events, because it moves its entries often.
 
 use sprat::time::Time;
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-struct Entry<T> {
-    key: (Time, u64),
-    what: T,
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
-    }
-}
 
 /// Future events. Events at the same time happen in the order in which they were pushed.
 pub struct Queue<T> {
-    heap: BinaryHeap<Reverse<Entry<T>>>,
+    /// The time of each event, its age, and its place.
+    heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
+    places: Vec<Option<T>>,
+    free: Vec<u32>,
     pushed: u64,
 }
 
 impl<T> Queue<T> {
     pub fn new() -> Queue<T> {
-        let heap = BinaryHeap::new();
-        Queue { heap, pushed: 0 }
+        Queue {
+            heap: BinaryHeap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            pushed: 0,
+        }
     }
 
     pub fn push(&mut self, at: Time, what: T) {
         self.pushed += 1;
-        let key = (at, self.pushed);
-        self.heap.push(Reverse(Entry { key, what }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            (self.places.len() - 1) as u32
+        });
+        self.places[place as usize] = Some(what);
+        self.heap.push(Reverse((at, self.pushed, place)));
     }
 
     /// Takes the next event if it happens no later than `end`.
     pub fn pop_by(&mut self, end: Time) -> Option<(Time, T)> {
-        if self.heap.peek()?.0.key.0 > end {
+        let Reverse((at, ..)) = *self.heap.peek()?;
+        if at > end {
             return None;
         }
-        let Reverse(entry) = self.heap.pop()?;
-        Some((entry.key.0, entry.what))
+        let Reverse((at, _, place)) = self.heap.pop()?;
+        self.free.push(place);
+        Some((at, self.places[place as usize].take()?))
     }
 }
 

@@ -7,7 +7,7 @@
 //! without a host fails after [`GIVE_UP`].
 
 use super::host::Input;
-use super::world::{Action, World};
+use super::world::{Action, World, host_at};
 use sprat::swim::{StreamEnd, StreamId};
 use sprat::time::Time;
 use std::collections::VecDeque;
@@ -90,7 +90,7 @@ impl World {
             return;
         };
         let from = conn.sides[0].host;
-        let to = self.by_addr.get(&conn.to).copied();
+        let to = host_at(&self.hosts, conn.to);
         let flight = to.and_then(|to| self.net.flight(from, to));
         if let (Some(to), Some(delay)) = (to, flight) {
             conn.sides[1].host = to;

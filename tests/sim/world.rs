@@ -2,11 +2,12 @@
 //!
 //! Virtual time jumps from one event to the next. A wake-up of a host is queued unless `armed`
 //! notes one at the same time or earlier. When a wake-up comes, the next one is queued, even if
-//! nothing was due. Every event of a core for the application goes through a checker; so does every
+//! nothing is due. Every event of a core for the application goes through a checker; so does every
 //! datagram, if `check_closely` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
+use super::facts;
 use super::host::{Host, Input};
 use super::net::Net;
 use super::queue::Queue;
@@ -17,7 +18,7 @@ use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
 use sprat::wire::{Codec, Refusal};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -78,7 +79,6 @@ pub struct World {
     pub rng: Rng,
     pub net: Net,
     pub hosts: Vec<Host>,
-    pub by_addr: HashMap<SocketAddr, usize>,
     pub dns: BTreeMap<String, Vec<IpAddr>>,
     pub(super) queue: Queue<Action>,
     pub(super) conns: BTreeMap<u64, Conn>,
@@ -108,6 +108,7 @@ pub struct Verdicts {
 
 impl World {
     pub fn new(random_seed: u64) -> World {
+        facts::forget();
         let mut rng = Rng::new(random_seed);
         World {
             random_seed,
@@ -115,7 +116,6 @@ impl World {
             net: Net::new(Rng::new(rng.next())),
             rng,
             hosts: Vec::new(),
-            by_addr: HashMap::new(),
             dns: BTreeMap::new(),
             queue: Queue::new(),
             conns: BTreeMap::new(),
@@ -147,7 +147,6 @@ impl World {
             .rng
             .between(Duration::ZERO, Duration::from_secs(1_000_000));
         let clock = Clock::new(self.now, Time::ZERO + uptime);
-        self.by_addr.insert(addr, index);
         self.hosts.push(Host::new(index, addr, config, clock));
         index
     }
@@ -160,12 +159,14 @@ impl World {
         let local = h.local(now);
         let (config, name) = (h.config.clone(), h.name.clone());
         let core = Core::new(config, self.codec.clone(), name, h.addr, seed, local);
-        h.core = Some(core.expect("the settings of a test are legal"));
+        let mut core = core.expect("the settings of a test are legal");
+        core.set_share_facts(facts::share);
+        h.core = Some(core);
         h.life += 1;
         h.well_since = now;
         h.leaving = false;
         h.armed = None;
-        h.view = checker::View::new(host);
+        h.view = checker::View::new(host, self.check_closely);
         self.touch(host);
     }
 
@@ -184,8 +185,6 @@ impl World {
     /// Gives a host another address. The old address then belongs to no host.
     pub fn readdress(&mut self, host: usize, generation: u8) {
         let addr = address(host, generation);
-        self.by_addr.remove(&self.hosts[host].addr);
-        self.by_addr.insert(addr, host);
         self.hosts[host].addr = addr;
     }
 
@@ -289,10 +288,7 @@ impl World {
             Action::Wake { host, life } => {
                 // An earlier wake-up may have replaced this one.
                 if self.hosts[host].life == life && self.hosts[host].armed == Some(self.now) {
-                    self.hosts[host].armed = None;
-                    if self.hosts[host].is_running() {
-                        self.wake(host);
-                    }
+                    self.alarm(host);
                 }
             }
             Action::Datagram {
@@ -368,6 +364,21 @@ impl World {
         }
     }
 
+    /// Handles the wake-up for which a process was armed. The process may want to be woken up later
+    /// now, for example because the ack came that it waited for.
+    fn alarm(&mut self, host: usize) {
+        let h = &mut self.hosts[host];
+        h.armed = None;
+        if h.paused.is_some() {
+            return;
+        }
+        if h.local(self.now) < h.wanted {
+            self.arm(host);
+        } else {
+            self.wake(host);
+        }
+    }
+
     fn wake(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let local = h.local(self.now);
@@ -388,10 +399,16 @@ impl World {
             }
         }
         let h = &mut self.hosts[host];
-        let Some(wanted) = h.core.as_ref().and_then(Core::poll_timeout) else {
-            return;
-        };
-        let at = h.clock.world(wanted).max(self.now);
+        if let Some(wanted) = h.core.as_ref().and_then(Core::poll_timeout) {
+            h.wanted = wanted;
+            self.arm(host);
+        }
+    }
+
+    /// Queues the next wake-up of a process, unless one is queued that comes no later.
+    fn arm(&mut self, host: usize) {
+        let h = &mut self.hosts[host];
+        let at = h.clock.world(h.wanted).max(self.now);
         if h.armed.is_none_or(|armed| at < armed) {
             h.armed = Some(at);
             self.queue.push(at, Action::Wake { host, life: h.life });
@@ -414,6 +431,9 @@ impl World {
         if self.check_closely {
             self.check_host(host);
         }
+        if let Some(core) = &mut self.hosts[host].core {
+            core.take_changed();
+        }
     }
 
     fn carry_out(&mut self, host: usize, output: Output) {
@@ -425,7 +445,7 @@ impl World {
                         self.fail(host, &why);
                     }
                 }
-                let target = self.by_addr.get(&to).copied();
+                let target = host_at(&self.hosts, to);
                 let arrivals = self.net.datagram(host, target.unwrap_or(host), bytes.len());
                 let Some(target) = target else {
                     return self.net.count.undeliverable += 1;
@@ -540,7 +560,19 @@ impl World {
     }
 }
 
-/// The address of host `index`; `generation` distinguishes its addresses.
+/// Returns the number of the host that has this address now.
+pub(super) fn host_at(hosts: &[Host], addr: SocketAddr) -> Option<usize> {
+    let IpAddr::V4(ip) = addr.ip() else {
+        return None;
+    };
+    let [_, _, high, low] = ip.octets();
+    let host = usize::from(u16::from_be_bytes([high, low])).checked_sub(1)?;
+    let is_there = hosts.get(host)?.addr == addr;
+    is_there.then_some(host)
+}
+
+/// The address of host `index`; `generation` distinguishes its addresses. [`host_at`] is the way
+/// back.
 pub fn address(index: usize, generation: u8) -> SocketAddr {
     let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
     SocketAddr::from(([10, generation, high, low], 7946))

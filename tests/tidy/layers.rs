@@ -7,7 +7,8 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
+    ("burst_queue", &[]),
     ("limits", &[]),
     ("named_slab", &[]),
     ("networks", &[]),
@@ -21,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     (
         "swim",
         &[
+            "burst_queue",
             "limits",
             "member",
             "named_slab",
@@ -36,6 +38,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     (
         "serf",
         &[
+            "burst_queue",
             "event",
             "limits",
             "member",
