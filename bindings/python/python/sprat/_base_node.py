@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import _native
-from ._checks import check_callback, check_string_mapping, check_text, wrong_type
+from ._checks import check_callback, check_maxsize, check_string_mapping, check_text, wrong_type
 from ._delivery import Delivery
 from ._errors import ClosedError
 from ._events import Selection
-from ._native import Event, Member, Members
+from ._native import Event, Member, Members, Subscription
 from ._settings import native_settings
 from ._tags import Tags
 from ._values import ALIVE_OR_SUSPECT, Explanation, Health, NodeState, Stat, state_bits
@@ -262,6 +262,30 @@ class BaseNode:
         if not isinstance(meta, bytes | bytearray | memoryview):
             raise wrong_type("meta", "bytes", meta)
         self._native.set_meta(bytes(meta))
+
+    # User events
+
+    def send_event(
+        self, name: str, payload: bytes | bytearray | memoryview = b"", coalesce: bool = False
+    ) -> None:
+        """Send a user event to all members, without waiting for them.
+
+        Every node, this one included, delivers it once, as a `UserEvent`.
+
+        coalesce: true to let receivers deliver only the last of several events with this name.
+
+        Raises `TooLargeError` if the encoded event takes more bytes than `user_event_bytes` allows,
+        and `StateError` in ``mode="memberlist"`` or after `leave`.
+        """
+        self._native.send_event(check_text("name", name), payload, coalesce)
+
+    def _subscribe(
+        self, kinds: tuple[type[Event], ...], maxsize: int | None
+    ) -> tuple[Subscription, Selection]:
+        """Subscribe to events of these kinds, of which `maxsize` may wait for their reader."""
+        selection = Selection(kinds)
+        size = self._queue_size if maxsize is None else check_maxsize(maxsize)
+        return self._native.subscribe(size, selection.names), selection
 
     # Closing
 

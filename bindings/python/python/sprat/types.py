@@ -82,6 +82,10 @@ class OtherSettings(TypedDict, total=False):
     broadcast_timeout_ms: Milliseconds | None
     reconnect_timeout_ms: Milliseconds | None
     tombstone_timeout_ms: Milliseconds | None
+    user_event_bytes: int | None
+    query_bytes: int | None
+    query_response_bytes: int | None
+    replay_events: bool | None
     thread_stack_kib: int | None
     spoe_bind: Address | None
     spoe_servers: str | None
