@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _native
 from ._checks import check_list, check_string_mapping, check_text, check_timeout, wrong_type
@@ -18,13 +18,8 @@ from ._native import Overflow, QueryAck, QueryEnd, Response
 
 __all__ = ["QueryResult", "begin_query"]
 
-if TYPE_CHECKING:
-    _Base = BaseEvents[Response]
-else:
-    _Base = object
 
-
-class QueryReader(_Base):
+class QueryReader(BaseEvents[Response]):
     """The part of a `QueryResult` that does not wait."""
 
     def __init__(
