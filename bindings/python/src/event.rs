@@ -2,20 +2,21 @@
 //!
 //! ```text
 //!   Event ── MemberEvent ── MemberJoined, MemberUpdated, MemberLeft, MemberFailed, ...
-//!         ├─ UserEvent
 //!         ├─ Overflow
 //!         ├─ NodeFailed
 //!         ├─ NameRegained
+//!         ├─ UserEvent, Query, Response (messages.rs)
 //!         └─ LogLine (only inside the package)
 //! ```
 //!
 //! The classes of member events follow from the table of events in the library.
 
 use crate::member::{Member, pairs};
-use crate::user_event::UserEvent;
+use crate::messages::{Query, QueryAck, QueryEnd, Response, UserEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
 use sprat::{EventBody, EventKind, Level};
+use std::sync::Weak;
 
 /// An event.
 ///
@@ -23,9 +24,9 @@ use sprat::{EventBody, EventKind, Level};
 /// `dict()` of an event is the same as `to_dict()`.
 #[pyclass(frozen, subclass, module = "sprat")]
 pub struct Event {
-    pub(crate) seq: u64,
-    pub(crate) time: f64,
-    pub(crate) kind: &'static str,
+    pub seq: u64,
+    pub time: f64,
+    kind: &'static str,
 }
 
 impl Event {
@@ -37,7 +38,13 @@ impl Event {
         }
     }
 
-    pub(crate) fn same(&self, other: &Event) -> bool {
+    /// Returns the base of an event of this kind that Python code makes.
+    pub fn with(kind: EventKind, seq: u64, time: f64) -> PyClassInitializer<Event> {
+        let kind = kind.name();
+        PyClassInitializer::from(Event { seq, time, kind })
+    }
+
+    pub fn same(&self, other: &Event) -> bool {
         self.kind == other.kind && self.seq == other.seq && self.time == other.time
     }
 }
@@ -64,7 +71,7 @@ impl Event {
     }
 
     /// Return the fields as a new dict of plain values.
-    pub(crate) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("event", self.kind)?;
         dict.set_item("seq", self.seq)?;
@@ -78,7 +85,7 @@ impl Event {
         pairs(&slf.call_method0("to_dict")?)
     }
 
-    pub(crate) fn __hash__(&self) -> u64 {
+    pub fn __hash__(&self) -> u64 {
         self.seq ^ self.time.to_bits()
     }
 
@@ -165,19 +172,19 @@ macro_rules! member_events {
             }
         )*
 
-        /// Returns the object for an event; `None` for a kind that the package never subscribes to.
-        pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
+        /// Returns the object for an event of `node`, which answers queries.
+        pub fn for_python(
+            py: Python<'_>,
+            event: &sprat::Event,
+            node: &Weak<sprat::Node>,
+        ) -> PyResult<Py<PyAny>> {
             let base = PyClassInitializer::from(Event::of(event));
-            let object = match &event.body {
+            Ok(match &event.body {
                 $(EventBody::$Kind(member) => {
                     let member = member.clone();
                     let object = base.add_subclass(MemberEvent { member }).add_subclass($Class);
                     Py::new(py, object)?.into_any()
                 })*
-                EventBody::User { name, payload, ltime, coalesce } => {
-                    let object = UserEvent::of(name, payload, *ltime, *coalesce);
-                    Py::new(py, base.add_subclass(object))?.into_any()
-                }
                 EventBody::Overflow { lost } => {
                     Py::new(py, base.add_subclass(Overflow { lost: *lost }))?.into_any()
                 }
@@ -190,12 +197,36 @@ macro_rules! member_events {
                 EventBody::NameRegained {} => {
                     Py::new(py, base.add_subclass(NameRegained))?.into_any()
                 }
-                EventBody::Query { .. }
-                | EventBody::QueryAck { .. }
-                | EventBody::QueryResponse { .. }
-                | EventBody::Done { .. } => return Ok(None),
-            };
-            Ok(Some(object))
+                EventBody::User { name, payload, ltime, coalesce } => {
+                    let (name, payload) = (name.clone(), payload.clone());
+                    let (ltime, coalesce) = (*ltime, *coalesce);
+                    let user = UserEvent { name, payload, ltime, coalesce };
+                    Py::new(py, base.add_subclass(user))?.into_any()
+                }
+                EventBody::Query { id, name, payload, ltime, from, time } => {
+                    let query = Query {
+                        name: name.clone(),
+                        payload: payload.clone(),
+                        ltime: *ltime,
+                        asker: from.clone(),
+                        deadline: event.time.as_nanos() as f64 / 1e9 + time.as_secs_f64(),
+                        origin: Some((node.clone(), *id)),
+                    };
+                    Py::new(py, base.add_subclass(query))?.into_any()
+                }
+                EventBody::QueryAck { from, .. } => {
+                    let member = from.clone();
+                    Py::new(py, base.add_subclass(QueryAck { member }))?.into_any()
+                }
+                EventBody::QueryResponse { from, payload, .. } => {
+                    let (member, payload) = (from.clone(), payload.clone());
+                    Py::new(py, base.add_subclass(Response { member, payload }))?.into_any()
+                }
+                EventBody::Done { result, .. } => {
+                    let result = result.clone();
+                    Py::new(py, base.add_subclass(QueryEnd { result }))?.into_any()
+                }
+            })
         }
 
         fn add_member_events(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -421,9 +452,9 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Event>()?;
     module.add_class::<MemberEvent>()?;
     add_member_events(module)?;
-    module.add_class::<UserEvent>()?;
     module.add_class::<Overflow>()?;
     module.add_class::<NameRegained>()?;
     module.add_class::<NodeFailed>()?;
-    module.add_class::<LogLine>()
+    module.add_class::<LogLine>()?;
+    crate::messages::add_to(module)
 }

@@ -19,6 +19,7 @@
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
 //! | `leave_thread` | a leave in a process that may open no more descriptors |
 //! | `member`, `members`, `event` | values |
+//! | `messages` | user events, queries, and what comes back for a query |
 //! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
@@ -30,9 +31,9 @@ mod explain;
 mod leave_thread;
 mod member;
 mod members;
+mod messages;
 mod node;
 mod settings;
-mod user_event;
 mod wait;
 
 use pyo3::exceptions::PyImportError;

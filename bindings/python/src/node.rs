@@ -4,18 +4,21 @@ use crate::errors::{enter, enter_detached};
 use crate::explain;
 use crate::member::Member;
 use crate::members::Members;
+use crate::messages::payload_of;
 use crate::settings::StartSettings;
 use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sprat::serf::Tags;
-use sprat::{Coalescing, EventKind};
-use std::sync::{Mutex, PoisonError};
+use sprat::serf::{QueryOptions, Tags};
+use sprat::{Coalescing, Error, EventKind, Status};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A running node.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
-    inner: sprat::Node,
+    /// The node, which queries that wait for an answer refer to weakly.
+    inner: Arc<sprat::Node>,
     /// The values of the settings `event_queue` and `log_level`.
     event_queue: usize,
     log_level: String,
@@ -45,7 +48,7 @@ impl Node {
         enter_detached(py, || {
             let event_queue = config.event_queue_len();
             let log_level = config.get("log_level")?;
-            let inner = sprat::Node::start(&config)?;
+            let inner = Arc::new(sprat::Node::start(&config)?);
             Ok(Node {
                 inner,
                 event_queue,
@@ -171,20 +174,6 @@ impl Node {
         enter_detached(py, || self.inner.begin_hint(name)).map(Pending::new)
     }
 
-    fn send_event(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        payload: &[u8],
-        coalesce: bool,
-    ) -> PyResult<()> {
-        let coalescing = match coalesce {
-            true => Coalescing::Allowed,
-            false => Coalescing::Forbidden,
-        };
-        enter_detached(py, || self.inner.send_event(name, payload, coalescing))
-    }
-
     fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {
         enter_detached(py, || match prune {
             true => self.inner.prune(name),
@@ -199,7 +188,56 @@ impl Node {
         capacity: usize,
         names: Vec<String>,
     ) -> PyResult<Subscription> {
-        enter(py, || self.inner.subscribe(capacity, &kinds(&names))).map(Subscription::new)
+        let events = enter(py, || self.inner.subscribe(capacity, &kinds(&names)))?;
+        Ok(Subscription::new(events, Arc::downgrade(&self.inner)))
+    }
+
+    fn send_event(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        payload: &Bound<'_, PyAny>,
+        coalesce: bool,
+    ) -> PyResult<()> {
+        let payload = payload_of(payload)?;
+        let coalescing = match coalesce {
+            true => Coalescing::Allowed,
+            false => Coalescing::Forbidden,
+        };
+        enter_detached(py, || self.inner.send_event(name, &payload, coalescing))
+    }
+
+    /// Sends a query. Returns its number, and the queue for its acks, its answers and its end.
+    #[allow(clippy::too_many_arguments)] // those of the Python method
+    fn begin_query(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        payload: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        nodes: Vec<String>,
+        tags: Vec<(String, String)>,
+        ack: bool,
+        relay_factor: u8,
+    ) -> PyResult<(u64, Subscription)> {
+        let payload = payload_of(payload)?;
+        let query = enter_detached(py, || {
+            let timeout = timeout.map(Duration::try_from_secs_f64).transpose();
+            let options = QueryOptions {
+                timeout: timeout.map_err(|why| Error::new(Status::Invalid, why.to_string()))?,
+                nodes,
+                tags,
+                ack,
+                relay_factor,
+            };
+            self.inner.begin_query(name, &payload, &options)
+        })?;
+        let node = Arc::downgrade(&self.inner);
+        Ok((query.id, Subscription::new(query.events, node)))
+    }
+
+    fn cancel_query(&self, py: Python<'_>, number: u64) -> PyResult<()> {
+        enter(py, || self.inner.cancel_query(number))
     }
 
     fn explain<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {

@@ -25,6 +25,7 @@ use sprat::Status;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::ptr;
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 /// The longest poll between two checks for signals and for the end of the wait.
@@ -33,13 +34,17 @@ const SIGNAL_CHECK: Duration = Duration::from_secs(1);
 /// refuses to poll, and a descriptor that the program has closed or replaced is ready too early.
 const UNPOLLED_PAUSE: Duration = Duration::from_millis(20);
 
-/// A subscription to events of a node.
+/// A subscription to events of a node, or what comes back for a query.
 #[pyclass(frozen, module = "sprat._native")]
-pub struct Subscription(sprat::driver::Subscription);
+pub struct Subscription {
+    inner: sprat::driver::Subscription,
+    /// The node that answers queries. A reader does not keep it alive.
+    node: Weak<sprat::Node>,
+}
 
 impl Subscription {
-    pub fn new(inner: sprat::driver::Subscription) -> Subscription {
-        Subscription(inner)
+    pub fn new(inner: sprat::driver::Subscription, node: Weak<sprat::Node>) -> Subscription {
+        Subscription { inner, node }
     }
 }
 
@@ -48,35 +53,39 @@ impl Subscription {
     /// Returns the descriptor, which is readable while events wait, and always after the end of the
     /// node.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
-        enter(py, || self.0.fd())
+        enter(py, || self.inner.fd())
     }
 
     /// Returns the next event, or `None` if there is none yet.
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let events = enter(py, || self.0.drain(1))?;
-        let first = events.first().map(|it| event::for_python(py, it));
-        Ok(first.transpose()?.flatten())
+        let events = enter(py, || self.inner.drain(1))?;
+        let first = events.first();
+        first
+            .map(|it| event::for_python(py, it, &self.node))
+            .transpose()
     }
 
     /// Returns at most `count` waiting events, without waiting for more.
     fn drain<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyList>> {
-        let events = enter(py, || self.0.drain(count))?;
-        let made = events.iter().map(|it| event::for_python(py, it));
-        let made: PyResult<Vec<_>> = made.filter_map(Result::transpose).collect();
+        let events = enter(py, || self.inner.drain(count))?;
+        let made = events.iter();
+        let made: PyResult<Vec<_>> = made
+            .map(|it| event::for_python(py, it, &self.node))
+            .collect();
         PyList::new(py, made?)
     }
 
     /// Ends the subscription and every wait for it.
     fn abandon(&self, py: Python<'_>) {
-        py.detach(|| self.0.abandon());
+        py.detach(|| self.inner.abandon());
     }
 
     /// Waits until an event can be taken or the subscription has ended, and returns true. Returns
     /// false if `timeout` seconds pass first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let fd = enter(py, || self.0.fd())?;
-        wait_until(py, timeout, || self.0.is_ready(), poll_of(fd))
+        let fd = enter(py, || self.inner.fd())?;
+        wait_until(py, timeout, || self.inner.is_ready(), poll_of(fd))
     }
 }
 

@@ -230,3 +230,27 @@ def test_an_asyncio_node_joins_an_agent_and_leaves(agent, addresses):
 
     asyncio.run(main())
     sees_left(stock, "ours")
+
+
+def test_user_events_go_both_ways(agent, ours):
+    stock, node = agent("stock"), ours()
+    events = node.events(sprat.UserEvent)
+    stock.join(node.address)
+    stock.must("event", "-coalesce=false", "deploy", "v2")
+    event = events.next(60)
+    assert (event.name, event.payload, event.coalesce) == ("deploy", b"v2", False)
+
+
+def test_python_answers_a_query_of_an_agent(agent, ours):
+    stock = agent("stock")
+    node = ours(on_event=lambda it: isinstance(it, sprat.Query) and it.respond(b"12d"))
+    stock.join(node.address)
+    printed = stock.must("query", "-format=json", "-timeout=5s", "uptime")
+    assert "12d" in printed
+
+
+def test_the_handler_of_an_agent_answers_a_query(agent, ours):
+    stock, node = agent("stock", "-event-handler", "query:load=echo 1.5"), ours()
+    stock.join(node.address)
+    answers = node.query("load", nodes=["stock"], timeout=60)
+    assert [(it.member, it.payload) for it in answers] == [("stock", b"1.5\n")]

@@ -31,7 +31,7 @@ MEMBER_EVENTS = [
 ]
 EVENTS = [cls(A, 3, 1.5) for cls, _ in MEMBER_EVENTS]
 EVENTS += [sprat.Overflow(7, 3, 1.5), sprat.NodeFailed("another has its name", -12, 3, 1.5)]
-EVENTS += [sprat.NameRegained(3, 1.5), sprat.UserEvent("deploy", b"v\0", 4, True, 3, 1.5)]
+EVENTS += [sprat.NameRegained(3, 1.5)]
 
 
 # A member

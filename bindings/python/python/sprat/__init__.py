@@ -56,10 +56,13 @@ from ._native import (
     NameRegained,
     NodeFailed,
     Overflow,
+    Query,
+    Response,
     UserEvent,
     __version__,
 )
 from ._node import Node
+from ._query import QueryResult
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
@@ -110,6 +113,9 @@ __all__ = [
     "Probe",
     "ProbeAnswer",
     "ProtocolError",
+    "Query",
+    "QueryResult",
+    "Response",
     "Setting",
     "Stat",
     "StateError",

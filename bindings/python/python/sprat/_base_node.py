@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import _native
-from ._checks import check_bytes, check_callback, check_string_mapping, check_text
+from ._checks import check_callback, check_maxsize, check_string_mapping, check_text, wrong_type
 from ._delivery import Delivery
 from ._errors import ClosedError
 from ._events import Selection
-from ._native import Event, Member, Members
+from ._native import Event, Member, Members, Subscription
 from ._settings import native_settings
 from ._tags import Tags
 from ._values import ALIVE_OR_SUSPECT, Explanation, Health, NodeState, Stat, state_bits
@@ -237,23 +237,6 @@ class BaseNode:
             return {name: Stat(value, text) for name, value, text in stats}
         return {name: value for name, value, _ in stats}
 
-    # Messages
-
-    def send_event(self, name: str, payload: bytes = b"", coalesce: bool = False) -> None:
-        """Send a user event to all members: each node delivers it once, as a `UserEvent`.
-
-        This node delivers it, too, and so do Serf agents. Gossip brings it to the others within
-        about a second. A node that joins later does not get it, unless its setting
-        `replay_events` is true. With `coalesce`, receivers may leave out the event if another one
-        with the same name follows.
-
-        Raises `TooLargeError` if the encoded event takes more bytes than the setting
-        `user_event_bytes` allows (512, of which about 40 are neither name nor payload), and
-        `StateError` in ``mode="memberlist"`` or after `leave`.
-        """
-        check_text("name", name)
-        self._native.send_event(name, check_bytes("payload", payload), coalesce)
-
     # Tags and metadata
 
     @property
@@ -276,7 +259,33 @@ class BaseNode:
         Raises `TooLargeError` if it is longer, and `StateError` after `leave` or in
         ``mode="serf"``, which has tags instead.
         """
-        self._native.set_meta(check_bytes("meta", meta))
+        if not isinstance(meta, bytes | bytearray | memoryview):
+            raise wrong_type("meta", "bytes", meta)
+        self._native.set_meta(bytes(meta))
+
+    # User events
+
+    def send_event(
+        self, name: str, payload: bytes | bytearray | memoryview = b"", coalesce: bool = False
+    ) -> None:
+        """Send a user event to all members, without waiting for them.
+
+        Every node, this one included, delivers it once, as a `UserEvent`.
+
+        coalesce: true to let receivers deliver only the last of several events with this name.
+
+        Raises `TooLargeError` if the encoded event takes more bytes than `user_event_bytes` allows,
+        and `StateError` in ``mode="memberlist"`` or after `leave`.
+        """
+        self._native.send_event(check_text("name", name), payload, coalesce)
+
+    def _subscribe(
+        self, kinds: tuple[type[Event], ...], maxsize: int | None
+    ) -> tuple[Subscription, Selection]:
+        """Subscribe to events of these kinds, of which `maxsize` may wait for their reader."""
+        selection = Selection(kinds)
+        size = self._queue_size if maxsize is None else check_maxsize(maxsize)
+        return self._native.subscribe(size, selection.names), selection
 
     # Closing
 

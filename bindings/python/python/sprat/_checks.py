@@ -49,13 +49,6 @@ def check_text(name: str, text: object) -> str:
     return text
 
 
-def check_bytes(name: str, value: object) -> bytes:
-    """Return bytes, or raise `TypeError`."""
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise wrong_type(name, "bytes", value)
-    return bytes(value)
-
-
 def check_list(name: str, value: object) -> Iterable[Any]:
     """Return `value` if it is iterable. A str or bytes is refused: it was meant as one item."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):

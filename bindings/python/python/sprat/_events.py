@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from . import _native
-from ._checks import check_maxsize, check_timeout
+from ._checks import check_timeout
 from ._errors import ClosedError, Error
-from ._native import Event, NameRegained, NodeFailed, Overflow, UserEvent
+from ._native import Event, NameRegained, NodeFailed, Overflow, Query, UserEvent
 from ._rate import Rate
 from ._waiting import wait
 
@@ -26,6 +26,7 @@ _log = logging.getLogger("sprat")
 KINDS: dict[type[Event], str] = {
     **dict(_native.event_classes()),
     UserEvent: "user",
+    Query: "query",
     Overflow: "overflow",
     NodeFailed: "fatal",
     NameRegained: "name-regained",
@@ -36,7 +37,7 @@ KINDS: dict[type[Event], str] = {
 class Selection:
     """The kinds of events that a reader selects; by default, all kinds."""
 
-    __slots__ = ("_lost", "_warnings", "classes", "names")
+    __slots__ = ("_lost", "_warnings", "classes", "is_all", "names")
 
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
@@ -47,6 +48,7 @@ class Selection:
                 )
         self._lost, self._warnings = 0, Rate()
         self.classes = kinds or (Event,)
+        self.is_all = not kinds
         self.names = [name for cls, name in KINDS.items() if issubclass(cls, self.classes)]
 
     def wants(self, event: Any) -> bool:
@@ -58,12 +60,12 @@ class Selection:
         if isinstance(event, self.classes):
             return True
         if isinstance(event, Overflow):
-            self._warn(event.lost)
+            self.warn(event.lost)
         elif isinstance(event, NodeFailed):
             raise event.error
         return False
 
-    def _warn(self, lost: int) -> None:
+    def warn(self, lost: int) -> None:
         """Log that events were lost. A line also counts earlier losses that were not logged."""
         self._lost += lost
         if self._warnings.admits():
@@ -79,18 +81,16 @@ class BaseEvents(Generic[E_co]):
 
     def __init__(
         self,
-        native: _native.Node,
-        kinds: tuple[type[Event], ...],
-        maxsize: int,
+        subscription: _native.Subscription,
+        selection: Selection,
+        node_name: str,
         keeps_alive: object,
     ) -> None:
-        """Subscribe. If `keeps_alive` is the node, it is not collected before this reader ends."""
-        self._selection = Selection(kinds)
-        self._native: _native.Subscription | None
-        self._native = native.subscribe(check_maxsize(maxsize), self._selection.names)
-        self._node_name = native.name
+        """If `keeps_alive` is the node, it is not collected before this reader ends."""
+        self._selection = selection
+        self._native: _native.Subscription | None = subscription
+        self._node_name = node_name
         self._keeps_alive = keeps_alive
-        self._selects_all = not kinds
         self._ended = False
         self._failure: Error | None = None
 
@@ -110,7 +110,7 @@ class BaseEvents(Generic[E_co]):
             except Error as error:
                 self._failure = error
                 return None
-            if event is None or self._selects_all or self._wants(event):
+            if event is None or self._selection.is_all or self._wants(event):
                 return event
 
     def _wants(self, event: Event) -> bool:
@@ -150,7 +150,7 @@ class BaseEvents(Generic[E_co]):
 
     def __repr__(self) -> str:
         cls = type(self)
-        module = cls.__module__.removesuffix("._events")
+        module = cls.__module__.removesuffix("._events").removesuffix("._query")
         closed = " closed" if self._native is None else ""
         return f"<{module}.{cls.__qualname__} of {self._node_name!r}{closed}>"
 

@@ -32,6 +32,10 @@ __all__ = [
     "NodeFailed",
     "Overflow",
     "Pending",
+    "Query",
+    "QueryAck",
+    "QueryEnd",
+    "Response",
     "Subscription",
     "UserEvent",
     "__version__",
@@ -279,31 +283,6 @@ class NodeFailed(Event):
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int, float]]: ...
 
 @final
-class UserEvent(Event):
-    __match_args__: ClassVar[tuple[str, str]]
-    def __new__(
-        cls,
-        name: str,
-        payload: bytes = b"",
-        ltime: int = 0,
-        coalesce: bool = False,
-        seq: int = 0,
-        time: float = 0.0,
-    ) -> Self: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def ltime(self) -> int: ...
-    @property
-    def coalesce(self) -> bool: ...
-    def to_dict(self) -> dict[str, Any]: ...
-    def __eq__(self, other: object, /) -> bool: ...
-    def __hash__(self) -> int: ...
-    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, bool, int, float]]: ...
-
-@final
 class NameRegained(Event):
     """The name conflict that a `NodeFailed` reported is over: no other node has this node's name
     any more, and the members now list this node under its name.
@@ -316,6 +295,123 @@ class NameRegained(Event):
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[int, float]]: ...
+
+@final
+class UserEvent(Event):
+    """A user event: a message that a program sent to all members, this node included."""
+
+    __match_args__: ClassVar[tuple[Literal["name"], Literal["payload"]]]
+    def __new__(
+        cls,
+        name: str,
+        payload: bytes | bytearray | memoryview | None = None,
+        ltime: int = 0,
+        coalesce: bool = False,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """The name of the event. Bytes that are not text are escaped."""
+    @property
+    def payload(self) -> bytes:
+        """The content, empty if the event has none."""
+    @property
+    def ltime(self) -> int:
+        """The Lamport time at which the event was sent. An event that was sent later by the same
+        program, or after this one had arrived, has a later time.
+        """
+    @property
+    def coalesce(self) -> bool:
+        """True if receivers may deliver only the last of several events with this name."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, bool, int, float]]: ...
+
+@final
+class Query(Event):
+    """A question of another member, or of this node, which can be answered once with `respond`.
+
+    A pickled copy has no node, so it cannot be answered; neither can a query that a test makes.
+    """
+
+    __match_args__: ClassVar[tuple[Literal["name"], Literal["payload"]]]
+    def __new__(
+        cls,
+        name: str,
+        payload: bytes | bytearray | memoryview | None = None,
+        ltime: int = 0,
+        asker: str = "",
+        deadline: float = 0.0,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """The name of the query. Bytes that are not text are escaped."""
+    @property
+    def payload(self) -> bytes:
+        """The content, empty if the query has none."""
+    @property
+    def ltime(self) -> int:
+        """The Lamport time at which the query was sent."""
+    @property
+    def asker(self) -> str:
+        """The name of the member that asks; empty if that is a very old Serf agent."""
+    @property
+    def deadline(self) -> float:
+        """The time until which the query can be answered, in seconds of `time.monotonic()`."""
+    @property
+    def time_left(self) -> float:
+        """The number of seconds in which the query can still be answered, 0 if it is too late."""
+    def respond(self, payload: bytes | bytearray | memoryview, /) -> None:
+        """Answer the query. Any thread may do this, and a callback, too.
+
+        Raises `StateError` if the query was answered already, or is a copy without a node;
+        `TimeoutError` after its deadline; `TooLargeError` if the encoded answer takes more bytes
+        than the setting `query_response_bytes` allows; `ClosedError` if the node is closed.
+        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, str, float, int, float]]: ...
+
+@final
+class Response(Event):
+    """The answer of one member to a query. `member` is the name of the member."""
+
+    __match_args__: ClassVar[tuple[Literal["member"], Literal["payload"]]]
+    def __new__(
+        cls,
+        member: str,
+        payload: bytes | bytearray | memoryview | None = None,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def member(self) -> str:
+        """The name of the member that answered."""
+    @property
+    def payload(self) -> bytes:
+        """The answer, which may be empty."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, float]]: ...
+
+@final
+class QueryAck(Event):
+    @property
+    def member(self) -> str: ...
+
+@final
+class QueryEnd(Event):
+    @property
+    def error(self) -> Error | None: ...
 
 @final
 class LogLine(Event):
@@ -372,9 +468,20 @@ class Node:
     def begin_look(self, address: str) -> Pending: ...
     def begin_leave(self) -> Pending: ...
     def begin_hint(self, name: str) -> Pending: ...
-    def send_event(self, name: str, payload: bytes, coalesce: bool) -> None: ...
     def remove_failed(self, name: str, prune: bool) -> None: ...
     def subscribe(self, capacity: int, names: Sequence[str]) -> Subscription: ...
+    def send_event(self, name: str, payload: object, coalesce: bool) -> None: ...
+    def begin_query(
+        self,
+        name: str,
+        payload: object,
+        timeout: float | None,
+        nodes: Sequence[str],
+        tags: Sequence[tuple[str, str]],
+        ack: bool,
+        relay_factor: int,
+    ) -> tuple[int, Subscription]: ...
+    def cancel_query(self, number: int) -> None: ...
     def explain(self, name: str) -> dict[str, Any]: ...
     def health(self) -> dict[str, Any]: ...
     def stats(self) -> list[tuple[str, int, str]]: ...

@@ -23,6 +23,7 @@ from ._operations import (
     look_result,
     timed_out,
 )
+from ._query import QueryResult, begin_query
 from ._waiting import wait
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Node(BaseNode):
         maxsize: the number of events that may wait for this reader, 4 to 1048576, `event_queue`
             by default. An `Overflow` reports events lost beyond it.
         """
-        return Events(self._native, kinds, self._queue_size if maxsize is None else maxsize, self)
+        return Events(*self._subscribe(kinds, maxsize), self.name, self)
 
     def next_event(self, timeout: float | None = None) -> Event | None:
         """Return the next event, or `None` after `timeout` seconds.
@@ -205,9 +206,43 @@ class Node(BaseNode):
         with self._reader_made:
             if self._reader is None:
                 # This reader must not keep the node alive, or the node would never be collected.
-                self._reader = Events(self._native, (), self._queue_size, None)
+                self._reader = Events(*self._subscribe((), None), self.name, None)
             reader: Events[Event] = self._reader
             return reader
+
+    # Queries
+
+    def query(
+        self,
+        name: str,
+        payload: bytes | bytearray | memoryview = b"",
+        *,
+        timeout: float | None = None,
+        nodes: Iterable[str] = (),
+        tags: Mapping[str, str] | None = None,
+        ack: bool = False,
+        relay_factor: int = 0,
+    ) -> QueryResult:
+        """Ask members a question, and return an iterator over their answers as they come.
+
+        Each member that is addressed, this node included, delivers a `Query`, which its program may
+        answer. The query ends as soon as all of them have answered, failed or left.
+
+        timeout: the seconds after which the query ends in any case; `None` lets the size of the
+            cluster decide, as in Serf.
+        nodes: the names of the members to ask; empty asks all.
+        tags: regular expressions by tag: only members whose tags match all of them are asked.
+        ack: true to have each member acknowledge the query as soon as it arrives; see
+            `QueryResult.acks`.
+        relay_factor: the number of members through which each answer is sent as well.
+
+        Raises `TooLargeError` if the encoded query takes more bytes than `query_bytes` allows;
+        `InvalidError` for a wrong regular expression or a name that begins with ``_serf_``;
+        `StateError` in ``mode="memberlist"``, after `leave`, or if 256 queries are under way.
+        """
+        options = (timeout, nodes, tags, ack, relay_factor)
+        number, subscription = begin_query(self._native, name, payload, *options)
+        return QueryResult(subscription, self._native, number, self)
 
     # The with block
 

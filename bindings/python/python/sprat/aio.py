@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -17,8 +18,8 @@ from . import _native
 from ._base_node import BaseNode
 from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError, ForkedError
-from ._events import BATCH, BaseEvents
-from ._native import Event, Members
+from ._events import BATCH, BaseEvents, Selection
+from ._native import Event, Members, Response
 from ._operations import (
     Outcome,
     hint_result,
@@ -28,6 +29,7 @@ from ._operations import (
     look_result,
     timed_out,
 )
+from ._query import QueryReader, begin_query
 from ._waiting import PAUSE
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from .types import Address, Settings
 
-__all__ = ["Events", "Node"]
+__all__ = ["Events", "Node", "QueryResult"]
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -91,15 +93,33 @@ class Node(BaseNode):
     def events(self, *kinds: type[E], maxsize: int | None = None) -> Events[E]: ...
     def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
         """Return an asynchronous iterator over events; see `sprat.Node.events`."""
-        size = self._queue_size if maxsize is None else maxsize
-        return Events(self._native, kinds, size, self)
+        return Events(*self._subscribe(kinds, maxsize), self.name, self)
+
+    def query(
+        self,
+        name: str,
+        payload: bytes | bytearray | memoryview = b"",
+        *,
+        timeout: float | None = None,
+        nodes: Iterable[str] = (),
+        tags: Mapping[str, str] | None = None,
+        ack: bool = False,
+        relay_factor: int = 0,
+    ) -> QueryResult:
+        """Ask members a question, as `sprat.Node.query` does, for ``async for`` over the answers.
+
+        The query is sent when this method is called, which does not wait.
+        """
+        options = (timeout, nodes, tags, ack, relay_factor)
+        number, subscription = begin_query(self._native, name, payload, *options)
+        return QueryResult(subscription, self._native, number, self)
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
         """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
         with self._reader_made:
             if self._reader is None:
                 # This reader must not keep the node alive, or the node would never be collected.
-                self._reader = Events(self._native, (), self._queue_size, None)
+                self._reader = Events(*self._subscribe((), None), self.name, None)
             reader: Events[Event] = self._reader
         event = await reader.next(timeout)
         if event is None and reader._check_over():
@@ -138,12 +158,12 @@ class Events(BaseEvents[E_co]):
 
     def __init__(
         self,
-        native: _native.Node,
-        kinds: tuple[type[Event], ...],
-        maxsize: int,
+        subscription: _native.Subscription,
+        selection: Selection,
+        node_name: str,
         keeps_alive: object,
     ) -> None:
-        super().__init__(native, kinds, maxsize, keeps_alive)
+        super().__init__(subscription, selection, node_name, keeps_alive)
         self._waiting: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None  # the loop of the waiting tasks
         self._in_a_row = 0
@@ -222,6 +242,10 @@ class Events(BaseEvents[E_co]):
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
+
+
+class QueryResult(QueryReader, Events[Response]):
+    """The acks and answers to a query: an asynchronous iterator; see `sprat.QueryResult`."""
 
 
 def _unwatch(
