@@ -55,7 +55,8 @@
  *   Strings that you get live as long as the object that they came from.
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
  *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run, and
- *   pthread_cancel() takes effect after the call; sprat_node_shutdown() ends a wait.
+ *   pthread_cancel() takes effect after the call, or in a function of yours that the call runs;
+ *   sprat_node_shutdown() ends a wait.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
  *   environment and the current directory alone. One exception: when the system refuses memory,
  *   Rust writes a message to standard error and aborts the process (SIGABRT). The threads of the
@@ -175,8 +176,9 @@
  *     The size of the largest gossip datagram.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     The time after which the name of a dead member may return at another address; 0 forbids
- *     it.
+ *     The time after which this node lets the name of a dead member return at another address;
+ *     0 forbids it. The members decide by their own setting, not by that of the node that
+ *     returns.
  *
  * member_bytes: number [16777216], 65536 to 1073741824
  *     The memory that the members may take: for each, 256 bytes and the lengths of its name and
@@ -1218,11 +1220,11 @@ int sprat_node_start(const struct sprat_config *config,
  * One address is enough. The call succeeds within half of probe_timeout_ms after the first address
  * has answered, or somewhat later if the cluster lists the name of this node at another address.
  * The node goes on with the other addresses, but reports no further result. From then on all
- * addresses count as `seeds`, of which a node remembers at most 4,096: unless the setting
- * `reconnect` is false, the node tries an address again whenever no alive member has it, after
- * pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
- * a join that fails, the node tries none of the addresses again: call this function again, or
- * start the node with the setting `seeds`.
+ * addresses count as `seeds`; a node remembers at most 4,096 seeds. It tries a seed again whenever
+ * no alive member has its address, so that a split cluster heals. The pauses between the attempts
+ * grow from reconnect_min_ms to reconnect_max_ms. If the setting `reconnect` is false, seeds are
+ * not tried again. After a join that fails, the node tries none of the addresses again: call this
+ * function again, or start the node with the setting `seeds`.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -1231,13 +1233,14 @@ int sprat_node_start(const struct sprat_config *config,
  * @param flags       must be 0
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
  * @return the number of addresses that answered so far, at least 1; an address of this node itself
- *         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
- *         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address
- *         cannot be parsed; SPRAT_ERR_NAME_CONFLICT if another node has the name of this node;
- *         SPRAT_ERR_TIMEOUT if the time is up, after which the join goes on; SPRAT_ERR_INVALID if
- *         naddrs is 0, flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is
- *         greater than 4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
- *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
+ *         counts, and so does each IP address of a host name. If none answered, SPRAT_ERR_ADDRESS,
+ *         SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and otherwise
+ *         SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
+ *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+ *         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0, flags is
+ *         not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than 4096;
+ *         SPRAT_ERR_CLOSED if the node is shut down before or during the call; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
  */

@@ -86,9 +86,6 @@ pub const BUFFERED_INTENTS: usize = 65_536;
 /// Fixed number of slots of the rings of user events and queries (Serf's EventBuffer and
 /// QueryBuffer).
 pub const RING_SLOTS: u64 = 512;
-/// Length in bytes of a user event, a query or a response that a setting may allow: the limit of
-/// Serf for user events.
-pub const SERF_LEN: usize = 9 * 1024;
 /// Number of queries of this node that can be under way.
 pub const ASKED_QUERIES: usize = 256;
 /// Number of queries that wait for an answer of the application.

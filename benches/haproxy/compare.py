@@ -118,11 +118,11 @@ class System:
         line = self.rack.inside(web, "serf", "tags", f"-rpc-addr={web.ip}:7373", *words)
         subprocess.run(line, check=False, capture_output=True, timeout=30)
 
-    def act(self, name: str, happens: Callable[[], float | None], since: str = "") -> None:
+    def act(self, name: str, happens: Callable[[], float | None], first_from: str = "") -> None:
         """Run an act and keep its results.
 
         The time is counted from the value that `happens` returns. It ends with the first answer
-        from the host `since` or, without such a host, with the last lost request.
+        from the host `first_from` or, if none is named, with the last lost request.
         """
         senders = Senders(self.rack, self.client, self.ha.ip)
         began = happens()
@@ -132,8 +132,12 @@ class System:
             {how: it["sent"] for how, it in reports.items()},
             {how: len(it["lost"]) for how, it in reports.items()},
         )
-        if began is not None and since:
-            first = [it["first"][since] for it in reports.values() if since in it["first"]]
+        if began is not None and first_from:
+            first = [
+                it["first"][first_from]
+                for it in reports.values()
+                if first_from in it["first"]
+            ]
             row.seconds = min(first) - began if first else None
         elif began is not None:
             row.seconds = (
@@ -203,7 +207,7 @@ class System:
         time.sleep(3)
 
     def run(self) -> None:
-        self.act("join", self.join, since=self.webs[3].name)
+        self.act("join", self.join, first_from=self.webs[3].name)
         self.act("drain", self.drain)
         self.act("leave", self.leave)
         self.act("crash", self.crash)

@@ -89,8 +89,9 @@ macro_rules! settings_table {
             "The size of the largest gossip datagram.";
         "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
             in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
-            "The time after which the name of a dead member may return at another address; 0 \
-             forbids it.";
+            "The time after which this node lets the name of a dead member return at another \
+             address; 0 forbids it. The members decide by their own setting, not by that of the \
+             node that returns.";
         "member_bytes" => core.swim.member_bytes: 16_777_216, 16_777_216, 16_777_216
             in 65_536..=1_073_741_824 "bytes", [member_bytes(usize)]
             "The memory that the members may take: for each, 256 bytes and the lengths of its name \

@@ -55,7 +55,8 @@
  *   Strings that you get live as long as the object that they came from.
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
  *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run, and
- *   pthread_cancel() takes effect after the call; sprat_node_shutdown() ends a wait.
+ *   pthread_cancel() takes effect after the call, or in a function of yours that the call runs;
+ *   sprat_node_shutdown() ends a wait.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
  *   environment and the current directory alone. One exception: when the system refuses memory,
  *   Rust writes a message to standard error and aborts the process (SIGABRT). The threads of the

@@ -18,7 +18,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a call waits for the result of a leave that is over, even with a timeout of 0.
+/// How long a call with a timeout of 0 waits for the result of a leave that is over.
 const REPEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
@@ -89,11 +89,11 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// One address is enough. The call succeeds within half of probe_timeout_ms after the first address
 /// has answered, or somewhat later if the cluster lists the name of this node at another address.
 /// The node goes on with the other addresses, but reports no further result. From then on all
-/// addresses count as `seeds`, of which a node remembers at most 4,096: unless the setting
-/// `reconnect` is false, the node tries an address again whenever no alive member has it, after
-/// pauses that grow from reconnect_min_ms to reconnect_max_ms, so that a split cluster heals. After
-/// a join that fails, the node tries none of the addresses again: call this function again, or
-/// start the node with the setting `seeds`.
+/// addresses count as `seeds`; a node remembers at most 4,096 seeds. It tries a seed again whenever
+/// no alive member has its address, so that a split cluster heals. The pauses between the attempts
+/// grow from reconnect_min_ms to reconnect_max_ms. If the setting `reconnect` is false, seeds are
+/// not tried again. After a join that fails, the node tries none of the addresses again: call this
+/// function again, or start the node with the setting `seeds`.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -102,13 +102,14 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @param flags       must be 0
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
 /// @return the number of addresses that answered so far, at least 1; an address of this node itself
-///         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
-///         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address
-///         cannot be parsed; SPRAT_ERR_NAME_CONFLICT if another node has the name of this node;
-///         SPRAT_ERR_TIMEOUT if the time is up, after which the join goes on; SPRAT_ERR_INVALID if
-///         naddrs is 0, flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is
-///         greater than 4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
-///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
+///         counts, and so does each IP address of a host name. If none answered, SPRAT_ERR_ADDRESS,
+///         SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and otherwise
+///         SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
+///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+///         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0, flags is
+///         not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than 4096;
+///         SPRAT_ERR_CLOSED if the node is shut down before or during the call; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
 #[unsafe(no_mangle)]
@@ -231,7 +232,8 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
             .leave(timeout)
             .map_err(|error| match error.status {
                 Status::Timeout if is_over => {
-                    let message = "the node has left, but does not say how; try again";
+                    let message = "the node has left, but the result of its leave did not come \
+                                   within a second; call this function again";
                     Error::new(Status::Timeout, message)
                 }
                 _ => error,

@@ -5,7 +5,6 @@ use super::types::{sprat_node, sprat_query_options, sprat_tag};
 use super::{args, entry, handle};
 use crate::driver;
 use crate::error::{Error, Result, Status};
-use crate::limits;
 use crate::serf::QueryOptions;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
@@ -73,7 +72,7 @@ pub unsafe extern "C" fn sprat_node_query(
         // SAFETY: the program passes NULL or a NUL-terminated string.
         let name = unsafe { args::string("name", name)? };
         // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, limits::SERF_LEN)? };
+        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
         // SAFETY: the program passes NULL or options whose pointers are valid.
         let options = unsafe { read_options(options)? };
         id.begin(&slot.node, op_data, |operation| {
@@ -114,7 +113,7 @@ pub unsafe extern "C" fn sprat_node_query_wait(
         // SAFETY: the program passes NULL or a NUL-terminated string.
         let name = unsafe { args::string("name", name)? };
         // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, limits::SERF_LEN)? };
+        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
         // SAFETY: the program passes NULL or options whose pointers are valid.
         let options = unsafe { read_options(options)? };
         let back = slot.node.query_and_wait(name, payload, &options)?;
@@ -258,7 +257,7 @@ pub unsafe extern "C" fn sprat_node_respond(
     entry::status("sprat_node_respond", || {
         let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, limits::SERF_LEN)? };
+        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
         slot.node.respond(query_id, payload)
     })
 }

@@ -82,8 +82,9 @@
  *     The size of the largest gossip datagram.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     The time after which the name of a dead member may return at another address; 0 forbids
- *     it.
+ *     The time after which this node lets the name of a dead member return at another address;
+ *     0 forbids it. The members decide by their own setting, not by that of the node that
+ *     returns.
  *
  * member_bytes: number [16777216], 65536 to 1073741824
  *     The memory that the members may take: for each, 256 bytes and the lengths of its name and

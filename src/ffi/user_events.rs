@@ -4,7 +4,6 @@ use super::numbers::sprat_send_event_flags;
 use super::types::sprat_node;
 use super::{args, entry, handle};
 use crate::event::Coalescing;
-use crate::limits;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 /// Sends a user event to all members: a name and a payload that mean something to the programs of
@@ -44,7 +43,7 @@ pub unsafe extern "C" fn sprat_node_send_event(
         // SAFETY: the program passes NULL or a NUL-terminated string.
         let name = unsafe { args::string("name", name)? };
         // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, limits::SERF_LEN)? };
+        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
         let coalescing = match flags & COALESCE {
             0 => Coalescing::Forbidden,
             _ => Coalescing::Allowed,

@@ -1,7 +1,7 @@
-//! Compares sprat with its peers, each measured the same way in one run, and prints tables: stock
-//! Serf agents, Go's memberlist, and the crates memberlist and chitchat. `make bench` builds what
-//! this program starts, and names it in environment variables. README.md beside this file says what
-//! each row means.
+//! Compares sprat with its peers: stock Serf agents, Go's memberlist, and the crates memberlist and
+//! chitchat. All are measured the same way in one run, and the results are printed as tables.
+//! `make bench` builds what this program starts, and names it in environment variables. README.md
+//! beside this file says what each row means.
 
 mod cluster;
 mod crowd;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Returns an environment variable that names a program.
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("`make bench` sets {name}"))
+    std::env::var(name).unwrap_or_else(|why| panic!("{name}: {why}; `make bench` sets it"))
 }
 
 /// Returns a number from the environment.

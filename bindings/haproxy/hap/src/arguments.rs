@@ -25,8 +25,9 @@ The backend:
                          give both words as one argument: `app 1-16`
   --server-state FILE    keep the answer to `show servers state` in this file, from which HAProxy
                          loads its servers after a reload; needs --template and a single --haproxy
-  --snapshot FILE        the file that keeps the members of the slots, orders and a freeze across a
-                         restart; --template needs it, and it needs --template
+  --snapshot FILE        a file that keeps, across a restart, the member of each server, the states
+                         that operators have ordered, and a freeze; --template needs it, and it
+                         needs --template
   --control PATH         a Unix socket for commands of operators: `drain NAME`, `maint NAME`,
                          `ready NAME`, `auto NAME`, and others that `help` lists
 

@@ -386,9 +386,9 @@ pub fn weight_refusal(answer: &str) -> Option<&str> {
     lines.find(|line| line.contains("static LB algorithm"))
 }
 
-/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. A refused
-/// deletion does not count as an objection: the server may still have connections, and the deletion
-/// is sent again.
+/// Returns HAProxy's objection to a line of commands; `None` if it has none. Two refusals do not
+/// count as objections: that of a weight, which [`weight_refusal`] finds, and that of a deletion,
+/// because the server may still have connections and the deletion is sent again.
 pub fn objection(line: &str, answer: &str) -> Option<String> {
     let is_deletion = line.starts_with("del server ");
     let is_fine = |line: &&str| {
