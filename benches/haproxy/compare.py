@@ -134,9 +134,7 @@ class System:
         )
         if began is not None and first_from:
             first = [
-                it["first"][first_from]
-                for it in reports.values()
-                if first_from in it["first"]
+                it["first"][first_from] for it in reports.values() if first_from in it["first"]
             ]
             row.seconds = min(first) - began if first else None
         elif began is not None:
