@@ -713,11 +713,9 @@ typedef struct sprat_tag {
 } sprat_tag;
 
 /**
- * The options of a query. Begin with SPRAT_QUERY_OPTIONS_INIT, so that a program that is compiled
- * with this header works with later versions of the library:
- *
- *     sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
- *     options.timeout_ms = 500;
+ * The options of a query. Begin with `sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;`, so
+ * that a program that is compiled with this header works with later versions of the library, and
+ * then change the fields that matter.
  */
 typedef struct sprat_query_options {
     /** sizeof(sprat_query_options), as SPRAT_QUERY_OPTIONS_INIT sets it. */

@@ -128,11 +128,9 @@ pub struct sprat_helper {
     pub answer: i32,
 }
 
-/// The options of a query. Begin with SPRAT_QUERY_OPTIONS_INIT, so that a program that is compiled
-/// with this header works with later versions of the library:
-///
-///     sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
-///     options.timeout_ms = 500;
+/// The options of a query. Begin with `sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;`, so
+/// that a program that is compiled with this header works with later versions of the library, and
+/// then change the fields that matter.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sprat_query_options {
