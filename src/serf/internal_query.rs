@@ -3,9 +3,8 @@
 
 use super::common::Common;
 use super::members::SerfStatus;
-use crate::wire::node_name;
 use crate::wire::serf_message::{ConflictResponse, Query, encode_tags, kind};
-use std::net::IpAddr;
+use crate::wire::{address, node_name};
 
 /// The beginning of the names of internal queries.
 const PREFIX: &[u8] = b"_serf_";
@@ -54,23 +53,13 @@ fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
         answer.push(0xc0); // nil: the name is unknown
         return Some(answer);
     };
-    let (v4, v6);
-    let addr: &[u8] = match row.member.addr.ip() {
-        IpAddr::V4(ip) => {
-            v4 = ip.octets();
-            &v4
-        }
-        IpAddr::V6(ip) => {
-            v6 = ip.octets();
-            &v6
-        }
-    };
+    let addr = address::encode(row.member.addr.ip(), false);
     let tags = encode_tags(&row.member.tags().to_map());
     let [protocol_min, protocol_max, protocol_cur] = row.member.protocol();
     let [delegate_min, delegate_max, delegate_cur] = row.member.delegate();
     let response = ConflictResponse {
         name: &name,
-        addr,
+        addr: &addr,
         port: row.member.addr.port(),
         tags: &tags[1..], // without the byte that marks a meta as tags
         status: match row.status {

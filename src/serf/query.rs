@@ -10,7 +10,7 @@ use super::common::Common;
 use super::internal_query;
 use super::outbox::Order;
 use super::query_filter::Filters;
-use super::relays::{self, address};
+use super::relays::{self, target};
 use super::ring::Item;
 use super::seen::Seen;
 use crate::event::EventBody;
@@ -18,9 +18,9 @@ use crate::limits;
 use crate::printable;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
-use crate::wire::Refusal;
 use crate::wire::serf_message::{Query, QueryResponse, Relay, SerfMessage};
-use std::net::{IpAddr, SocketAddr};
+use crate::wire::{Refusal, address};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Queries {
         if !own.is_some_and(|own| filters.select(&own.member)) {
             return;
         }
-        let Some(addr) = address(query.addr, query.port) else {
+        let Some(addr) = target(query.addr, query.port) else {
             return common.out.refuse(Refusal::AddressLength);
         };
         if !common.is_member_at(query.source_node, addr) {
@@ -222,10 +222,7 @@ impl Asker {
         let to = self.addr;
         let is_own = common.is_self(&self.name);
         if helpers > 0 && common.members.len() > helpers && !is_own {
-            let octets = match to.ip() {
-                IpAddr::V4(ip) => ip.octets().to_vec(),
-                IpAddr::V6(ip) => ip.octets().to_vec(),
-            };
+            let octets = address::encode(to.ip(), false);
             let relay = SerfMessage::Relay(Relay {
                 addr: &octets,
                 port: to.port(),

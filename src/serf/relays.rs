@@ -6,9 +6,9 @@
 use super::common::Common;
 use super::outbox::Order;
 use crate::time::Time;
-use crate::wire::Refusal;
 use crate::wire::serf_message::Relay;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::wire::{Refusal, address};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The maximum number of responses that this node forwards in a second. The search for each
@@ -30,7 +30,7 @@ pub(super) struct Relays {
 impl Relays {
     /// Forwards a response to the address that the relay gives, if a member has that address.
     pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
-        let Some(to) = address(relay.addr, relay.port) else {
+        let Some(to) = target(relay.addr, relay.port) else {
             return common.out.refuse(Refusal::AddressLength);
         };
         if relay.inner.is_empty() {
@@ -54,12 +54,8 @@ impl Relays {
     }
 }
 
-/// Builds an address from 4 or 16 bytes. An IPv4-mapped IPv6 address becomes IPv4. Returns `None`
-/// for any other length or for port 0.
-pub(super) fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
-    let ip = match <[u8; 4]>::try_from(bytes) {
-        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
-        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
-    };
-    (port != 0).then(|| SocketAddr::new(ip, port))
+/// Decodes the address to which a message is to be sent; `None` for a wrong length or for port 0.
+pub(super) fn target(bytes: &[u8], port: u16) -> Option<SocketAddr> {
+    let (addr, _) = address::decode(bytes, port)?;
+    (port != 0).then_some(addr)
 }

@@ -7,11 +7,11 @@ use super::internal_query;
 use super::query::ACK;
 use super::query_filter::{Filters, compile};
 use crate::time::Time;
-use crate::wire::node_name;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use crate::wire::serf_message::{Query, SerfMessage};
+use crate::wire::{address, node_name};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) struct Request<'a> {
     ltime: u64,
     content: Content<'a>,
     sender: Sender,
-    octets: Vec<u8>,
+    octets: address::Encoded,
     source_node: Arc<str>,
     filters: Vec<Vec<u8>>,
     options: &'a QueryOptions,
@@ -75,10 +75,7 @@ impl<'a> Request<'a> {
             ltime,
             content,
             sender,
-            octets: match sender.addr.ip() {
-                IpAddr::V4(ip) => ip.octets().to_vec(),
-                IpAddr::V6(ip) => ip.octets().to_vec(),
-            },
+            octets: address::encode(sender.addr.ip(), false),
             source_node: common.name.clone(),
             filters: filters(options),
             options,

@@ -106,13 +106,20 @@ impl SerfState {
         node: Option<&Node>,
     ) {
         self.changes(now).apply(change, name, node);
-        let row = self.common.members.get(name);
-        if row.is_none_or(|row| !row.status.is_present()) {
-            self.asked.on_gone(&mut self.common.out, name);
+        if change != Change::Joined {
+            self.stop_waiting_if_gone(name);
         }
         let is_news = change == Change::Joined && !self.common.is_self(name);
         if is_news && self.leave.is_under_way() {
             self.tell_of_leave(name);
+        }
+    }
+
+    /// Ends the wait of this node's queries for a member that has failed, left or been erased.
+    fn stop_waiting_if_gone(&mut self, name: &str) {
+        let row = self.common.members.get(name);
+        if row.is_none_or(|row| !row.status.is_present()) {
+            self.asked.on_gone(&mut self.common.out, name);
         }
     }
 

@@ -1,49 +1,10 @@
-//! Addresses of members: their form on the wire, and which of them a member may have.
+//! Addresses of members: where an answer goes, and which addresses a member may have. Their form on
+//! the wire is in `wire/address.rs`.
 
 use super::Config;
 use crate::networks;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::ops::Deref;
-
-/// Decodes the address of a wire message. An IPv4-mapped IPv6 address becomes IPv4, so that both
-/// forms compare as equal; the flag is true for such an address. Returns `None` if the length is
-/// neither 4 nor 16.
-pub(super) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
-    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-        return Some((SocketAddr::new(IpAddr::from(four), port), false));
-    }
-    let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
-    match v6.to_ipv4_mapped() {
-        Some(v4) => Some((SocketAddr::new(v4.into(), port), true)),
-        None => Some((SocketAddr::new(v6.into(), port), false)),
-    }
-}
-
-/// The bytes of an address, as they are sent.
-pub(super) enum Encoded {
-    Short([u8; 4]),
-    Long([u8; 16]),
-}
-
-impl Deref for Encoded {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Encoded::Short(bytes) => bytes,
-            Encoded::Long(bytes) => bytes,
-        }
-    }
-}
-
-/// Encodes an address: IPv6 as 16 bytes, IPv4 as 4 bytes, or as 16 bytes if `mapped` is true.
-pub(super) fn encode(ip: IpAddr, mapped: bool) -> Encoded {
-    match ip {
-        IpAddr::V4(v4) if mapped => Encoded::Long(v4.to_ipv6_mapped().octets()),
-        IpAddr::V4(v4) => Encoded::Short(v4.octets()),
-        IpAddr::V6(v6) => Encoded::Long(v6.octets()),
-    }
-}
+pub(super) use crate::wire::address::{decode, encode};
+use std::net::{IpAddr, SocketAddr};
 
 /// Returns the address to which an answer goes: the source that the message names, or else the
 /// address of the sender. Anyone can name any source. So a named source counts only if its port is

@@ -8,6 +8,7 @@
 //! `record.rs`, and `fields.rs` for the kinds of fields. [`node_name`] escapes names that are not
 //! text.
 
+pub(crate) mod address;
 pub mod codec;
 mod fields;
 pub mod lzw;
