@@ -113,8 +113,8 @@ impl Command {
             Command::Message(
                 MessageCommand::SendEvent { waiter, .. } | MessageCommand::Respond { waiter, .. },
             ) => Some(waiter),
-            // The caller of a hint or a query is told by its `reply` that it did not begin. The end
-            // of one that did not begin is not reported.
+            // The `reply` of a hint or a query tells the caller that the operation did not begin,
+            // so its end is not reported.
             Command::Message(MessageCommand::Query { .. } | MessageCommand::CancelQuery { .. })
             | Command::Hint { .. }
             | Command::Explain { .. }

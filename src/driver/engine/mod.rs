@@ -9,6 +9,7 @@
 //! | [`command`] | the commands of other threads, and their queue |
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
+//! | `messages` | running the commands about user events and queries |
 //! | `operations` | the operations under way, and the parties that wait for them |
 //! | `own_address` | noticing that the addresses of this host have changed |
 //! | [`resolvers`] | the threads that resolve names |
