@@ -301,8 +301,8 @@ impl Queued {
         }
     }
 
-    /// Makes room in a full queue. If the queue holds enough member events, it shrinks to three
-    /// quarters of its capacity, so that it does not overflow again immediately.
+    /// Makes room in a full queue. If the queue holds enough member events and user events, it
+    /// shrinks to three quarters of its capacity, so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.keep_last_of_each_member();
@@ -310,8 +310,8 @@ impl Queued {
         // Member events are dropped first, because the list of members also shows what they report.
         self.drop_oldest(target, |event| event.member().is_some());
         self.drop_oldest(target, |event| event.kind() == EventKind::User);
-        // If that was not enough, neither is left. A program that begins more operations than the
-        // queue can hold and takes no event loses the outcomes of some of them.
+        // If that was not enough, no event of these kinds is left. A program that begins more
+        // operations than the queue can hold, and takes no event, loses some of their outcomes.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_keeps_the_last_event_of_each_member_and_makes_one_event() {
+    fn an_overflow_keeps_the_last_event_of_each_member_and_adds_one_overflow_event() {
         let events = queue(16);
         for round in 0..50 {
             let happened = match round % 2 {
