@@ -342,7 +342,7 @@ impl StreamSet {
         };
         if stream.phase == Phase::Connecting {
             let event = match stream.socket.take_error() {
-                // A stream counts as ready also if the kernel refuses to poll it.
+                // A stream also counts as ready if the kernel refuses to poll it.
                 Ok(None) if !stream.is_connected() => return,
                 Ok(None) => {
                     stream.phase = Phase::Open;
