@@ -147,8 +147,8 @@ impl Node {
         })?
     }
 
-    /// Ends a query of this node now, as if its time were up. A number that is not that of a query
-    /// under way changes nothing.
+    /// Ends a query of this node now, as if its time were up. Does nothing if no query with this
+    /// number is under way.
     ///
     /// # Errors
     /// `Closed`, `Forked`.

@@ -94,8 +94,9 @@ fn build(
     let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
         engine.remember_seeds(&settings.seeds);
-        // The engine joins once it runs. An event that came before would keep the event thread in a
-        // callback, for which it waits, while a thread that cannot be created ends the start.
+        // The engine joins when it runs, after all other threads have started. If an event came
+        // earlier, its callback could be running when a later thread is refused, and the failing
+        // start would have to wait for that callback.
         let (seeds, waiter) = (settings.seeds.clone(), Waiter::Nobody);
         handle.commands.send(Command::Join { seeds, waiter });
     }
@@ -275,9 +276,9 @@ fn run(mut engine: Engine) {
     handle.thread.leave();
 }
 
-/// The event thread: runs the callback of the application, with no lock held. If the callback has
-/// forked, and the child has returned from it, the events are those of the parent, and the child
-/// must not touch its locks: there, the thread ends, and with it the process.
+/// The event thread: runs the callback of the application, with no lock held. If the callback forks
+/// and returns in the child as well, the thread ends there, and the process with it: the events
+/// belong to the parent, and the child must not touch the locks of their queue.
 fn deliver(handle: &EngineHandle, callback: Callback) {
     let Callback {
         mut run, threads, ..
