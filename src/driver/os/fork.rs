@@ -56,10 +56,13 @@ impl Origin {
     }
 }
 
-/// Installs the handlers when the library is loaded. Before a fork, the newest handlers run first:
-/// so the host program takes its locks before `before` takes the one of this library, which the
-/// engine needs. And usually no other thread is forking yet, which would leave the child with an
-/// installation that never ends.
+/// Installs the handlers when the library is loaded, which is early for two reasons:
+///
+/// - Before a fork, the newest handlers run first. So the host program takes its locks before
+///   `before` takes the lock of this library, which the engine needs. In the other order, the fork
+///   could wait forever for a thread of the host program that waits for the engine.
+/// - A fork during the installation would leave the child with an installation that never ends.
+///   While the library is loaded, usually no other thread forks.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static AT_LOAD: extern "C" fn() = {
