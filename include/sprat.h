@@ -654,7 +654,7 @@ typedef struct sprat_event {
      * all events or queries that its sender had sent or received before. Else 0.
      */
     uint64_t ltime;
-    /** QUERY: the milliseconds from time_ns in which the query can be answered; else 0. */
+    /** QUERY: the time after time_ns in which it can be answered, in milliseconds; else 0. */
     int32_t time_ms;
 } sprat_event;
 
@@ -694,10 +694,10 @@ typedef void (*sprat_log_cb)(int level, const char *target, const char *message,
  * A function that starts a thread with the name `name` (at most 15 bytes). The thread must call
  * run(arg) exactly once.
  *
- * It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
- * will never be called. The library calls it only inside sprat_node_start(), on the thread that
- * called sprat_node_start(). It must return normally: in C++, catch the exception with which
- * std::thread reports that the system refuses a thread, and return its code.
+ * The function returns 0 if run(arg) will be called, and another number, preferably an errno, if
+ * run(arg) will never be called. The library calls the function only inside sprat_node_start(), on
+ * the thread that called sprat_node_start(). It must return normally: in C++, catch the exception
+ * with which std::thread reports that the system refuses a thread, and return its code.
  */
 typedef int (*sprat_spawn_cb)(const char *name,
                               void (*run)(void *arg),
@@ -1291,12 +1291,12 @@ int sprat_node_join_async(struct sprat_node *node,
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait for
  *                    the leave
  * @return SPRAT_OK; if the node had left already, even with timeout_ms 0, the result of the
- *         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did
- *         not acknowledge it, and may list the node as failed: the error text names up to five of
- *         them; SPRAT_ERR_STATE if a join cancels the leave;
- *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
- *         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
- *         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did not
+ *         acknowledge it, and may list the node as failed: the error text names up to five of
+ *         them; SPRAT_ERR_STATE if a join cancels the leave; SPRAT_ERR_TIMEOUT if the time is up,
+ *         after which the leave goes on; SPRAT_ERR_CLOSED if the node is shut down before or
+ *         during the call; SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
@@ -1665,8 +1665,8 @@ int sprat_node_query(struct sprat_node *node,
  * @param out          receives the answers, to be freed with sprat_answers_free(); NULL after a
  *                     failure
  * @return the number of answers, which may be 0; an error as for sprat_node_query(). Members that
- *         do not answer are no error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if the
- *         node is shut down during the call.
+ *         do not answer are not an error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if
+ *         the node is shut down during the call.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events; this node's own
  * answer to the query then cannot come.
@@ -1679,8 +1679,8 @@ int sprat_node_query_wait(struct sprat_node *node,
                           struct sprat_answers **out);
 
 /**
- * Ends a query of this node now, as if its time were up. A number that is not that of a query
- * under way changes nothing.
+ * Ends a query of this node now, as if its time were up. Does nothing if no query with this number
+ * is under way.
  *
  * @param node  the node
  * @param id    the number from sprat_node_query()
@@ -1982,9 +1982,9 @@ void sprat_stats_free(struct sprat_stats *stats);
  * A node takes prepared threads before it creates new ones, unless its settings have a spawn
  * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
  * with an event callback, and one more with the setting spoe_bind. It takes all of them when it
- * starts. A node with neither prepared threads nor a spawn callback creates its threads that
- * resolve host names later, when a name waits. A program that cannot create threads after
- * sprat_node_start() must therefore prepare threads as well.
+ * starts. A node with neither prepared threads nor a spawn callback creates the threads that
+ * resolve host names only when a name waits. A program that can create threads during
+ * sprat_node_start(), but not afterwards, must therefore prepare threads or set a spawn callback.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
  * number of prepared threads. The number `n` includes the threads that are already prepared, even

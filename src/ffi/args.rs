@@ -5,8 +5,8 @@ use crate::printable;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
-/// The number of bytes of a user event, a query or an answer that a setting may allow: the limit of
-/// Serf for user events.
+/// The maximum number of bytes of a user event, a query or an answer, whatever the settings allow:
+/// Serf's limit for user events.
 pub(super) const MESSAGE_LEN: usize = 9 * 1024;
 
 /// The largest number of items in a list argument. The limit catches a count that is garbage.

@@ -18,7 +18,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a call with a timeout of 0 waits for the result of a leave that is over.
+/// The time for which a call with a timeout of 0 waits for the result of a leave that is over.
 const REPEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
@@ -207,12 +207,12 @@ unsafe fn addresses<'a>(
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait for
 ///                    the leave
 /// @return SPRAT_OK; if the node had left already, even with timeout_ms 0, the result of the
-///         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did
-///         not acknowledge it, and may list the node as failed: the error text names up to five of
-///         them; SPRAT_ERR_STATE if a join cancels the leave;
-///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
-///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
-///         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+///         earlier leave; SPRAT_ERR_UNREACHABLE if the node has left but members did not
+///         acknowledge it, and may list the node as failed: the error text names up to five of
+///         them; SPRAT_ERR_STATE if a join cancels the leave; SPRAT_ERR_TIMEOUT if the time is up,
+///         after which the leave goes on; SPRAT_ERR_CLOSED if the node is shut down before or
+///         during the call; SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
 #[unsafe(no_mangle)]

@@ -10,7 +10,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
-/// The largest size of options that is believed: a greater one was never set.
+/// The largest plausible size of options. A greater value means that the program did not set it.
 const LONGEST_OPTIONS: usize = 4096;
 
 /// The answers to a query, made by sprat_node_query_wait(). Several threads may read it.
@@ -92,8 +92,8 @@ pub unsafe extern "C" fn sprat_node_query(
 /// @param out          receives the answers, to be freed with sprat_answers_free(); NULL after a
 ///                     failure
 /// @return the number of answers, which may be 0; an error as for sprat_node_query(). Members that
-///         do not answer are no error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if the
-///         node is shut down during the call.
+///         do not answer are not an error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if
+///         the node is shut down during the call.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events; this node's own
 /// answer to the query then cannot come.
@@ -140,7 +140,7 @@ impl sprat_answers {
     }
 }
 
-/// Reads options. Options of an earlier version, which are shorter, have the defaults for the rest.
+/// Reads options; NULL stands for the defaults.
 ///
 /// # Safety
 /// `options` is NULL or points to options as the header describes them.
@@ -222,8 +222,8 @@ unsafe fn check_size(options: *const sprat_query_options) -> Result<()> {
     Ok(())
 }
 
-/// Ends a query of this node now, as if its time were up. A number that is not that of a query
-/// under way changes nothing.
+/// Ends a query of this node now, as if its time were up. Does nothing if no query with this number
+/// is under way.
 ///
 /// @param node  the node
 /// @param id    the number from sprat_node_query()

@@ -105,7 +105,7 @@ pub struct sprat_event {
     /// USER, QUERY: the Lamport time at which the event or query was sent: higher than those of
     /// all events or queries that its sender had sent or received before. Else 0.
     pub ltime: u64,
-    /// QUERY: the milliseconds from time_ns in which the query can be answered; else 0.
+    /// QUERY: the time after time_ns in which it can be answered, in milliseconds; else 0.
     pub time_ms: i32,
 }
 
@@ -272,10 +272,10 @@ pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 /// A function that starts a thread with the name `name` (at most 15 bytes). The thread must call
 /// run(arg) exactly once.
 ///
-/// It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
-/// will never be called. The library calls it only inside sprat_node_start(), on the thread that
-/// called sprat_node_start(). It must return normally: in C++, catch the exception with which
-/// std::thread reports that the system refuses a thread, and return its code.
+/// The function returns 0 if run(arg) will be called, and another number, preferably an errno, if
+/// run(arg) will never be called. The library calls the function only inside sprat_node_start(), on
+/// the thread that called sprat_node_start(). It must return normally: in C++, catch the exception
+/// with which std::thread reports that the system refuses a thread, and return its code.
 pub type sprat_spawn_cb = Option<
     unsafe extern "C" fn(
         name: *const c_char,
