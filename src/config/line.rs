@@ -49,7 +49,8 @@ fn plain(text: &str) -> Result<Cow<'_, str>> {
 
 /// Splits the text after a double quote into the value and the text after the closing quote.
 fn double_quoted(text: &str) -> Result<(Cow<'_, str>, &str)> {
-    let mut value = Cow::Borrowed(""); // copied only at a backslash, which no secret has
+    // Only a text with a backslash is copied. A secret has no backslash, so it is never copied.
+    let mut value = Cow::Borrowed("");
     let mut left = text;
     loop {
         let at = left.find(['"', '\\']).ok_or_else(unclosed)?;

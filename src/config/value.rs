@@ -115,7 +115,7 @@ impl Value for Key {
         "base64 of 16, 24 or 32 bytes".to_owned()
     }
 
-    /// Reads a key. Line breaks anywhere in the text are ignored, as by Serf: a key that was read
+    /// Reads a key. Line breaks anywhere in the text are ignored, as in Serf: a key that was read
     /// from a file often ends with a line break.
     fn read(text: &str) -> Result<Key, Reason> {
         let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
