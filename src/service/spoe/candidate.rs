@@ -21,7 +21,8 @@ pub const WEIGHT_DEFAULT: u16 = 100;
 /// limit.
 const NAME_LEN: usize = 255;
 
-/// The presence of a member, as far as this node knows. The fitter for requests, the earlier.
+/// The presence of a member, as far as this node knows. The presences that are fitter for requests
+/// come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
     /// It takes part in the cluster.
