@@ -249,7 +249,7 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
 }
 
 #[test]
-fn a_node_whose_own_address_its_filter_rejects_does_not_start() {
+fn a_node_does_not_start_if_its_filter_rejects_its_own_address() {
     let _turn = with_others();
     let start = |networks| Node::start(&with("a", &[("cidrs_allowed", networks)]));
     let refused = start("10.0.0.0/8,192.168.0.0/16").unwrap_err();

@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// The maximum number of accepted streams, silent or not, that a node keeps open.
-const MAX_SILENT: i64 = 96;
+const MAX_ACCEPTED: i64 = 96;
 
 /// A node to attack, and another member of its cluster.
 fn pair() -> (Node, Node) {
@@ -69,13 +69,13 @@ fn silent_connections_are_bounded_and_closed_and_do_not_block_other_requests() {
     let (attacked, friend) = pair();
     let idle: Vec<TcpStream> = (0..300).map(|_| dial(attacked.addr())).collect();
     eventually("as many silent streams are open as allowed", || {
-        counter(&attacked, "streams_open") >= MAX_SILENT
+        counter(&attacked, "streams_open") >= MAX_ACCEPTED
     });
     // The node holds as many silent streams as it allows, and two hundred connections wait. A
     // request is still served.
     let joined = friend.join(&[&attacked.addr().to_string()], Some(PATIENCE));
     assert_eq!(joined, Ok(1));
-    assert!(counter(&attacked, "streams_open") <= MAX_SILENT + 32);
+    assert!(counter(&attacked, "streams_open") <= MAX_ACCEPTED + 32);
     idle.into_iter().for_each(wait_for_close);
     eventually("all streams are closed", || {
         counter(&attacked, "streams_open") == 0
