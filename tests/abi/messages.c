@@ -45,9 +45,9 @@ static void user_events(void)
     }
 }
 
-static void *answer(void *kinds)
+static void *answer(void *arg)
 {
-    (void)kinds;
+    (void)arg;
     const sprat_event *event = next(b, SPRAT_EVENT_QUERY);
     SAME(strcmp(event->name, "load"), 0);
     SAME(strcmp(event->text, "a"), 0);

@@ -116,7 +116,7 @@ static void while_waiting(int (*end)(sprat_node *))
         /* Each node needs its own name: in a name conflict, a leave is silent and does not wait. */
         sprat_config *config = settings(calls[i].function);
         SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
-        /* An event that comes at the end makes a reader call again, with a handle that is freed. */
+        /* An event at the end would make a reader call again, with a handle that is freed. */
         SAME(sprat_config_set(config, "event_kinds", "done"), SPRAT_OK);
         SAME(sprat_config_set(config, "stream_timeout_ms", "60000"), SPRAT_OK);
         sprat_node *node = calls[i].node = started(config);
