@@ -1,8 +1,8 @@
 //! Checks of the house rules: layers, parts, cycles, vocabularies, words, sizes, forms, scripts.
 //!
-//! The rules are about text, so the checks read text. Each check is a function of files, and runs
-//! on broken files, in which it must find the faults, as well as on those of the project.
-//! Exceptions are listed in `findings.rs`, with their reasons.
+//! The rules are about text, so the checks read text. Each check is a function of files. It runs on
+//! the files of the project, and on broken examples, in which it must find the faults. Exceptions
+//! are listed in `findings.rs`, with their reasons.
 
 #[path = "tidy/cycles.rs"]
 mod cycles;
