@@ -44,7 +44,8 @@ pub(super) struct SerfState {
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
-    /// True while the name of this node belongs to another node. This node then speaks for nobody.
+    /// True while the name of this node belongs to another node. This node then refutes no leave
+    /// intent and answers no query.
     name_is_taken: bool,
 }
 
