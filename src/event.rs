@@ -34,8 +34,8 @@ macro_rules! event_bodies {
         /// leave becomes known only later. The leave event comes when the member is gone. When a
         /// member begins to leave, its state becomes `Leaving`, and no event is emitted. If a
         /// filter is set, a member whose new tags it rejects is reaped at once, and joins again
-        /// when its tags fit. A present member that has never answered this node is reaped at once
-        /// if a full table needs its place.
+        /// when its tags fit. A member that is alive but has never answered this node is reaped at
+        /// once if a full table needs its place.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
             $($(#[doc = $doc])* $Member(Member),)*

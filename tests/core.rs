@@ -122,8 +122,8 @@ impl Net {
         net
     }
 
-    /// Returns a cluster of three hosts, and a fourth host that is no member yet and has the name
-    /// of the third one.
+    /// Returns a cluster of three hosts, and a fourth host that is not a member yet and has the
+    /// name of the third one.
     fn with_twin() -> Net {
         let mut net = Net::joined(3);
         let twin = net.boot_as(3, "n2", Config::default());
@@ -1035,21 +1035,21 @@ fn a_join_with_a_name_that_is_taken_reports_the_owner_and_the_node_leaves_withou
     net.join_twin(0);
     let told =
         |wanted: &dyn Fn(&CoreEvent) -> bool, net: &Net| net.hosts[3].events.iter().any(wanted);
-    let (owner, twin) = (Some(addr(2)), addr(2));
+    let owner = addr(2);
     assert!(told(
-        &|it| *it == CoreEvent::NameClaimed { other: twin },
+        &|it| *it == CoreEvent::NameClaimed { other: owner },
         &net
     ));
     assert!(told(
-        &|it| *it == CoreEvent::NameConflict { other: twin },
+        &|it| *it == CoreEvent::NameConflict { other: owner },
         &net
     ));
     let of_join =
-        |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: o, .. } if *o == owner);
+        |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: o, .. } if *o == Some(owner));
     assert!(told(&of_join, &net));
     net.run(secs(10));
     let other = NameConflict {
-        addr: twin,
+        addr: owner,
         verdict: ConflictVerdict::Alive,
     };
     assert_eq!(net.health(3).name_conflict, Some(other));
@@ -1068,7 +1068,7 @@ fn a_join_with_a_name_that_is_taken_reports_the_owner_and_the_node_leaves_withou
     }
 }
 
-/// Nodes that ask the other node must not learn of it either: they would tell the owner of the
+/// Nodes that ask a node whose name is taken must not learn of it: they would tell the owner of the
 /// name.
 #[test]
 fn a_node_whose_name_is_taken_shows_itself_to_no_node_that_asks_it() {

@@ -15,13 +15,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A query of the application.
+/// The options of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryOptions {
     /// The time in which answers count; by default, it follows from the size of the cluster, as in
     /// Serf: 3.2 seconds with up to 9 members and the profile `lan`.
     pub timeout: Option<Duration>,
-    /// The names of the members that are to answer; empty addresses all.
+    /// The names of the members that are to answer; an empty list addresses all members.
     pub nodes: Vec<String>,
     /// Pairs of a tag and a regular expression: only members that have a match in the value of each
     /// of these tags are to answer. A missing tag counts as empty.
@@ -118,7 +118,7 @@ impl Asked {
         self.end_complete(out);
     }
 
-    /// Ends the queries of which nothing more is awaited.
+    /// Ends the queries for which no ack and no answer is awaited any more.
     pub fn end_complete(&mut self, out: &mut Outbox) {
         self.end(out, AskedQuery::is_complete);
     }
@@ -152,7 +152,7 @@ impl Asked {
         self.0.iter().map(|(_, query)| query.deadline).min()
     }
 
-    /// Moves the deadlines forward, after a stall of this process.
+    /// Moves the deadlines `by` into the future, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         for query in self.0.values_mut() {
             query.deadline = query.deadline + by;

@@ -176,8 +176,8 @@ impl Changes<'_> {
             SerfStatus::Alive => SerfStatus::Failed,
         };
         let (prune, addr, now) = (row.prune, row.member.addr, self.now);
-        // This node has missed the intent of an announced departure. The time of that intent was
-        // above the one of the join, which is held.
+        // If the departure was announced but the status is alive, this node has missed the intent.
+        // The row still holds the time of the join; the time of the intent was above it.
         let missed = row.status == SerfStatus::Alive && announced;
         self.common.change(name, |row| {
             (row.status, row.suspect, row.gone_at) = (status, false, now);

@@ -3,13 +3,13 @@
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
 //! query that this node does not send yet. Instead, this node asks the other node directly
-//! (`swim::name_conflict`). If a peer that we asked before our first join command succeeded listed
-//! our name at another address, then either another node or an earlier run of this node had the
-//! name before us. It is certain that this is another node when
+//! (`swim::name_conflict`). Before this node's first join command has succeeded, a peer that it
+//! asks may list this node's name at another address. Then either another node or an earlier run of
+//! this node had the name first. It is certain that another node has it when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list the name as alive there after more than the time in which a cluster notices
-//!   that a node is gone: they can reach that node, even if we cannot.
+//!   that a node is gone: they can reach that node, even if this node cannot.
 //!
 //! Until it is certain, the application is only warned. Certain or not, a leave is silent if peers
 //! have listed the name at that address recently, or if a node there may still answer: peers would
@@ -25,8 +25,8 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// True once a join command has succeeded, or a peer has listed this node under its name: an
-    /// address that is first claimed after that came after us.
+    /// True once a join command has succeeded, or a peer has listed this node under its name. A
+    /// node at an address that is first claimed after that took the name later than this node.
     accepted: bool,
     /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,
@@ -137,8 +137,8 @@ impl Conflicts {
         is_owner.then_some(addr)
     }
 
-    /// Returns true if another address had this node's name first, and was recently listed with it
-    /// as alive, or if a node there answers to the name or has not been given up.
+    /// Returns true if another address had this node's name first, and if the name was recently
+    /// listed as alive there, or a node there answers to the name, or is still being asked.
     pub fn is_name_disputed(
         &self,
         now: Time,

@@ -247,12 +247,12 @@ fn a_query_is_answered_only_to_the_address_of_the_member_that_asks() {
         source_node: "",
         ..query(6)
     };
-    let unhurried = Query {
+    let expired = Query {
         timeout_ns: -1,
         ..query(7)
     };
     let mut rig = rig();
-    for message in [elsewhere, stranger, nameless, unhurried] {
+    for message in [elsewhere, stranger, nameless, expired] {
         rig.receives(&SerfMessage::Query(Query {
             flags: 1,
             ..message

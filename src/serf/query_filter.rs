@@ -1,10 +1,9 @@
-//! Whether a query is addressed to a member: its name and its tags against the filters.
+//! Decides whether a query is addressed to a member: the filters select by name and by tags.
 //!
 //! Regular expressions come from other nodes. The matching takes a time that grows linearly with
 //! the text, and a compiled expression takes at most [`EXPRESSION_BYTES`]. The syntax is that of
-//! the crate regex-lite, which has the same meaning as Go's, but lacks classes of Unicode such as
-//! `\pL` and the quoting by `\Q`. As in Serf, an expression that cannot be compiled matches
-//! nothing.
+//! the crate regex-lite, which has the same meaning as Go's, but lacks Unicode classes such as
+//! `\pL` and quoting with `\Q`. As in Serf, an expression that cannot be compiled matches nothing.
 
 use super::Member;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};

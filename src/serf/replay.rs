@@ -27,9 +27,9 @@ impl Replay {
     }
 
     /// Notes a state that was received. Returns true if it may hold events from before this node
-    /// joined: it is the first state of all, which comes without a join of the application if the
-    /// node has seeds that start later or if others join it, or it belongs to such a join. `join`
-    /// is true if one of the two nodes joins.
+    /// joined: it belongs to a join of the application, or it is the first state of all. The first
+    /// state comes without a join of the application if a seed starts later, or if another node
+    /// joins this one. `join` is true if one of the two nodes joins.
     pub fn is_joining(&mut self, join: bool) -> bool {
         let is_first = !std::mem::replace(&mut self.has_met_others, true);
         is_first || (join && !self.joins.is_empty())

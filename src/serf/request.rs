@@ -25,7 +25,7 @@ pub(super) struct Sender {
     pub id: u32,
     /// The address for the answers.
     pub addr: SocketAddr,
-    /// The number of bytes of a message that fits into a packet of gossip.
+    /// The maximum length in bytes of a message that fits into a packet of gossip.
     pub room: usize,
 }
 

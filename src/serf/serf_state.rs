@@ -44,7 +44,8 @@ pub(super) struct SerfState {
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
-    /// True while the name of this node belongs to another node. This node then speaks for nobody.
+    /// True while the name of this node belongs to another node. This node then refutes no leave
+    /// intent and answers no query.
     name_is_taken: bool,
 }
 
@@ -85,8 +86,9 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves forward the stored times of the leave, members, intents and claims: the time of a
-    /// stall of this process must not count as time in which other nodes were silent.
+    /// Moves the stored times of the leave, this node's queries, members, intents and claims into
+    /// the future: the time of a stall of this process must not count as time in which other nodes
+    /// were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.asked.postpone(stalled);

@@ -1061,7 +1061,8 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
     assert_eq!(rig.events(), Vec::<String>::new());
 }
 
-/// Otherwise the members would take the owner of the name, which leaves, for one that has failed.
+/// Here the owner of the name leaves. If this node refuted the intent, members would take the leave
+/// for a failure.
 #[test]
 fn a_node_whose_name_is_taken_does_not_speak_for_the_owner() {
     let mut rig = Rig::new();

@@ -3,7 +3,7 @@
 //!
 //! An event reaches a node by gossip, usually several times, and in push/pulls, which carry the
 //! events of the last 512 Lamport times. A ring remembers them, so that each is delivered and
-//! passed on exactly once. An event carries no name of its sender. Events of one sender have rising
+//! passed on exactly once. An event does not name its sender. Events of one sender have rising
 //! Lamport times, but gossip may deliver a later one first.
 
 use super::CommandError;

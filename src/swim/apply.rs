@@ -107,8 +107,8 @@ impl Swim {
             Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
             None => limits::FIRST_INCARNATION,
         };
-        let is_own_word = self.ctx.outbox.sources.answering() == Some(addr);
-        if incarnation <= highest || is_own_word || !self.ctx.config.join_sync {
+        let is_own_answer = self.ctx.outbox.sources.answering() == Some(addr);
+        if incarnation <= highest || is_own_answer || !self.ctx.config.join_sync {
             return false;
         }
         self.refuse(Refusal::IncarnationLeap);
@@ -212,7 +212,8 @@ impl Swim {
         }
     }
 
-    /// A node that has left accuses members only for itself. It tells no other node.
+    /// Returns how an accusation by this node itself is passed on. A node that has left passes none
+    /// on, and only updates its own view.
     pub(super) fn pass_on_own_accusation(&self) -> PassOn<'static> {
         match self.ctx.local.left {
             true => PassOn::No,
@@ -328,7 +329,7 @@ impl Swim {
         true
     }
 
-    /// Removes members that are not needed while the table is full. Returns false if the table
+    /// While the table is full, removes members that are not needed. Returns false if the table
     /// stays full.
     fn make_room(&mut self) -> bool {
         let ctx = &mut self.ctx;

@@ -173,7 +173,7 @@ impl Swim {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }
 
-    /// The number of bytes that the content of a user message may have to travel by gossip.
+    /// The maximum length in bytes of the content of a user message that is sent by gossip.
     pub fn broadcast_room(&self) -> usize {
         self.ctx.packet_room().saturating_sub(PART_COST + 1)
     }

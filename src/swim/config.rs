@@ -26,7 +26,7 @@ pub struct Config {
     /// The maximum number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
     /// The time for which dead members still get gossip. Members that died or left longer ago than
-    /// that are removed from the table at the next end of the probe order.
+    /// that are removed from the table when the next round of probes starts.
     pub gossip_to_the_dead: Duration,
     /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
     /// clusters it is multiplied by the number of digits of their size.

@@ -1,11 +1,11 @@
 //! The merge rule: how a message about a member changes the facts that are held about that member.
 //! This is the heart of SWIM.
 //!
-//! The rule is a pure function with a full match over (held, offered). Higher incarnations win; at
-//! equal incarnations, `dead > suspect > alive`. Only the node itself may raise its incarnation, so
-//! a suspect or dead node comes back with a higher one. In two cases the incarnation does not
-//! decide: suspect and dead messages about a member that is dead or has left are ignored, and an
-//! alive message with another address is refused, or takes over the name.
+//! The rule is a pure function with an exhaustive match over (held, offered). Higher incarnations
+//! win; at equal incarnations, `dead > suspect > alive`. Only the node itself may raise its
+//! incarnation, so a suspect or dead node comes back with a higher one. In two cases the
+//! incarnation does not decide: suspect and dead messages about a member that is dead or has left
+//! are ignored, and an alive message with another address is refused, or takes over the name.
 //!
 //! The rules are those of memberlist 0.2.2, with two exceptions. First, an alive message of
 //! incarnation 0 about an unknown name is ignored, not stored as dead. Second, if this node

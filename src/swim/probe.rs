@@ -467,7 +467,7 @@ fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
 
 /// Stores the report of a round, and reports the end of a hint if the round was caused by one.
 /// Returns the name of the member. The report of a final probe without an answer is dropped,
-/// because it would replace that of the probe that raised the suspicion, which asked more ways.
+/// because it would replace that of the probe that raised the suspicion, which tried more ways.
 fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     let is_kept = round.is_current(&ctx.table) && (answered || !round.cause.is_final_probe());
     let record = ctx.table.get_named(round.member, &round.name);

@@ -57,8 +57,8 @@ pub(super) struct Unreadable {
     pub addr: SocketAddr,
     /// The reason; [`Refusal::is_mismatch`] is true for it.
     pub why: Refusal,
-    /// True if the bytes came on a stream that this node had dialled, so it looks for a member
-    /// there.
+    /// True if the bytes came on a stream that this node had dialled, so this node looks for a
+    /// member there.
     pub dialled: bool,
     at: Time,
 }

@@ -16,8 +16,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The number of streams that are reserved for dialling. While that many are open, this node dials
-/// further streams only for looks, for one target of each join that is asking none, and for the
-/// push/pull that follows one in which it showed nothing.
+/// further streams only for looks, for one target of a join if no other target of that join is
+/// being asked, and for the push/pull that follows one in which it showed nothing.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -177,8 +177,8 @@ impl Streams {
         self.dialled < DIALLED
     }
 
-    /// The number of push/pulls under way that this node began with the node at `addr`, without
-    /// looks.
+    /// The number of push/pulls under way that this node began with the node at `addr`. Looks do
+    /// not count.
     pub fn exchanges_with(&self, addr: SocketAddr) -> usize {
         let with = |it: &Stream| match &it.purpose {
             Purpose::PushPull(it) => {
@@ -257,8 +257,8 @@ impl Streams {
     }
 
     /// Returns the accepted stream that has to give way, or `None` if the accepted streams hold no
-    /// more than their bound. It is the largest stream of the host whose streams together hold
-    /// most, so one host cannot keep others from being served.
+    /// more than their bound. It is the largest stream of the host whose streams together hold the
+    /// most bytes, so one host cannot keep others from being served.
     pub fn to_give_way(&self) -> Option<StreamId> {
         if self.held[Side::Accepted as usize] <= limits::ALL_STREAMS_LEN {
             return None;
@@ -282,7 +282,7 @@ impl Streams {
         Some(stream)
     }
 
-    /// Makes the streams of joins overdue that have brought no byte and whose deadline is at most
+    /// Makes each stream of a join overdue if it has brought no byte and its deadline is at most
     /// `deadline_until`, so that other targets can be asked.
     pub fn end_silent_joins(&mut self, deadline_until: Time, now: Time) {
         for stream in self.open.values_mut() {

@@ -126,9 +126,9 @@ impl Net {
                     }
                     self.notices.push((i, notice));
                 }
-                while let Some(transmit) = self.nodes[i].poll_output() {
+                while let Some(output) = self.nodes[i].poll_output() {
                     quiet = false;
-                    self.carry(i, transmit);
+                    self.carry(i, output);
                 }
             }
             if quiet {
@@ -141,9 +141,9 @@ impl Net {
         (0..self.nodes.len()).find(|&i| addr(i) == to)
     }
 
-    fn carry(&mut self, from: usize, transmit: Output) {
+    fn carry(&mut self, from: usize, output: Output) {
         let now = self.now;
-        match transmit {
+        match output {
             Output::Datagram { to, bytes, probe } => {
                 let target = self.index(to);
                 let unsent = |(who, to): &(usize, Vec<usize>)| {
@@ -465,8 +465,8 @@ fn the_long_form_of_an_ipv4_address_is_not_a_conflict_and_is_kept() {
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 8])));
     let conflicts = net.nodes[0].stats().refused.0[Refusal::Conflict as usize];
     assert_eq!(conflicts, 1, "only another address is a conflict");
-    let slot = net.nodes[0].ctx.table.find("far").unwrap();
-    assert!(net.nodes[0].ctx.table.get(slot).unwrap().mapped);
+    let member = net.nodes[0].ctx.table.find("far").unwrap();
+    assert!(net.nodes[0].ctx.table.get(member).unwrap().mapped);
     assert_eq!(
         net.nodes[0].node("far").unwrap().addr,
         "10.0.0.9:1".parse().unwrap()
@@ -1654,8 +1654,8 @@ fn the_owner_of_a_name_is_silent_only_if_it_misses_two_rounds_and_is_asked_again
     assert_eq!(verdicts, [Alive, Alive, Alive, Alive, Silent, Alive]);
 }
 
-/// A node that has left is not told of claims to its name. So the silence does not show that the
-/// other node is gone.
+/// A node that has left ignores claims to its name. So it cannot conclude from their absence that
+/// the other node is gone.
 #[test]
 fn a_leave_does_not_end_a_claim_to_the_name() {
     let mut net = Net::joined(2);

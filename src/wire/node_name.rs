@@ -21,7 +21,7 @@ pub fn to_text(name: &[u8]) -> Cow<'_, str> {
 /// Returns a name as text; `None` if the name needs an escape.
 pub(super) fn plain(name: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(name).ok()?;
-    // Hardly any name has a backslash, and this search is the faster one.
+    // The fast search for a backslash comes first: hardly any name has one.
     let has_escape = || (0..name.len()).any(|at| escape_at(name, at).is_some());
     let is_escaped = name.contains(&b'\\') && has_escape();
     (!name.contains(&0) && !is_escaped).then_some(text)

@@ -139,7 +139,7 @@ fn unpack(bytes: &[u8], depth: usize, room: &mut usize, each: &mut Each<'_>) {
             }
             Err(refusal) => {
                 if matches!(refusal, Refusal::TooLarge | Refusal::Inflate) {
-                    *room = 0; // it may have been expanded that far before it was refused
+                    *room = 0; // the refused part may have been expanded up to the bound
                 }
                 each(Err(refusal));
             }

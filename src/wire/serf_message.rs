@@ -130,7 +130,8 @@ record! {
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 
-    /// The vote of a node about a name that two nodes claim: what it knows about the node.
+    /// The vote of a member about a name that two nodes claim: the facts that the voter holds about
+    /// the node with this name.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ConflictResponse<'a> {
         /// The name of the node.

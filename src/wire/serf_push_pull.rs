@@ -19,8 +19,8 @@ record! {
     pub struct SerfPushPull<'a> {
         /// The sender's member clock.
         ltime: u64 => "LTime" Number,
-        /// Every member that the sender knows, and the time of its last intent (one less if sprat
-        /// lists a member that is leaving).
+        /// Every member that the sender knows, and the time of its last intent. For a member that
+        /// is leaving, sprat sends a time that is one less.
         status_ltimes: Vec<(&'a str, u64)> => "StatusLTimes" StatusTimes,
         /// The members that have left, as far as the sender knows.
         left_members: Vec<&'a str> => "LeftMembers" LeftMembers,

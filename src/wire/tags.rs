@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tags_are_two_bytes() {
+    fn an_empty_set_of_tags_takes_two_bytes() {
         assert_eq!(encode_tags(&Tags::new()), [0xff, 0x80]);
         assert_eq!(read(&[0xff, 0x80]), (Tags::new(), vec![]));
     }

@@ -85,7 +85,7 @@ fn seeds() -> Vec<Seed> {
 
 /// Breaks `bytes` in one to three places, in some of them by inserting a piece of `other`.
 fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
-    const TELLING: [u8; 12] = [
+    const EDGE_BYTES: [u8; 12] = [
         0, 1, 0x7f, 0x80, 0xc0, 0xc1, 0xcf, 0xd9, 0xdb, 0xdd, 0xdf, 0xff,
     ];
     for _ in 0..=random.below(3) {
@@ -93,7 +93,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
         let byte = random.below(bytes.len());
         match random.below(6) {
             0 if !bytes.is_empty() => bytes[byte] ^= 1 << random.below(8),
-            1 if !bytes.is_empty() => bytes[byte] = TELLING[random.below(TELLING.len())],
+            1 if !bytes.is_empty() => bytes[byte] = EDGE_BYTES[random.below(EDGE_BYTES.len())],
             2 => bytes.truncate(place),
             3 => {
                 let end = (place + random.below(9)).min(bytes.len());

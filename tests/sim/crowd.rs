@@ -3,8 +3,8 @@
 //! If N nodes join through one seed, gossip brings each of N announcements to each of N nodes a
 //! dozen times. In a crowd, node 0 gets one announcement of each other node, in a datagram, and the
 //! others ask node 0 for its state because it is a seed that they remember. All of this is done by
-//! the shipped core and in the form of the wire. Only the gossip about the joins does not happen: a
-//! node that knows no other node does not pass on the state that it gets.
+//! the shipped core, with encoded messages. Only the gossip about the joins does not happen: a node
+//! that knows no other node does not pass on the state that it gets.
 
 use super::net::Link;
 use super::scenario::{millis, random_seeds, secs, settings};
@@ -63,8 +63,9 @@ impl World {
     }
 }
 
-/// The most bytes that a crowd may take: for each node, and for each member that a node knows. Of
-/// the latter, the record of the SWIM layer and the row of the Serf layer take 120.
+/// The maximum number of bytes that a crowd may take: 40 KiB for each node, and 145 bytes for each
+/// member that a node knows. Of these 145 bytes, the record of the SWIM layer and the row of the
+/// Serf layer take 120.
 fn most_bytes(nodes: usize) -> isize {
     (nodes * (40 * 1024 + nodes * 145)) as isize
 }

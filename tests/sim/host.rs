@@ -25,11 +25,11 @@ pub enum Input {
     Resolved { id: LookupId, addrs: Vec<IpAddr> },
 }
 
-/// The fields that each wake-up reads come first, next to each other, because most wake-ups find
-/// nothing to do and should load little memory.
+/// A host. The fields that each wake-up reads come first, next to each other, because most wake-ups
+/// find nothing to do and should load little memory.
 #[repr(C)]
 pub struct Host {
-    /// A number that grows whenever a process starts or ends. Wake-ups and lookups of an earlier
+    /// A number that grows whenever a process starts or ends. Wake-ups and look-ups of an earlier
     /// process are dropped.
     pub life: u32,
     /// The earliest wake-up of this process in the queue of the world.

@@ -1,7 +1,7 @@
 //! Leaving: no member mistakes a leave for a failure if every live member acknowledged the leave.
 //!
 //! In each run, some nodes of a cluster leave at the same time: at least one, and at most half of
-//! them. The process of each ends as soon as the leave is over, as a program would.
+//! them. Each process ends as soon as its leave is over, as a real program would.
 
 use super::net::Link;
 use super::rng::Rng;

@@ -29,7 +29,7 @@ fn five_nodes_that_join_through_one_seed_see_one_another() {
 }
 
 #[test]
-fn the_same_random_seed_gives_the_same_history_and_another_one_another() {
+fn the_same_random_seed_gives_the_same_history_and_another_seed_gives_another_history() {
     let run = |random_seed| {
         let mut world = World::cluster(random_seed, 8);
         world.every_link(Link::lossy(0.1));

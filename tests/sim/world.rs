@@ -365,7 +365,7 @@ impl World {
     }
 
     /// Handles the wake-up for which a process was armed. The process may want to be woken up later
-    /// now, for example because the ack came that it waited for.
+    /// now, for example because the ack that it waited for has arrived.
     fn alarm(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         h.armed = None;
@@ -571,8 +571,8 @@ pub(super) fn host_at(hosts: &[Host], addr: SocketAddr) -> Option<usize> {
     is_there.then_some(host)
 }
 
-/// The address of host `index`; `generation` distinguishes its addresses. [`host_at`] is the way
-/// back.
+/// The address of host `index`; `generation` distinguishes its addresses. [`host_at`] is the
+/// inverse function.
 pub fn address(index: usize, generation: u8) -> SocketAddr {
     let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
     SocketAddr::from(([10, generation, high, low], 7946))
