@@ -371,7 +371,7 @@ local function serves(pool, slot)
 end
 
 -- Returns true if this server gets requests, no other server of the backend serves, and no operator
--- has ordered that it stops.
+-- has ordered that it drains or stops.
 local function is_last(pool, assignment)
   local slot = assignment.slot
   if assignment.is_ordered and assignment.state ~= "ready" then return false end
