@@ -351,8 +351,8 @@ local function is_retrying(assignment)
   return false
 end
 
--- Assignments of the snapshot whose addresses HAProxy takes only once it runs. There are some with
--- HAProxy 3 if it has no server-state file.
+-- Assignments of the snapshot whose addresses HAProxy takes only once it runs. HAProxy 3 without a
+-- server-state file has such assignments.
 local late = {}
 
 -- Notes the member of a slot, and forgets what was found out about the previous member.
