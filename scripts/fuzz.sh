@@ -76,8 +76,8 @@ for text in settings:
     write("settings", text)
     write("settings", text, valid)
 write("keyring", b'["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]\n')
-# Starts two nodes, joins them, lists the members, and frees one: a call is a kind, a handle, and
-# two texts, of which numbers below 8 stand for known ones.
+# Starts two nodes, joins them, lists the members, and frees one. A call is a kind, a handle and two
+# texts. A text begins with a byte: below 8, the number of a known text; else its length plus 8.
 write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 16, 0, 2, 2, 2, 1, 0, 0]))
 for question in (b"".join(questions), *questions):
     write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))

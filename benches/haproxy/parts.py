@@ -1,11 +1,12 @@
 """Measures what health checks, redispatch, hints and gossip contribute when a server dies.
 
 HAProxy with the module balances three hosts that run Node.js and a stock serf agent. Each variant
-but the last leaves out some of these four: checks (and with them hints) and redispatch by editing
-the configuration, gossip by freezing removals. A hint is HAProxy's report that a server fails its
-checks. One host dies twice: first its processes are killed, so that connections are refused; later
-its cable is pulled, so that no packet comes back. The results are those of the client that sends
-150 requests per second, each on a new connection. A request is slow if it takes more than 0.4 s.
+but the last leaves out some of these four. An edit of the configuration takes out health checks
+(and with them hints) and redispatch; a freeze of removals takes out gossip. A hint is HAProxy's
+report that a server fails its checks. One host dies twice: first its processes are killed, so that
+connections are refused; later its cable is pulled, so that no packet comes back. The results are
+those of the client that sends 150 requests per second, each on a new connection. A request is slow
+if it takes more than 0.4 s.
 
     scripts/bench-haproxy.sh parts
 """

@@ -2,7 +2,7 @@
 //! without a crash or a hang. A call that fails says so with a known status and a message.
 //!
 //! The nodes listen on loopback addresses and join only one another. Settings from the input go
-//! into an object from which no node starts.
+//! into an object from which no node is started.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +13,7 @@ use std::ptr::{null, null_mut};
 
 /// The number of nodes that may run at the same time.
 const NODES: usize = 3;
-/// The states of a bad handle: no node has it, or its number says that another process made it.
+/// The errors for a bad handle: no node has it, or its number says that another process made it.
 const BAD_HANDLE: [c_int; 2] = [Status::Handle.number(), Status::Forked.number()];
 
 type Node = *mut c_void;
@@ -84,7 +84,7 @@ unsafe extern "C" {
     fn sprat_stats_free(stats: Object);
 }
 
-/// The program: its nodes, the settings of the input, and what it keeps.
+/// The program: its nodes, the settings of the input, and the events that it keeps.
 struct Program<'a> {
     input: &'a [u8],
     nodes: [Node; NODES],
@@ -101,7 +101,8 @@ impl Program<'_> {
         *first
     }
 
-    /// Returns a text of the input, cut at its first NUL; sometimes one that is likely to be known.
+    /// Returns the next text of the input, cut at its first NUL. Its first byte is the index of a
+    /// text in `known`, or else the length of the text plus the number of known texts.
     fn text(&mut self) -> CString {
         let known = [
             "name", "bind", "role", "fuzz-0", "encrypt", "profile", "lan", "",

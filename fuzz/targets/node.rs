@@ -162,9 +162,9 @@ impl<'a> Script<'a> {
         let mut rounds = 0;
         loop {
             let mut quiet = true;
-            while let Some(order) = self.core.poll_output() {
+            while let Some(output) = self.core.poll_output() {
                 quiet = false;
-                match order {
+                match output {
                     Output::Datagram { bytes, .. } => assert!(bytes.len() < limits::DATAGRAM_LEN),
                     Output::Connect { id, .. } => self.dialled.push(id),
                     Output::Resolve { id, .. } => self.lookups.push(id),

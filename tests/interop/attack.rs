@@ -99,7 +99,7 @@ const ATTACKS: [Attack; 10] = [
         },
     },
     Attack {
-        name: "user events at the end of time",
+        name: "user events with the highest Lamport times",
         run: |field| {
             let socket = field.socket();
             field.repeat(|n| {

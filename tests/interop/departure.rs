@@ -1,9 +1,9 @@
 //! The leave of a stock agent, which may be lost.
 //!
-//! An agent announces its leave by gossip alone, and then its process ends. About once in hundreds
-//! of leaves, no other node receives the announcement, and all of them report the agent as failed.
-//! If at least one node has received it, push/pulls bring it to all the others. So the tests accept
-//! that a leave is lost at every node, but not that it arrives at some of them only.
+//! An agent announces its leave by gossip alone, and then its process ends. About once in several
+//! hundred leaves, no other node receives the announcement, and all of them report the agent as
+//! failed. If at least one node has received it, push/pulls bring it to all the others. So the
+//! tests accept that a leave is lost at every node, but not that it arrives at some of them only.
 
 use super::agent::{Agent, Setup, agent_sees};
 use super::ours::Ours;

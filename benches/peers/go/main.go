@@ -1,7 +1,7 @@
-// A cluster of nodes of Go's memberlist, with its LAN profile, in one process; the command lines
-// and the output are those that src/lib.rs describes. `seal COUNT` instead times how long it takes
-// to seal a packet of 1,138 bytes with AES-128 the way memberlist does, which makes the cipher
-// anew for each packet.
+// A cluster of nodes of Go's memberlist, with its LAN profile, in one process; src/lib.rs describes
+// the commands on standard input and the output. With the arguments `seal COUNT`, the program
+// instead measures how long it takes to seal a packet of 1,138 bytes with AES-128 as memberlist
+// does, which makes the cipher anew for each packet.
 package main
 
 import (

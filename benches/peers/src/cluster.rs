@@ -245,8 +245,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until each of `views`, an observer and a name, has been reported as joined, or, if
-    /// `joined` is false, as failed, and does not count reports from before `since`. Returns the
+    /// Waits until each of `views`, an observer and a name, has been reported: as joined if
+    /// `joined` is true, or else as failed. Reports from before `since` do not count. Returns the
     /// times of the first and the last of these reports.
     pub fn wait(
         &self,

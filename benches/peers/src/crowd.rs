@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The port of all members of the crowd.
 const PORT: u16 = 17946;
-/// The meta of a Serf member with the tags `role=web` and `dc=europe`: 24 bytes.
+/// The meta of a Serf member with the tags `role=web` and `dc=europe-1`: 23 bytes.
 const META: &[u8] = b"\xff\x82\xa4role\xa3web\xa2dc\xa8europe-1";
 const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 4];
 /// The messages in a datagram: as many as fit into an Ethernet frame.

@@ -52,7 +52,7 @@ pub const ROWS: [Row; 8] = [
 ];
 
 /// The number of datagrams in a burst. Go's memberlist drops messages beyond 1,024 that it has read
-/// and not handled; this many hold 480.
+/// and not handled; a burst holds 480 messages.
 const BURST: usize = 40;
 
 /// The target of the crowd's datagrams: a node that runs alone in its cluster.
@@ -130,7 +130,7 @@ impl Target {
     fn cost(&self, background: f64, count: usize, work: impl FnOnce()) -> f64 {
         let (before, began) = (self.time(), Instant::now());
         work();
-        // A thread that works after the last datagram was read.
+        // A thread of the node may still work after the last datagram was read.
         std::thread::sleep(Duration::from_millis(100));
         let used = (self.time() - before).as_secs_f64();
         (used - background * began.elapsed().as_secs_f64()).max(0.0) / count as f64
@@ -182,7 +182,7 @@ fn learn(
             target.rest_until_idle();
         }
     });
-    // Datagrams are rarely lost. All of them come again, and this is not measured.
+    // A few datagrams may be lost, so all of them are sent again, which is not measured.
     target.announce(datagrams, 3);
     target.cluster.count(0, ALL - 1, PATIENCE)?;
     figures.add("a new member, processor time", cost * 1e6);

@@ -351,8 +351,8 @@ local function is_retrying(assignment)
   return false
 end
 
--- Assignments of the snapshot whose addresses HAProxy takes only once it runs. There are some with
--- HAProxy 3 if it has no server-state file.
+-- Assignments of the snapshot whose addresses HAProxy takes only once it runs. HAProxy 3 without a
+-- server-state file has such assignments.
 local late = {}
 
 -- Notes the member of a slot, and forgets what was found out about the previous member.
@@ -371,7 +371,7 @@ local function serves(pool, slot)
 end
 
 -- Returns true if this server gets requests, no other server of the backend serves, and no operator
--- has ordered that it stops.
+-- has ordered that it drains or stops.
 local function is_last(pool, assignment)
   local slot = assignment.slot
   if assignment.is_ordered and assignment.state ~= "ready" then return false end

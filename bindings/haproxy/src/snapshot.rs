@@ -402,7 +402,7 @@ pub(crate) mod tests {
         assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(3));
         let file = File::options().write(true).open(&path.0).unwrap();
         file.write_all_at(b"x", RECORD_LEN as u64 + HEAD_LEN as u64 + 3)
-            .unwrap(); // records 1, 3, ...
+            .unwrap(); // the second half holds the records 1, 3, ...
         let (mut file, before) = SnapshotFile::open(&path.0).unwrap();
         assert_eq!(before, snapshot(2));
         file.write(&snapshot(5)).unwrap();

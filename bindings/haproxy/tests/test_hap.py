@@ -107,7 +107,7 @@ def test_with_a_template_reloads_lose_no_request(haproxy, hap, web, load, tmp_pa
     assert requests.failures == []
 
 
-def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_so(
+def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_stopped(
     haproxy, hap, web, tmp_path
 ) -> None:
     proxy, options, _ = with_template(haproxy, tmp_path, "static-rr")
@@ -124,7 +124,7 @@ def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_so(
     proxy.serves(webs[1])
 
 
-def test_a_server_that_someone_has_stopped_stays_so_over_a_reload_but_not_over_a_fresh_start(
+def test_a_server_that_someone_has_stopped_stays_stopped_after_a_reload_but_not_a_fresh_start(
     haproxy, hap, web, tmp_path
 ) -> None:
     proxy, options, state = with_template(haproxy, tmp_path)

@@ -38,7 +38,7 @@ impl Event {
         }
     }
 
-    /// Returns the base of an event of this kind that Python code makes.
+    /// Returns the [`Event`] part of an event of this kind that Python code constructs.
     pub fn with(kind: EventKind, seq: u64, time: f64) -> PyClassInitializer<Event> {
         let kind = kind.name();
         PyClassInitializer::from(Event { seq, time, kind })

@@ -8,7 +8,7 @@ use sprat::{Error, Node, Result, Status};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The stack of the thread in bytes: as much as std gives a thread.
+/// The size of the stack of the thread in bytes: the default of std.
 const STACK: usize = 2 << 20;
 
 /// A leave for whose end a thread waits.

@@ -208,7 +208,7 @@ impl Node {
     }
 
     /// Sends a query. Returns its number, and the queue for its acks, its answers and its end.
-    #[allow(clippy::too_many_arguments)] // those of the Python method
+    #[allow(clippy::too_many_arguments)] // the arguments of the Python method
     fn begin_query(
         &self,
         py: Python<'_>,

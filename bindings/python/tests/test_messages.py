@@ -93,7 +93,7 @@ def test_a_payload_that_is_not_bytes_is_a_type_error(node, payload):
             send("deploy", payload)
 
 
-def test_what_is_too_large_or_too_late_is_an_error(node):
+def test_a_message_that_is_too_large_or_comes_after_the_close_is_an_error(node):
     with pytest.raises(sprat.TooLargeError, match="512"):
         node.send_event("deploy", bytes(600))
     with pytest.raises(sprat.TooLargeError, match="1024"):

@@ -82,7 +82,7 @@ FORGOTTEN = {
 
 @pytest.mark.parametrize("how", FORGOTTEN)
 def test_a_process_with_an_open_node_ends_at_once(run, how):
-    # The processes are forked, so that twenty ends of the interpreter need only one start.
+    # One interpreter forks twenty processes: starting twenty interpreters would take longer.
     code = textwrap.indent(textwrap.dedent(FORGOTTEN[how]), " " * 4)
     twenty = f"""
 for number in range(20):

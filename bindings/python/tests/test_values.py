@@ -466,8 +466,8 @@ def plain(value):
 
 def values(node):
     node.tags["role"] = "web"
-    helped = sprat.ProbeAnswer.SILENT
-    probe = sprat.Probe(0.5, helped, helped, {"c": sprat.ProbeAnswer.NACK}, None)
+    silent = sprat.ProbeAnswer.SILENT
+    probe = sprat.Probe(0.5, silent, silent, {"c": sprat.ProbeAnswer.NACK}, None)
     explained = sprat.Explanation(
         "b", "10.0.0.1:1", sprat.MemberState.SUSPECT, 1, 0.5, "a", ("c", "d"), 2, 1.0, probe, "text"
     )

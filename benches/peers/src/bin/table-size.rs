@@ -1,6 +1,6 @@
-//! Times how long the core takes for one message, depending on the number of members that it knows.
-//! Beside it stands foca, another SWIM core without sockets. Prints a table, and draws it into the
-//! file that the argument names.
+//! Measures how long the core takes for one message, depending on the number of members that it
+//! knows, and how long foca takes, another SWIM core without sockets. Prints a table, and draws it
+//! into the file that the argument names.
 
 use foca::{AccumulatingRuntime, Foca, Member, PostcardCodec};
 use plotters::prelude::*;
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 50_000];
 /// The number of batches. The fastest counts: it was disturbed least.
 const BATCHES: usize = 15;
-/// Gossip is over if nothing happens for so long.
+/// Gossip is over if nothing happens for this long.
 const GOSSIP_PAUSE: Duration = Duration::from_secs(1);
-/// The number of messages in a batch. They concern different members if there are so many.
+/// The number of messages in a batch. They concern different members if there are that many.
 const MESSAGES: usize = 256;
 
 /// A curve: what was measured, and nanoseconds for each of [`SIZES`].

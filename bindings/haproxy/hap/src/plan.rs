@@ -5,8 +5,8 @@
 //! ids of servers, and the id of a server that `sprat-hap` adds follows from a hash of the tag of
 //! the members and of the server's name. The servers are therefore recognised after a restart, and
 //! no other server is ever touched. Two `sprat-hap` processes for different tags can share a
-//! backend: one of them could mistake a server of the other for its own only if the hashes of both
-//! tags with the name of this server were equal, for which the chance is one in ten million.
+//! backend: one of them could mistake a server of the other for its own only if the server's name
+//! had the same hash with both tags. The chance of that is less than one in ten million.
 //!
 //! With a `server-template`, the servers exist already: they are the slots, in the order of their
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
@@ -595,7 +595,7 @@ mod tests {
         has.insert("other".to_owned(), added);
         assert!(
             !planner().reserved(&has).contains("other"),
-            "it is recognised"
+            "a server with its second id is recognised"
         );
     }
 

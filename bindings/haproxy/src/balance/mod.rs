@@ -161,9 +161,9 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Notes that the node is broken: no more is heard of the members. From now on, servers stay as
-    /// they are, except that orders are carried out, and that a server is made ready if none
-    /// serves.
+    /// Notes that the node is broken: nothing more is heard of the members. From now on, servers
+    /// stay as they are, except that orders are carried out, that a server at an address of HAProxy
+    /// itself is stopped, and that a server is made ready if none serves.
     pub fn set_broken(&mut self, now: Time) {
         self.broken = true;
         self.advance(now);

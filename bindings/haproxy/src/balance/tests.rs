@@ -481,7 +481,7 @@ fn remembered(n: usize, slot: usize, state: AdminState) -> Assignment {
 }
 
 #[test]
-fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
+fn remembered_members_are_kept_until_others_are_heard_from_and_the_grace_is_over() {
     let mut balance = Balance::new(Limits::default(), 8);
     for n in 0..4 {
         balance.remember(at(0), &remembered(n, n, if n == 3 { Drain } else { Ready }));
@@ -664,7 +664,7 @@ fn a_member_that_waits_at_an_address_of_haproxy_takes_no_slot_from_one_that_is_u
 }
 
 #[test]
-fn a_withdrawn_order_makes_a_server_ready_before_the_cluster_is_heard() {
+fn a_withdrawn_order_makes_a_server_ready_before_the_cluster_is_heard_from() {
     for order in [Drain, Maint] {
         let mut balance = Balance::new(Limits::default(), 4);
         for (n, state) in [order, Drain, Ready].into_iter().enumerate() {
@@ -761,7 +761,7 @@ fn a_server_at_an_address_of_haproxy_is_stopped_even_if_it_is_the_last() {
 }
 
 #[test]
-fn while_the_node_is_broken_servers_stay_as_they_are_whatever_is_ordered() {
+fn while_the_node_is_broken_servers_change_only_by_orders() {
     let mut balance = pool(4);
     balance.remember(at(0), &remembered(9, 7, Ready));
     let mut members = all(4, |n| if n == 0 { Left } else { Alive });

@@ -99,7 +99,7 @@ fn is_trusted(stream: &UnixStream) -> bool {
 
 /// Asks the process that has the port to give it up. Returns the connection, or `None` if that
 /// fails, for example because no process listens on the socket. A caller that keeps the connection
-/// need not ask again while [`is_open`].
+/// need not ask again while [`is_open`] returns true.
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
     stream.write_all(REQUEST).ok()?;

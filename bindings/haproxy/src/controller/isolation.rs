@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_isolation_lasts_until_most_members_are_heard_again() {
+    fn an_isolation_lasts_until_most_members_are_heard_from_again() {
         let mut isolation = Isolation::default();
         assert!(!isolation.update(false, 4, 4));
         assert!(

@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(
             found,
             Some(vec![at(1, 80)]),
-            "it needs no address of the host"
+            "a listener at one address needs no address of the host"
         );
         let found = own.read_if_due(now, || host(2));
         assert_eq!(found, Some(vec![at(1, 80), at(2, 443)]));
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(
             found,
             Some(vec![at(1, 80), at(3, 443)]),
-            "it is tried again"
+            "the addresses are read again"
         );
     }
 }

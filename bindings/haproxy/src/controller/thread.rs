@@ -29,7 +29,7 @@ const BEAT: Duration = Duration::from_millis(250);
 /// The pause between two attempts to bind, and between two checks for a successor. It is short,
 /// because the previous process may free the port at any moment.
 const BIND_RETRY: Duration = Duration::from_millis(5);
-/// The pause between two attempts to start after a failure other than that to bind.
+/// The pause after an attempt to start that failed for a reason other than the address.
 const START_RETRY: Duration = Duration::from_secs(1);
 /// The longest time to wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -249,8 +249,8 @@ impl ControllerThread<'_> {
         self.shared.beat();
     }
 
-    /// Updates the addresses at which this process listens: a host may gain or lose addresses.
-    /// Returns false if that is not due yet.
+    /// Updates the addresses at which this process listens, if that is due: a host may gain or lose
+    /// addresses. Returns true if they were updated.
     fn refresh_own_listeners(&mut self) -> bool {
         let now = self.now();
         let listeners = self.own_listeners.as_mut();
@@ -483,7 +483,7 @@ mod tests {
         }
     }
 
-    /// Releases a controller when it is dropped, also by a test that fails.
+    /// Releases the controller when this value is dropped, even if the test fails.
     struct ReleaseOnDrop<'s>(&'s Shared);
 
     impl Drop for ReleaseOnDrop<'_> {

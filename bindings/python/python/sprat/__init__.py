@@ -142,6 +142,7 @@ def generate_key(size: int = 32) -> str:
         raise TypeError(f"size must be int, not {type(size).__name__}")
     if size not in (16, 24, 32):
         raise InvalidError(f"size must be 16, 24 or 32, got {size!r}")
-    import secrets  # only here: it takes a tenth as long as `import sprat`; few programs make keys
+    # Few programs make keys, and importing this module takes a tenth as long as importing sprat.
+    import secrets
 
     return _binascii.b2a_base64(secrets.token_bytes(size), newline=False).decode()

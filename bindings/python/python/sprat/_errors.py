@@ -63,7 +63,7 @@ class ConfigError(Error, ValueError):
 
 
 class TooLargeError(Error, ValueError):
-    """A name, a tag, all tags together, the metadata or a list is longer than allowed."""
+    """A name, a tag, all tags together, the metadata, a message or a list is too long."""
 
     _code = "SPRAT_ERR_TOO_LARGE"
 

@@ -1,6 +1,6 @@
 """The acks and answers to a query, in threads; `aio.py` shares all but the waits.
 
-The acks, answers and the end of a query come through a queue of its own, which is read like the
+Each query has a queue of its own for its acks, its answers and its end. The queue is read like the
 events of a node.
 """
 
@@ -34,7 +34,7 @@ class QueryReader(BaseEvents[Response]):
 
     @property
     def acks(self) -> tuple[str, ...]:
-        """The names of the members that have acknowledged the query so far, in their order."""
+        """The names of the members that acknowledged the query so far, in the order of the acks."""
         return self._acks
 
     @property

@@ -37,7 +37,10 @@ class Source(Protocol):
         """
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the wait is over, and return true. Return false after `timeout`."""
+        """Wait until an event can be taken or the operation has finished, and return true.
+
+        Return false after `timeout` seconds.
+        """
 
 
 def wait(source: Source, timeout: float | None) -> bool:
