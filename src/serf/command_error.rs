@@ -46,6 +46,10 @@ pub enum CommandError {
     TooManyLooks,
     /// There is no member with this name, or the filter hides it.
     UnknownMember,
+    /// This node has no coordinates: its mode or its settings exclude them.
+    NoCoordinates,
+    /// The member has not sent a coordinate to this node yet.
+    NotMeasured,
     /// The member has failed or left.
     NotAlive,
     /// The member is this node itself.

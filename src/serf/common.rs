@@ -45,6 +45,11 @@ impl Common {
         }
     }
 
+    /// Returns true if acks carry coordinates.
+    pub fn has_coordinates(&self) -> bool {
+        self.is_serf() && self.config.coordinates
+    }
+
     /// Returns true if `name` is the name of this node.
     pub fn is_self(&self, name: &str) -> bool {
         *self.name == *name

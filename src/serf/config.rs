@@ -47,6 +47,8 @@ pub struct Config {
     pub query_response_len: usize,
     /// True if a join also brings the user events that were sent before it.
     pub replay_events: bool,
+    /// True if acks carry network coordinates; in Serf mode only.
+    pub coordinates: bool,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             query_len: 1024,
             query_response_len: 1024,
             replay_events: false,
+            coordinates: true,
             filter: MemberFilter::default(),
         }
     }

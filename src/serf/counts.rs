@@ -57,6 +57,8 @@ counts! {
     stray_answers: "Responses to queries that this node never sent, or that have ended.",
     repeated_answers: "Second responses of a member to one query.",
     app_messages_ignored: "Messages and states of memberlist applications that were ignored.",
+    coordinates_refused: "Acks with a coordinate or a round-trip time that makes no sense.",
+    coordinate_resets: "Times that this node's coordinate was no longer finite and began anew.",
     reaped: "Members taken off the list.",
     conflicts: "Claims that a known name is at another address.",
     conflicts_self: "Claims that this node's name is at another address.",

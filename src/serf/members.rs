@@ -3,6 +3,7 @@
 //! A member that was handed to the application never changes. Every change goes through
 //! [`Members::change`], which raises the version if anything visible differs.
 
+use super::vivaldi::Measured;
 use super::{Member, MemberState};
 use crate::named_slab::{Named, NamedSlab};
 use crate::time::Time;
@@ -54,6 +55,8 @@ pub(super) struct MemberRow {
     /// The time at which it last failed or left; when it was added, if it never has. A leave intent
     /// about a failed member does not change this time.
     pub gone_at: Time,
+    /// Its coordinate; `None` until it has sent one with an ack.
+    pub measured: Option<Box<Measured>>,
 }
 
 impl Named for MemberRow {
@@ -74,6 +77,7 @@ impl MemberRow {
             returning: false,
             ltime,
             gone_at: Time::ZERO,
+            measured: None,
         };
         row.show();
         row
@@ -194,6 +198,18 @@ impl Members {
             self.note_change(name);
         }
         self.rows.get_mut(at)
+    }
+
+    /// Stores the coordinate of a member, which is no part of what [`Members::change`] watches.
+    pub fn set_measured(&mut self, name: &str, measured: Measured) {
+        let at = self.rows.find(name);
+        let Some(row) = at.and_then(|at| self.rows.get_mut(at)) else {
+            return;
+        };
+        match &mut row.measured {
+            Some(known) => **known = measured,
+            None => row.measured = Some(Box::new(measured)),
+        }
     }
 
     /// Moves forward the times at which members failed or left, after a stall of this process.

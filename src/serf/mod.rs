@@ -20,6 +20,7 @@
 //! | `request`, `asked` | making a query, and the answers to the queries of this node |
 //! | `relays` | responses to the queries of others |
 //! | `replay` | which user events are from before this node joined |
+//! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `look` | the members that another node lists |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
@@ -34,6 +35,7 @@ mod commands;
 mod common;
 mod config;
 mod conflict;
+mod coordinates;
 mod counts;
 mod early_intents;
 mod event;
@@ -61,6 +63,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod user_event;
+mod vivaldi;
 
 use crate::limits;
 pub use crate::member::{Member, MemberState, MemberTags, NodeFacts};
@@ -69,6 +72,7 @@ use crate::swim::{
     StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
+pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
 pub use asked::QueryOptions;
@@ -266,6 +270,16 @@ impl Core {
         self.swim.explain(now, name)
     }
 
+    /// Returns the coordinate of a member, this node included.
+    ///
+    /// # Errors
+    /// `NoCoordinates` in memberlist mode, or if the settings switch coordinates off;
+    /// `UnknownMember`; `NotMeasured` until the member has answered a ping of this node with its
+    /// coordinate.
+    pub fn coordinate(&self, name: &str) -> Result<Coordinate, CommandError> {
+        self.serf.coordinates.of(&self.serf.common, name)
+    }
+
     /// Returns the health of this node itself.
     pub fn health(&self, now: Time) -> Health {
         self.swim.health(now)
@@ -350,6 +364,12 @@ impl Core {
                 let done = CoreEvent::HintDone { op, name, answered };
                 serf.common.out.report(done);
             }
+            Notice::PingAnswered { name, rtt, payload } => {
+                let swim = &mut self.swim;
+                let mut jitter = || f64::from(swim.draw_number()) / f64::from(1u32 << 31) - 0.5;
+                let coordinates = &mut serf.coordinates;
+                coordinates.on_answer(&mut serf.common, &name, rtt, &payload, &mut jitter);
+            }
             Notice::Conflict {
                 name,
                 known: _,
@@ -398,6 +418,7 @@ impl Core {
                 self.serf.leave_ended(unacked);
             }
             Order::LeaveSilently => self.swim.leave_silently(),
+            Order::SetAckPayload(payload) => self.swim.set_ack_payload(payload),
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }

@@ -65,6 +65,8 @@ pub(super) enum Order {
     EndLeave,
     /// Leaves without announcing it to anyone.
     LeaveSilently,
+    /// Makes acks carry these bytes.
+    SetAckPayload(Vec<u8>),
     Refuse(Refusal),
 }
 

@@ -9,6 +9,7 @@ use super::asked::Asked;
 use super::changes::Changes;
 use super::common::Common;
 use super::conflict::Conflicts;
+use super::coordinates::Coordinates;
 use super::intent::Intents;
 use super::leave::Leave;
 use super::members::SerfStatus;
@@ -44,6 +45,7 @@ pub(super) struct SerfState {
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
+    pub coordinates: Coordinates,
     /// True while the name of this node belongs to another node. This node then refutes no leave
     /// intent and answers no query.
     name_is_taken: bool,
@@ -51,7 +53,7 @@ pub(super) struct SerfState {
 
 impl SerfState {
     pub fn new(config: Config, name: Arc<str>, now: Time) -> SerfState {
-        SerfState {
+        let mut state = SerfState {
             tags: config.tags.clone(),
             intents: Intents::new(),
             events: Seen::new(),
@@ -65,8 +67,11 @@ impl SerfState {
             },
             conflicts: Conflicts::default(),
             name_is_taken: false,
+            coordinates: Coordinates::default(),
             common: Common::new(config, name),
-        }
+        };
+        state.coordinates.start(&mut state.common);
+        state
     }
 
     /// Returns the time at which [`SerfState::handle_timeout`] has to be called.

@@ -161,6 +161,7 @@ impl Rig {
             | Order::TellOfLeave { .. }
             | Order::EndLeave
             | Order::LeaveSilently
+            | Order::SetAckPayload(_)
             | Order::Refuse(_) => None,
         };
         self.orders().into_iter().filter_map(of).collect()

@@ -202,6 +202,11 @@ impl Swim {
         });
     }
 
+    /// Sets the data that acks of direct pings carry to members.
+    pub fn set_ack_payload(&mut self, payload: Vec<u8>) {
+        self.ctx.local.ack_payload = Some(payload.into());
+    }
+
     /// Draws a random number of 31 bits.
     pub fn draw_number(&mut self) -> u32 {
         self.ctx.random.below(1 << 31) as u32

@@ -78,6 +78,7 @@ impl Context {
             intends_to_leave: false,
             name_is_taken: false,
             left_silently: false,
+            ack_payload: None,
         };
         Context {
             now,
@@ -213,6 +214,12 @@ impl Context {
         messages
     }
 
+    /// Returns true if the live member `name` has this address.
+    pub fn is_live_at(&self, name: &str, addr: SocketAddr) -> bool {
+        let member = self.table.named(name);
+        member.is_some_and(|it| it.is_live() && it.node().addr == addr)
+    }
+
     /// Returns the address at which to answer a message. The message came from `from`, and names
     /// the node `name` at `source` and `port` as its sender.
     pub fn answer_addr(
@@ -242,8 +249,7 @@ impl Context {
     /// that address, the packet is filled with broadcasts. Any other receiver would not pass the
     /// broadcasts on, and sending them would still use up their retransmit limits.
     pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
-        let member = self.table.named(name);
-        if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
+        if self.is_live_at(name, to) {
             self.send_with_broadcasts(to, &[message], None);
         } else {
             self.send_parts(to, &[message], false, None);

@@ -61,6 +61,8 @@ pub(super) struct LocalNode {
     pub name_is_taken: bool,
     /// True if this node has left without an announcement.
     pub left_silently: bool,
+    /// The data that the layer above adds to acks; `None` if it adds nothing.
+    pub ack_payload: Option<Box<[u8]>>,
 }
 
 impl LocalNode {

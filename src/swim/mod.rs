@@ -46,11 +46,13 @@
 //! | `awareness` | the local health score, and whether datagrams and streams get answers |
 //! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
 //! | `rounds`, `probe_report` | one probe under way, and the answer to each way of probing |
+//! | `acks` | the answers to pings, and the data of the layer above in them |
 //! | `announcement` | the alive message of this node that goes along with a ping |
 //! | `explanation` | the explanation of a member's state, and its text |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 
+mod acks;
 mod address;
 mod announcement;
 mod apply;
@@ -259,7 +261,7 @@ impl Swim {
         }
         let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
         let peer = ctx.answer_addr(source, port, name, from);
-        self.probing.on_ping(ctx, from, peer, ping);
+        acks::answer(ctx, from, peer, ping);
         self.join_sync.on_pinged_by(ctx, ping.source_node, peer);
         Ok(())
     }
@@ -268,7 +270,7 @@ impl Swim {
     /// announcement of this node's leave. Any other ack is only counted.
     fn on_ack(&mut self, from: SocketAddr, ack: &Ack) {
         let ctx = &mut self.ctx;
-        if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
+        if let Some(end) = self.probing.on_ack(ctx, from, ack) {
             self.on_probe_end(end);
         } else if self.name_conflicts.on_ack(ctx, ack.seq) {
             self.on_name_decided();

@@ -239,6 +239,15 @@ pub enum Notice {
         /// True if the member answered.
         answered: bool,
     },
+    /// A member has answered a direct ping of a probe, at the address where this node knows it.
+    PingAnswered {
+        /// The member.
+        name: Arc<str>,
+        /// The time between the ping and its ack.
+        rtt: std::time::Duration,
+        /// The data that its layer above added to the ack.
+        payload: Vec<u8>,
+    },
     /// A message claims that a known member, or this node, lives at another address.
     Conflict {
         /// The name.

@@ -29,10 +29,10 @@ use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
 use super::rounds::{DirectPing, ProbeCause, Round};
 use super::streams::Purpose;
 use super::timer::Timer;
-use super::{NodeState, address, announcement};
+use super::{NodeState, acks, address, announcement};
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping};
+use crate::wire::message::{Accusation, Ack, IndirectPing, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,27 +239,20 @@ impl Probing {
         Some(answered(ctx, round))
     }
 
-    /// Answers a ping by datagram. `to` is the address to which the answer goes.
-    pub fn on_ping(&self, ctx: &mut Context, from: SocketAddr, to: SocketAddr, ping: &Ping) {
-        let ack = Message::Ack(Ack {
-            seq: ping.seq,
-            payload: None,
-        });
-        ctx.answer(from, to, ping.source_node, &ack.encoded());
-    }
-
     /// An ack arrived. Returns `None` if no probe waits for it.
-    pub fn on_ack(&mut self, ctx: &mut Context, from: SocketAddr, seq: u32) -> Option<ProbeEnd> {
-        let i = self.position(seq)?;
+    pub fn on_ack(&mut self, ctx: &mut Context, from: SocketAddr, ack: &Ack) -> Option<ProbeEnd> {
+        let i = self.position(ack.seq)?;
         let mut round = self.rounds.swap_remove(i);
         match round.helper_mut(from) {
             Some(helper) => *helper = ProbeAnswer::Answered,
             None => {
                 round.report.direct = ProbeAnswer::Answered;
                 ctx.awareness.ping_answered();
-                if let Some(ping) = round.pings.iter().find(|ping| ping.seq == seq) {
-                    round.report.rtt = Some(ctx.now.since(ping.sent));
+                if let Some(ping) = round.pings.iter().find(|ping| ping.seq == ack.seq) {
+                    let rtt = ctx.now.since(ping.sent);
+                    round.report.rtt = Some(rtt);
                     note_announced(ctx, &round, ping);
+                    acks::tell(ctx, &round, rtt, ack.payload);
                 }
             }
         }

@@ -868,6 +868,36 @@ fn answers_go_to_the_sender_or_to_the_address_of_the_member_that_it_names() {
 }
 
 #[test]
+fn a_stranger_gets_an_ack_without_the_data_of_the_layer_above() {
+    let mut net = Net::joined(2);
+    net.nodes[0].set_ack_payload(vec![7; 130]);
+    for (source, member) in [("stranger", false), ("", false), ("n1", true)] {
+        net.sent.clear();
+        net.tell_from(addr(1), 0, ping_from(source, &[]));
+        net.settle();
+        let has_payload = |bytes: &[u8]| bytes.windows(130).any(|it| it == [7; 130]);
+        let acks: Vec<_> = net.sent.iter().filter(|it| it.0 == 0).collect();
+        assert!(!acks.is_empty());
+        let with_payload = acks.iter().any(|(_, _, bytes)| has_payload(bytes));
+        assert_eq!(with_payload, member, "{source:?}");
+    }
+}
+
+#[test]
+fn the_layer_above_learns_of_acks_of_direct_pings_with_their_data() {
+    let mut net = Net::joined(2);
+    net.nodes[1].set_ack_payload(b"there".to_vec());
+    net.run(Duration::from_secs(3));
+    let answers = net.notices.iter().filter_map(|(who, notice)| match notice {
+        Notice::PingAnswered { name, payload, .. } => Some((*who, &**name, &payload[..])),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    assert!(answers.contains(&(0, "n1", &b"there"[..])), "{answers:?}");
+    assert!(answers.contains(&(1, "n0", &b""[..])), "{answers:?}");
+}
+
+#[test]
 fn a_long_text_of_a_refusal_is_cut_off() {
     let mut net = Net::new(1);
     net.nodes[0].join(net.now, &[Seed::Addr(addr(7))]);

@@ -5,11 +5,12 @@
 //! and compressed parts. [`message`] decodes each message inside, and [`serf_message`] decodes the
 //! message of the Serf layer that a user message holds. [`stream`] unwraps the messages of streams.
 //! A message is one table of fields, from which its struct, decoder and encoder follow: see
-//! `record.rs`, and `fields.rs` for the kinds of fields. [`node_name`] escapes names that are not
-//! text.
+//! `record.rs`, and `fields.rs` for the kinds of fields. [`coordinate`] is the payload of acks.
+//! [`node_name`] escapes names that are not text.
 
 pub(crate) mod address;
 pub mod codec;
+pub(crate) mod coordinate;
 mod fields;
 pub mod lzw;
 pub mod message;

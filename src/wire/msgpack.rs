@@ -3,9 +3,9 @@
 //! The `rmp` crate defines the markers, and writes bools, integers and the heads of lists and maps.
 //! The rest is written here, because no crate writes or reads this dialect. Writing is strict: raw
 //! forms only, the shortest unsigned integers, nil where memberlist and Serf write nil. Reading is
-//! as liberal as their decoders: any integer width, the newer text and byte forms, nil as the zero
-//! value, a struct as a map in any order (unknown keys are skipped) or as an array in declaration
-//! order. Text and bytes borrow from the input.
+//! as liberal as their decoders: any width of numbers, the newer text and byte forms, nil as the
+//! zero value, a struct as a map in any order (unknown keys are skipped) or as an array in
+//! declaration order. Text and bytes borrow from the input.
 
 use super::{Reader, Refusal};
 use rmp::Marker;
@@ -176,6 +176,24 @@ pub fn boolean(reader: &mut Reader<'_>) -> Result<bool, Refusal> {
     }
 }
 
+/// Reads a floating-point number of either width; an integer or nil counts as one, too.
+///
+/// # Errors
+/// [`Refusal::Msgpack`] for any other kind of value, [`Refusal::Truncated`].
+pub fn float(reader: &mut Reader<'_>) -> Result<f64, Refusal> {
+    let marker = Marker::from_u8(reader.peek().ok_or(Refusal::Truncated)?);
+    Ok(match marker {
+        Marker::F64 | Marker::F32 => {
+            reader.u8()?;
+            match marker {
+                Marker::F64 => f64::from_be_bytes(reader.array()?),
+                _ => f32::from_be_bytes(reader.array()?).into(),
+            }
+        }
+        _ => integer(reader)? as f64,
+    })
+}
+
 /// Reads the number of elements of a list; nil is an empty list. The number is the sender's claim:
 /// it may bound a loop that reads at least a byte in each turn, but must not determine the size of
 /// an allocation.
@@ -273,6 +291,11 @@ pub fn put_number(out: &mut Vec<u8>, value: impl Into<i128>) {
             written(rmp::encode::write_sint(out, value as i64))
         }
     }
+}
+
+/// Appends a floating-point number of 64 bits.
+pub fn put_float(out: &mut Vec<u8>, value: f64) {
+    written(rmp::encode::write_f64(out, value));
 }
 
 /// Returns a length as the count of a list or map. No list or map of this crate has 2^32 elements.

@@ -8,13 +8,15 @@
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap`, `scale` | the tests |
+//! | `life`, `leaving`, `coordinates` | tests of clusters that work as they should |
+//! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
 mod campaign;
 mod checker;
 mod clock;
+mod coordinates;
 mod crowd;
 mod facts;
 mod faults;
