@@ -17,7 +17,7 @@ use std::{env, fs};
 pub const ABI: u32 = 0;
 
 /// The files of `src/ffi` from which the header is made, in the order of the header.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "numbers",
     "types",
     "library",
@@ -30,12 +30,13 @@ const SOURCES: [&str; 14] = [
     "queries",
     "events",
     "explain",
+    "coordinates",
     "stats",
     "threads",
 ];
 
 /// The first function of each part of the header, and the heading that is put before it.
-const HEADINGS: [(&str, &str); 12] = [
+const HEADINGS: [(&str, &str); 13] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
@@ -49,6 +50,7 @@ const HEADINGS: [(&str, &str); 12] = [
     ("sprat_node_query", "Queries"),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),
+    ("sprat_node_coordinate", "Network coordinates"),
     ("sprat_node_stats", "Counters"),
     ("sprat_threads_prepare", "Threads"),
 ];

@@ -252,6 +252,10 @@
  * replay_events: boolean [false], true or false
  *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
  *
+ * coordinates: boolean [true], true or false
+ *     Whether this node keeps a network coordinate, from which round-trip times between any two
+ *     members are estimated, and sends it with each ack. Only in serf mode.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
@@ -852,6 +856,25 @@ typedef struct sprat_health {
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
     const char *summary;
 } sprat_health;
+
+/**
+ * A network coordinate: the place of a member in the space in which the distance of two members
+ * is the round-trip time between them. All values but `error` are in seconds. The program
+ * allocates it, and may copy it by value: it has no further fields in later versions.
+ */
+typedef struct sprat_coordinate {
+    /** The position. */
+    double vec[8];
+    /**
+     * The uncertainty of the coordinate: 1.5 at the start, and closer to 0 the better the
+     * estimates of that member have been.
+     */
+    double error;
+    /** A correction of distances that the position cannot express. */
+    double adjustment;
+    /** The time that every packet takes between the member and the network. */
+    double height;
+} sprat_coordinate;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1686,7 +1709,8 @@ int sprat_node_query_wait(struct sprat_node *node,
  * @param id    the number from sprat_node_query()
  * @return SPRAT_OK; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED. Thread-safe.
  */
-int sprat_node_cancel_query(struct sprat_node *node, uint64_t id);
+int sprat_node_cancel_query(struct sprat_node *node,
+                            uint64_t id);
 
 /**
  * Answers a query. Any thread may do that, at any time until time_ms milliseconds after time_ns of
@@ -1918,6 +1942,42 @@ int sprat_node_health(const struct sprat_node *node, struct sprat_health **out);
  * @param health  the health; NULL is ignored
  */
 void sprat_health_free(struct sprat_health *health);
+
+/* ==========================================================================================
+ * Network coordinates
+ * ========================================================================================== */
+
+/**
+ * Reads the network coordinate of a member (Vivaldi, as in Serf). It is the one that the member
+ * sent with its last answer to a ping of this node. A node pings one member in each
+ * `probe_interval_ms`, so it takes a while until the coordinates of all members are known.
+ *
+ * @param node  the node
+ * @param name  the name of the member; NULL for this node itself
+ * @param out   receives the coordinate; zeros after a failure
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member, if a filter hides it, or if
+ *         it has not sent a coordinate yet; SPRAT_ERR_STATE in memberlist mode or if the setting
+ *         `coordinates` is false; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_coordinate(const struct sprat_node *node,
+                          const char *name,
+                          struct sprat_coordinate *out);
+
+/**
+ * Estimates the round-trip time between two members from their coordinates. They need not have
+ * measured it themselves. sprat_explanation has the last time that this node has measured.
+ *
+ * @param node    the node
+ * @param from    the name of a member; NULL for this node itself
+ * @param to      the name of another member; NULL for this node itself
+ * @param rtt_us  receives the time in microseconds; -1 after a failure
+ * @return the same as sprat_node_coordinate(). Thread-safe.
+ */
+int sprat_node_rtt(const struct sprat_node *node,
+                   const char *from,
+                   const char *to,
+                   int64_t *rtt_us);
 
 /* ==========================================================================================
  * Counters

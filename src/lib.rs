@@ -112,7 +112,7 @@ pub use driver::{
 pub use error::{Error, Result, Status};
 pub use event::{Coalescing, Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState, MemberTags, NodeFacts};
-pub use serf::{Counter, Mode, QueryOptions, Tags};
+pub use serf::{Coordinate, Counter, Mode, QueryOptions, Tags};
 pub use swim::NodeState as ProtocolState;
 pub use swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,

@@ -333,6 +333,12 @@ fn user_events_and_queries_cross_between_two_nodes() {
 }
 
 #[test]
+fn a_c_program_reads_coordinates_and_estimated_round_trip_times() {
+    passes("coordinates.c", &[]);
+    passes_asan("coordinates.c", &[]);
+}
+
+#[test]
 fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }

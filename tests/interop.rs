@@ -14,6 +14,8 @@ mod attack;
 mod changing;
 #[path = "interop/compression.rs"]
 mod compression;
+#[path = "interop/coordinates.rs"]
+mod coordinates;
 #[path = "interop/departure.rs"]
 mod departure;
 #[path = "interop/eight.rs"]

@@ -156,6 +156,9 @@ macro_rules! settings_table {
         "replay_events" => core.replay_events = false,
             "Whether a node that joins gets the user events that were sent before. Only in serf \
              mode.";
+        "coordinates" => core.coordinates = true,
+            "Whether this node keeps a network coordinate, from which round-trip times between any \
+             two members are estimated, and sends it with each ack. Only in serf mode.";
 
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]

@@ -20,6 +20,7 @@ mod last_error;
 mod record;
 
 mod config;
+mod coordinates;
 mod events;
 mod explain;
 mod library;

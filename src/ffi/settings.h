@@ -158,6 +158,10 @@
  * replay_events: boolean [false], true or false
  *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
  *
+ * coordinates: boolean [true], true or false
+ *     Whether this node keeps a network coordinate, from which round-trip times between any two
+ *     members are estimated, and sends it with each ack. Only in serf mode.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the

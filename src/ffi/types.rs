@@ -199,6 +199,22 @@ pub struct sprat_explanation {
     pub nhelpers: u32,
 }
 
+/// A network coordinate: the place of a member in the space in which the distance of two members
+/// is the round-trip time between them. All values but `error` are in seconds. The program
+/// allocates it, and may copy it by value: it has no further fields in later versions.
+#[repr(C)]
+pub struct sprat_coordinate {
+    /// The position.
+    pub vec: [f64; 8],
+    /// The uncertainty of the coordinate: 1.5 at the start, and closer to 0 the better the
+    /// estimates of that member have been.
+    pub error: f64,
+    /// A correction of distances that the position cannot express.
+    pub adjustment: f64,
+    /// The time that every packet takes between the member and the network.
+    pub height: f64,
+}
+
 /// The health of this node itself. Read it through its pointer and never copy it by value.
 #[repr(C)]
 pub struct sprat_health {

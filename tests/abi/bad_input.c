@@ -270,6 +270,8 @@ static void bad_messages(sprat_node *node)
 /* Calls every function that takes a node, and passes a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
+    sprat_coordinate coordinate;
+    int64_t rtt;
     const char *addrs[1] = { "127.0.0.1" };
     const sprat_tag tags[1] = { { "x", "y" } };
     uint64_t id = 7;
@@ -313,6 +315,9 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_hint(node, "x", NULL, &id), expected);
     SAME(sprat_node_explain(node, "x", &explanation), expected);
     CHECK(!explanation);
+    SAME(sprat_node_coordinate(node, NULL, &coordinate), expected);
+    SAME(sprat_node_rtt(node, NULL, "x", &rtt), expected);
+    SAME(rtt, -1);
     SAME(sprat_node_health(node, &health), expected);
     CHECK(!health);
     SAME(sprat_node_stats(node, &stats), expected);
@@ -323,6 +328,8 @@ static void no_node(sprat_node *node, int expected)
 
 static void arguments(sprat_node *node)
 {
+    sprat_coordinate coordinate;
+    int64_t rtt;
     const char *addrs[1] = { NULL };
     static const char *many[5000];
     char meta[513] = { 0 };
@@ -395,6 +402,14 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_explain(node, "bad", NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_explain(node, NOT_UTF8, &explanation), SPRAT_ERR_UTF8);
     SAME(sprat_node_explain(node, "nobody", &explanation), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_coordinate(node, "bad", NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_coordinate(node, NOT_UTF8, &coordinate), SPRAT_ERR_UTF8);
+    SAME(sprat_node_coordinate(node, "nobody", &coordinate), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_rtt(node, NULL, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_rtt(node, NOT_UTF8, NULL, &rtt), SPRAT_ERR_UTF8);
+    SAME(sprat_node_rtt(node, NULL, NOT_UTF8, &rtt), SPRAT_ERR_UTF8);
+    SAME(sprat_node_rtt(node, "nobody", NULL, &rtt), SPRAT_ERR_NOT_FOUND);
+    SAME(rtt, -1);
     SAME(sprat_node_health(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_stats(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
@@ -506,6 +521,8 @@ static void callback_node(void)
 
 static void closed(sprat_node *node)
 {
+    sprat_coordinate coordinate;
+    int64_t rtt;
     const char *addrs[1] = { "127.0.0.1" };
     const sprat_event *event;
     sprat_members *members;
@@ -529,6 +546,8 @@ static void closed(sprat_node *node)
     SAME(sprat_node_cancel_query(node, 1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_explain(node, "bad", &explanation), SPRAT_ERR_CLOSED);
     CHECK(!explanation);
+    SAME(sprat_node_coordinate(node, NULL, &coordinate), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_rtt(node, NULL, NULL, &rtt), SPRAT_ERR_CLOSED);
     SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
     CHECK(!health);
     SAME(sprat_node_hint(node, "bad", NULL, NULL), SPRAT_ERR_CLOSED);

@@ -342,11 +342,15 @@ impl Agent {
 
     /// Runs `serf` with these arguments, and returns what it said if it fails.
     pub fn try_run(&self, args: &[&str]) -> Result<(), String> {
+        self.try_output(args).map(drop)
+    }
+
+    /// Runs `serf` with these arguments, and returns what it printed.
+    pub fn try_output(&self, args: &[&str]) -> Result<String, String> {
         let output = self.ask(args);
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(said(&output))
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(said(&output)),
         }
     }
 

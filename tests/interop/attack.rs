@@ -398,9 +398,7 @@ fn attack(
         std::thread::sleep(time / 2);
         let newcomer = Ours::start("newcomer", block.ip(4));
         let began = Instant::now();
-        let to = victim.addr().to_string();
-        let joined = newcomer.node().join(&[&to], Some(patience));
-        let joined = joined.is_ok().then(|| began.elapsed());
+        let joined = join_under_attack(&newcomer, victim.addr(), patience);
         std::thread::sleep((time / 2).saturating_sub(began.elapsed()));
         field.is_over.store(true, Ordering::Relaxed);
         let mut damage = prober.join().expect("the prober does not panic");
@@ -416,6 +414,20 @@ fn attack(
         .flat_map(|node| of.map(|of| node.count(EventKind::MemberFail, of)));
     damage.failed = fails.sum();
     damage
+}
+
+/// Joins the newcomer, and returns the time that this took; `None` if it is longer than `patience`.
+/// On a busy machine a single attempt may reach the limit of its stream, so it is repeated.
+fn join_under_attack(newcomer: &Ours, to: SocketAddr, patience: Duration) -> Option<Duration> {
+    let (began, to) = (Instant::now(), to.to_string());
+    while began.elapsed() < patience {
+        let left = patience.saturating_sub(began.elapsed());
+        match newcomer.node().join(&[&to], Some(left)) {
+            Ok(_) => return Some(began.elapsed()),
+            Err(why) => eprintln!("after {:?}: {why}", began.elapsed()),
+        }
+    }
+    None
 }
 
 /// Pings the victim until the attack is over.

@@ -11,7 +11,7 @@ use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
 use crate::event::Coalescing;
-use crate::serf::{Counter, QueryOptions, Tags};
+use crate::serf::{Coordinate, Counter, QueryOptions, Tags};
 use crate::swim::{Explanation, Health, LookupId, Seed};
 use std::collections::VecDeque;
 use std::io;
@@ -57,6 +57,11 @@ pub(in crate::driver) enum Command {
     Explain {
         name: String,
         reply: Reply<Result<Explanation>>,
+    },
+    /// Reads the network coordinate of a member.
+    Coordinate {
+        name: String,
+        reply: Reply<Result<Coordinate>>,
     },
     /// Describes the health of this node.
     Health { reply: Reply<Health> },
@@ -118,6 +123,7 @@ impl Command {
             Command::Message(MessageCommand::Query { .. } | MessageCommand::CancelQuery { .. })
             | Command::Hint { .. }
             | Command::Explain { .. }
+            | Command::Coordinate { .. }
             | Command::Health { .. }
             | Command::Counters { .. }
             | Command::Resolved { .. } => None,

@@ -70,6 +70,11 @@ impl Engine {
                 let result = self.explain(&name);
                 self.reply(reply, result);
             }
+            Command::Coordinate { name, reply } => {
+                let found = self.core.coordinate(&name);
+                let what = format!("the coordinate of {name}");
+                self.reply(reply, found.map_err(|why| command_error(&what, &why)));
+            }
             Command::Health { reply } => {
                 let health = self.health();
                 self.reply(reply, health);

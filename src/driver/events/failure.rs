@@ -203,6 +203,15 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             (Status::State, text)
         }
         CommandError::UnknownMember => (Status::NotFound, "there is no such member"),
+        CommandError::NoCoordinates => {
+            let text = "coordinates need mode = serf and coordinates = true";
+            (Status::State, text)
+        }
+        CommandError::NotMeasured => {
+            let text = "the member has not sent its coordinate to this node yet; it comes with \
+                        the answer to a ping";
+            (Status::NotFound, text)
+        }
         CommandError::NotAlive => (Status::State, "the member has failed or left"),
         CommandError::Myself => (Status::State, "the member is this node itself"),
         CommandError::NotFailed => (Status::State, "the member has not failed"),
