@@ -245,6 +245,19 @@ impl Node {
         explain::explanation(py, &explanation)
     }
 
+    /// Returns the coordinate of a member: position, error, adjustment and height.
+    fn coordinate(&self, py: Python<'_>, name: &str) -> PyResult<([f64; 8], f64, f64, f64)> {
+        let it = enter_detached(py, || self.inner.coordinate(name))?;
+        Ok((it.vec, it.error, it.adjustment, it.height))
+    }
+
+    /// Returns the estimated round-trip time between two members, in seconds.
+    #[pyo3(signature = (from, to, /))]
+    fn rtt(&self, py: Python<'_>, from: &str, to: &str) -> PyResult<f64> {
+        let rtt = enter_detached(py, || self.inner.rtt(from, to))?;
+        Ok(rtt.as_secs_f64())
+    }
+
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let health = enter_detached(py, || self.inner.health())?;
         explain::health(py, &health)

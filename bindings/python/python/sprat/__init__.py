@@ -66,6 +66,7 @@ from ._query import QueryResult
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
+    Coordinate,
     Explanation,
     Health,
     MemberState,
@@ -80,6 +81,7 @@ __all__ = [
     "AddressError",
     "ClosedError",
     "ConfigError",
+    "Coordinate",
     "CryptoError",
     "DeadlockError",
     "Error",

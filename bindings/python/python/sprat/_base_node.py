@@ -21,7 +21,15 @@ from ._events import Selection
 from ._native import Event, Member, Members, Subscription
 from ._settings import native_settings
 from ._tags import Tags
-from ._values import ALIVE_OR_SUSPECT, Explanation, Health, NodeState, Stat, state_bits
+from ._values import (
+    ALIVE_OR_SUSPECT,
+    Coordinate,
+    Explanation,
+    Health,
+    NodeState,
+    Stat,
+    state_bits,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -221,6 +229,27 @@ class BaseNode:
         or left so long ago (`gossip_to_the_dead_ms`) that this node has forgotten the reasons.
         """
         return Explanation._from_native(self._native.explain(check_text("name", name)))
+
+    def coordinate(self, name: str | None = None) -> Coordinate:
+        """Return the network coordinate of a member; without a name, that of this node.
+
+        It is the one that the member sent with its last answer to a ping of this node, so it takes
+        a while until the coordinates of all members are known. Raises `UnknownMemberError` if
+        there is no such member, or if it has not sent a coordinate yet. Raises `StateError` in
+        ``mode="memberlist"`` or with ``coordinates=False``.
+        """
+        name = self.name if name is None else check_text("name", name)
+        vec, *others = self._native.coordinate(name)
+        return Coordinate(tuple(vec), *others)
+
+    def rtt(self, a: str, b: str | None = None) -> float:
+        """Estimate the round-trip time between two members in seconds; `b` is this node by default.
+
+        The estimate comes from the coordinates of the two members, which need not have measured it
+        themselves. Raises the same errors as `coordinate`.
+        """
+        b = self.name if b is None else check_text("b", b)
+        return self._native.rtt(check_text("a", a), b)
 
     def health(self) -> Health:
         """Return the health of this node itself. Raises `ClosedError` after `close`."""

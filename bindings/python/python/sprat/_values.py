@@ -9,6 +9,7 @@ from ._record import Record
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
+    "Coordinate",
     "Explanation",
     "Health",
     "MemberState",
@@ -197,6 +198,22 @@ class Health(Record):
 
     def __str__(self) -> str:
         return self.summary
+
+
+class Coordinate(Record):
+    """The place of a member in the space in which distances are round-trip times (Vivaldi).
+
+    All values except `error` are in seconds. `Node.rtt` estimates round-trip times from coordinates.
+    """
+
+    vec: tuple[float, ...]
+    """The position: 8 numbers."""
+    error: float
+    """The uncertainty: 1.5 at the start; closer to 0, the better this member's estimates were."""
+    adjustment: float
+    """A correction of distances that the position cannot express."""
+    height: float
+    """The time that every packet takes between the member and the network."""
 
 
 class Stat(Record):

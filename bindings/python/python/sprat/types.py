@@ -86,6 +86,7 @@ class OtherSettings(TypedDict, total=False):
     query_bytes: int | None
     query_response_bytes: int | None
     replay_events: bool | None
+    coordinates: bool | None
     thread_stack_kib: int | None
     spoe_bind: Address | None
     spoe_servers: str | None
