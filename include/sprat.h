@@ -252,6 +252,21 @@
  * replay_events: boolean [false], true or false
  *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
  *
+ * coalesce_members_ms: milliseconds [0], 0 to 600000
+ *     The longest time for which events about members are collected, so that only the last of
+ *     each member is delivered; 0 delivers each at once. Agents of Serf use 3000.
+ *
+ * coalesce_members_quiet_ms: milliseconds [1000], 1 to 600000
+ *     The time without an event about a member after which those collected are delivered.
+ *
+ * coalesce_events_ms: milliseconds [0], 0 to 600000
+ *     The longest time for which user events whose sender allows it are collected, so that only
+ *     the last of each name is delivered; 0 delivers each at once. Agents of Serf use 3000.
+ *     Only in serf mode.
+ *
+ * coalesce_events_quiet_ms: milliseconds [1000], 1 to 600000
+ *     The time without such a user event after which those collected are delivered.
+ *
  * coordinates: boolean [true], true or false
  *     Whether this node keeps a network coordinate, from which round-trip times between any two
  *     members are estimated, and sends it with each ack. Only in serf mode.
@@ -1609,9 +1624,10 @@ int sprat_node_set_meta(struct sprat_node *node,
  *
  * Gossip brings the event to the other members within about a second. A member that misses the
  * gossip gets the event with its next push/pull. A node that joins later does not get it, unless
- * its setting `replay_events` is true. Two events of one node may arrive in the wrong order; the
- * `ltime` of the later one is higher. A node delivers one of two events with the same ltime, name
- * and payload.
+ * its setting `replay_events` is true. Other nodes deliver the events of one node in the order in
+ * which it sent them: if an earlier event is missing, the later one waits for it, but not longer
+ * than events are gossiped (a second in a small cluster). A node delivers one of two events with
+ * the same ltime, name and payload.
  *
  * @param node         the node
  * @param name         the name of the event

@@ -92,5 +92,9 @@ pub const ASKED_QUERIES: usize = 256;
 pub const OPEN_QUERIES: usize = 1024;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;
+/// Number of user events that wait for earlier ones.
+pub const HELD_EVENTS: usize = 512;
+/// Number of bytes of the names and payloads of the user events that wait for earlier ones.
+pub const HELD_BYTES: usize = 1024 * 1024;
 /// Number of bytes in the ring of user events, all of which travel in every push/pull.
 pub const RING_BYTES: usize = 4 * 1024 * 1024;

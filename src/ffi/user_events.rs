@@ -12,9 +12,10 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 ///
 /// Gossip brings the event to the other members within about a second. A member that misses the
 /// gossip gets the event with its next push/pull. A node that joins later does not get it, unless
-/// its setting `replay_events` is true. Two events of one node may arrive in the wrong order; the
-/// `ltime` of the later one is higher. A node delivers one of two events with the same ltime, name
-/// and payload.
+/// its setting `replay_events` is true. Other nodes deliver the events of one node in the order in
+/// which it sent them: if an earlier event is missing, the later one waits for it, but not longer
+/// than events are gossiped (a second in a small cluster). A node delivers one of two events with
+/// the same ltime, name and payload.
 ///
 /// @param node         the node
 /// @param name         the name of the event

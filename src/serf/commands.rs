@@ -135,7 +135,7 @@ impl Core {
         let common = &mut self.serf.common;
         let max = common.config.user_event_len.min(self.swim.broadcast_room());
         let events = &mut self.serf.events;
-        events.send(&mut common.out, name, payload, coalescing, max)?;
+        events.send(now, common, (name, payload), coalescing, max)?;
         self.pump(now, false);
         Ok(())
     }

@@ -67,6 +67,15 @@ impl Common {
         }
     }
 
+    /// Returns the time of `mult` rounds of gossip, times the number of digits of the number of
+    /// members that are present: the time that a message needs grows with its logarithm.
+    pub fn gossip_time(&self, mult: u32) -> Duration {
+        let rows = self.members.iter();
+        let present = rows.filter(|row| row.status.is_present()).count();
+        let digits = libm::log10(present as f64 + 1.0).ceil() as u32;
+        self.config.swim.gossip_interval * mult * digits.max(1)
+    }
+
     /// Returns true if another member is present to receive gossip.
     pub fn has_company(&self) -> bool {
         let mut present = self.members.iter().filter(|row| row.status.is_present());

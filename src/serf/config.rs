@@ -1,6 +1,6 @@
 //! The settings of a core: the mode, what the node announces, and the times of leaving and reaping.
 
-use super::{MemberFilter, Tags};
+use super::{CoalesceTimes, MemberFilter, Tags};
 #[cfg(doc)]
 use crate::limits;
 use crate::swim;
@@ -47,6 +47,10 @@ pub struct Config {
     pub query_response_len: usize,
     /// True if a join also brings the user events that were sent before it.
     pub replay_events: bool,
+    /// The times for which events about members are collected.
+    pub coalesce_members: CoalesceTimes,
+    /// The times for which user events are collected that may be coalesced.
+    pub coalesce_events: CoalesceTimes,
     /// True if acks carry network coordinates; in Serf mode only.
     pub coordinates: bool,
     /// The filter of the members that the application sees.
@@ -69,6 +73,8 @@ impl Default for Config {
             query_len: 1024,
             query_response_len: 1024,
             replay_events: false,
+            coalesce_members: CoalesceTimes::default(),
+            coalesce_events: CoalesceTimes::default(),
             coordinates: true,
             filter: MemberFilter::default(),
         }

@@ -48,6 +48,7 @@ counts! {
     queries_relayed: "Queries of others passed on.",
     user_events_sent: "User events that this node sent.",
     user_events_relayed: "User events of others passed on.",
+    user_events_held: "User events that waited because earlier ones were missing.",
     duplicates: "User events and queries that had been seen before.",
     dropped_old_or_many:
         "User events and queries too far behind the clock, or too many with one Lamport time.",

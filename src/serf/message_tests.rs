@@ -65,7 +65,8 @@ impl Rig {
         let common = &mut self.serf.common;
         let max = common.config.user_event_len;
         let events = &mut self.serf.events;
-        events.send(&mut common.out, name, payload, Coalescing::Forbidden, max)
+        let content = (name, payload);
+        events.send(self.now, common, content, Coalescing::Forbidden, max)
     }
 
     fn asks(&mut self, number: u64, options: &QueryOptions) -> Result<(), CommandError> {
@@ -111,13 +112,29 @@ impl Rig {
 #[test]
 fn a_user_event_is_delivered_once_and_passed_on_once() {
     let mut rig = rig();
-    rig.receives(&event(4, b"deploy"));
-    rig.receives(&event(4, b"deploy"));
+    rig.receives(&event(1, b"deploy"));
+    rig.receives(&event(1, b"deploy"));
     assert_eq!(rig.events(), ["user deploy x"]);
     assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3)]);
-    rig.receives(&event(4, b"other"));
-    rig.receives(&event(3, b"\xff"));
+    rig.receives(&event(1, b"other"));
+    rig.receives(&event(2, b"\xff"));
     assert_eq!(rig.events(), ["user other x", "user \\xff x"]);
+}
+
+#[test]
+fn a_user_event_is_passed_on_at_once_and_delivered_after_earlier_ones() {
+    let mut rig = rig();
+    rig.receives(&event(2, b"later"));
+    assert_eq!(rig.events().len(), 0);
+    assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3)]);
+    rig.receives(&event(1, b"earlier"));
+    assert_eq!(rig.events(), ["user earlier x", "user later x"]);
+    rig.receives(&event(4, b"alone"));
+    assert_eq!(rig.events().len(), 0);
+    let deadline = rig.serf.deadline();
+    assert_eq!(deadline, rig.now + rig.serf.common.gossip_time(4));
+    rig.serf.handle_timeout(deadline);
+    assert_eq!(rig.events(), ["user alone x"]);
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn a_user_event_of_this_node_is_delivered_here_and_has_the_next_time() {
         (*lane, SerfMessage::decode(bytes)),
         (lane::EVENTS, Ok(expected))
     );
-    assert_eq!(rig.serf.events.clock.time(), 6);
+    assert_eq!(rig.serf.events.seen.clock.time(), 6);
 }
 
 #[test]
@@ -153,7 +170,7 @@ fn a_user_event_that_is_too_large_changes_nothing() {
         Err(CommandError::EventTooLarge { content: 601, max: 512, len }) if len > 601
     ));
     assert_eq!((rig.events().len(), rig.orders().len()), (0, 0));
-    assert_eq!(rig.serf.events.clock.time(), 1);
+    assert_eq!(rig.serf.events.seen.clock.time(), 1);
     assert_eq!(rig.sends("e", &long[..440]), Ok(()));
 }
 

@@ -15,7 +15,7 @@
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
 //! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen` | messages that are passed on once |
-//! | `user_event` | user events, in both directions |
+//! | `user_event`, `event_order` | user events in both directions; their order |
 //! | `query`, `query_filter`, `internal_query` | queries that this node receives |
 //! | `request`, `asked` | making a query, and the answers to the queries of this node |
 //! | `relays` | responses to the queries of others |
@@ -25,11 +25,13 @@
 //! | `look` | the members that another node lists |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
 //! | `serf_state` | the parts wired together |
+//! | `coalesce` | many events within a short time become few |
 //! | `event`, `stats` | events and counters for the driver |
 
 mod asked;
 mod changes;
 mod clock;
+mod coalesce;
 mod command_error;
 mod commands;
 mod common;
@@ -39,6 +41,7 @@ mod coordinates;
 mod counts;
 mod early_intents;
 mod event;
+mod event_order;
 mod filter;
 mod intent;
 mod internal_query;
@@ -76,6 +79,7 @@ pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
 pub use asked::QueryOptions;
+pub use coalesce::CoalesceTimes;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
@@ -236,7 +240,8 @@ impl Core {
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<CoreEvent> {
-        self.serf.common.out.events.pop()
+        let queue = &mut self.serf.common.out.events;
+        self.serf.coalescer.next(queue)
     }
 
     /// Returns a member; `None` if it is unknown or the filter hides it.
@@ -304,6 +309,7 @@ impl Core {
     /// Handles notices and carries out orders until there are none left. `asked` is true if the
     /// input came on a stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
+        self.serf.coalescer.now = now;
         loop {
             self.carry_out_orders(now);
             let Some(notice) = self.swim.poll_notice() else {

@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Serf's QueryTimeoutMult.
+/// The time of a query that sets none is this many times the time of a round of gossip, multiplied
+/// as in [`Common::gossip_time`]; Serf's QueryTimeoutMult.
 const TIMEOUT_MULT: u32 = 16;
 
 /// The node that sends a query, as the query shows it, and the limit of its messages.
@@ -79,7 +80,9 @@ impl<'a> Request<'a> {
             source_node: common.name.clone(),
             filters: filters(options),
             options,
-            timeout: options.timeout.unwrap_or_else(|| default_timeout(common)),
+            timeout: options
+                .timeout
+                .unwrap_or_else(|| common.gossip_time(TIMEOUT_MULT)),
         };
         let len = request.message().encoded().len();
         let max = common.config.query_len.min(sender.room);
@@ -158,15 +161,4 @@ fn filters(options: &QueryOptions) -> Vec<Vec<u8>> {
         filters.push(QueryFilter::Tag(filter).encoded());
     }
     filters
-}
-
-/// The time of a query that sets none, as in Serf.
-fn default_timeout(common: &Common) -> Duration {
-    let present = common
-        .members
-        .iter()
-        .filter(|row| row.status.is_present())
-        .count();
-    let digits = libm::log10(present as f64 + 1.0).ceil() as u32;
-    common.config.swim.gossip_interval * TIMEOUT_MULT * digits.max(1)
 }

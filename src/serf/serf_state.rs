@@ -7,6 +7,7 @@
 
 use super::asked::Asked;
 use super::changes::Changes;
+use super::coalesce::Coalescer;
 use super::common::Common;
 use super::conflict::Conflicts;
 use super::coordinates::Coordinates;
@@ -20,8 +21,7 @@ use super::reap::Reaper;
 use super::relays::Relays;
 use super::replay::Replay;
 use super::request::{Content, Request, Sender};
-use super::seen::Seen;
-use super::user_event::SeenEvent;
+use super::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
@@ -37,7 +37,7 @@ pub(super) struct SerfState {
     /// The tags of this node.
     pub tags: Tags,
     pub intents: Intents,
-    pub events: Seen<SeenEvent>,
+    pub events: UserEvents,
     pub queries: Queries,
     pub asked: Asked,
     pub replay: Replay,
@@ -46,6 +46,7 @@ pub(super) struct SerfState {
     pub reaper: Reaper,
     pub conflicts: Conflicts,
     pub coordinates: Coordinates,
+    pub coalescer: Coalescer,
     /// True while the name of this node belongs to another node. This node then refutes no leave
     /// intent and answers no query.
     name_is_taken: bool,
@@ -56,7 +57,7 @@ impl SerfState {
         let mut state = SerfState {
             tags: config.tags.clone(),
             intents: Intents::new(),
-            events: Seen::new(),
+            events: UserEvents::new(),
             queries: Queries::new(),
             asked: Asked::default(),
             replay: Replay::default(),
@@ -68,6 +69,7 @@ impl SerfState {
             conflicts: Conflicts::default(),
             name_is_taken: false,
             coordinates: Coordinates::default(),
+            coalescer: Coalescer::new(config.coalesce_members, config.coalesce_events),
             common: Common::new(config, name),
         };
         state.coordinates.start(&mut state.common);
@@ -76,7 +78,12 @@ impl SerfState {
 
     /// Returns the time at which [`SerfState::handle_timeout`] has to be called.
     pub fn deadline(&self) -> Time {
-        let deadlines = [self.leave.deadline(), self.asked.deadline()];
+        let deadlines = [
+            self.leave.deadline(),
+            self.asked.deadline(),
+            self.events.order.deadline(),
+            self.coalescer.deadline(),
+        ];
         deadlines
             .into_iter()
             .flatten()
@@ -87,6 +94,9 @@ impl SerfState {
     pub fn handle_timeout(&mut self, now: Time) {
         self.leave.handle_timeout(now, &mut self.common);
         self.asked.handle_timeout(now, &mut self.common.out);
+        self.coalescer.handle_timeout(now);
+        let order = &mut self.events.order;
+        order.handle_timeout(now, &mut self.common.out);
         self.reaper
             .reap(now, &mut self.common, &mut self.intents.early);
     }
@@ -97,6 +107,7 @@ impl SerfState {
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.asked.postpone(stalled);
+        self.events.order.postpone(stalled);
         self.common.postpone(stalled);
         self.intents.early.postpone(stalled);
         self.conflicts.postpone(stalled);
@@ -280,7 +291,7 @@ impl SerfState {
             }
             SerfMessage::Join(intent) => (self.intents.on_join(now, common, intent), lane::INTENTS),
             SerfMessage::UserEvent(event) => {
-                (self.events.on_event(&mut common.out, event), lane::EVENTS)
+                (self.events.on_event(now, common, event), lane::EVENTS)
             }
             SerfMessage::Query(query) => {
                 let is_silent = self.name_is_taken;
@@ -311,10 +322,10 @@ impl SerfState {
         }
         let times = ClockTimes {
             member: self.intents.clock.time(),
-            event: self.events.clock.time(),
+            event: self.events.seen.clock.time(),
             query: self.queries.seen.clock.time(),
         };
-        push_pull::encode(&times, &self.common.members, &self.events.ring)
+        push_pull::encode(&times, &self.common.members, &self.events.seen.ring)
     }
 
     /// The state of the other side of a push/pull arrived. `join` is true if one side joins.
@@ -332,13 +343,13 @@ impl SerfState {
             Err(why) => return self.common.out.refuse(why),
         };
         if self.replay.is_joining(join) && !self.common.config.replay_events {
-            self.events.ignore_before(state.event_ltime);
+            self.events.seen.ignore_before(state.event_ltime);
         }
         // A push/pull carries the next time that each clock will use, so the latest time in use is
         // one less.
         for (clock, next) in [
             (&mut self.intents.clock, state.ltime),
-            (&mut self.events.clock, state.event_ltime),
+            (&mut self.events.seen.clock, state.event_ltime),
             (&mut self.queries.seen.clock, state.query_ltime),
         ] {
             if !clock.witness(next.saturating_sub(1)) {
@@ -349,6 +360,8 @@ impl SerfState {
         for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
         }
+        let order = &mut self.events.order;
+        order.skip_to(&mut self.common.out, state.event_ltime);
     }
 
     // Commands.

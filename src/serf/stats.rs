@@ -64,7 +64,7 @@ fn of_members(it: &SerfState) -> Vec<Counter> {
         failed = count(SerfStatus::Failed), "Members that failed and are not erased yet.";
         left = count(SerfStatus::Left), "Members that left and are not erased yet.";
         member_time = it.intents.clock.time(), "Lamport clock of intents.";
-        event_time = it.events.clock.time(), "Lamport clock of user events.";
+        event_time = it.events.seen.clock.time(), "Lamport clock of user events.";
         query_time = it.queries.seen.clock.time(), "Lamport clock of queries.";
         intents_waiting = it.intents.early.len() as u64,
             "Intents about names that are not known yet.";

@@ -4,15 +4,19 @@
 //! An event reaches a node by gossip, usually several times, and in push/pulls, which carry the
 //! events of the last 512 Lamport times. A ring remembers them, so that each is delivered and
 //! passed on exactly once. An event does not name its sender. Events of one sender have rising
-//! Lamport times, but gossip may deliver a later one first.
+//! Lamport times; `event_order` delivers them in that order.
 
 use super::CommandError;
+use super::common::Common;
+use super::event_order::EventOrder;
 use super::outbox::{Outbox, lane};
 use super::ring::Item;
 use super::seen::Seen;
 use crate::event::{Coalescing, EventBody};
 use crate::printable;
+use crate::time::Time;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
+use std::time::Duration;
 
 /// A user event that was seen.
 #[derive(Clone, Debug)]
@@ -37,7 +41,21 @@ impl Item for SeenEvent {
     }
 }
 
-impl Seen<SeenEvent> {
+/// The user events of the cluster.
+#[derive(Debug)]
+pub(super) struct UserEvents {
+    pub seen: Seen<SeenEvent>,
+    pub order: EventOrder,
+}
+
+impl UserEvents {
+    pub fn new() -> UserEvents {
+        UserEvents {
+            seen: Seen::new(),
+            order: EventOrder::default(),
+        }
+    }
+
     /// Sends a user event to all members, this node included. `max` is the number of bytes that
     /// the encoded event may take.
     ///
@@ -45,14 +63,15 @@ impl Seen<SeenEvent> {
     /// `EventTooLarge`.
     pub fn send(
         &mut self,
-        out: &mut Outbox,
-        name: &str,
-        payload: &[u8],
+        now: Time,
+        common: &mut Common,
+        (name, payload): (&str, &[u8]),
         coalescing: Coalescing,
         max: usize,
     ) -> Result<(), CommandError> {
+        let ltime = self.seen.clock.time();
         let event = UserEvent {
-            ltime: self.clock.time(),
+            ltime,
             name: name.as_bytes(),
             payload: (!payload.is_empty()).then_some(payload),
             coalesce: coalescing == Coalescing::Allowed,
@@ -63,27 +82,46 @@ impl Seen<SeenEvent> {
             let content = name.len() + payload.len();
             return Err(CommandError::EventTooLarge { content, len, max });
         }
-        self.on_event(out, &event);
-        out.counts.user_events_sent += 1;
-        out.broadcast(lane::EVENTS, &message, None);
+        if self.see(&mut common.out, &event) {
+            let patience = patience(common);
+            let out = &mut common.out;
+            self.order.add_own(now, out, ltime, body(&event), patience);
+        }
+        common.out.counts.user_events_sent += 1;
+        common.out.broadcast(lane::EVENTS, &message, None);
         Ok(())
     }
 
     /// Handles a user event: delivers it if it is new. Returns true if this node should pass it on.
-    pub fn on_event(&mut self, out: &mut Outbox, event: &UserEvent<'_>) -> bool {
+    pub fn on_event(&mut self, now: Time, common: &mut Common, event: &UserEvent<'_>) -> bool {
+        let is_new = self.see(&mut common.out, event);
+        if is_new {
+            let patience = patience(common);
+            let out = &mut common.out;
+            self.order.add(now, out, event.ltime, body(event), patience);
+        }
+        is_new
+    }
+
+    fn see(&mut self, out: &mut Outbox, event: &UserEvent<'_>) -> bool {
         let item = SeenEvent {
             name: event.name.into(),
             payload: event.payload.map(Box::from),
         };
-        let is_new = self.see(out, event.ltime, item);
-        if is_new {
-            out.tell(EventBody::User {
-                name: printable::text(event.name).into_owned(),
-                payload: event.payload.unwrap_or_default().into(),
-                ltime: event.ltime,
-                coalesce: event.coalesce,
-            });
-        }
-        is_new
+        self.seen.see(out, event.ltime, item)
+    }
+}
+
+/// The time for which a node gossips an event, and for which others wait for a missing one.
+fn patience(common: &Common) -> Duration {
+    common.gossip_time(common.config.swim.retransmit_mult)
+}
+
+fn body(event: &UserEvent<'_>) -> EventBody {
+    EventBody::User {
+        name: printable::text(event.name).into_owned(),
+        payload: event.payload.unwrap_or_default().into(),
+        ltime: event.ltime,
+        coalesce: event.coalesce,
     }
 }

@@ -8,7 +8,7 @@
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `coordinates` | tests of clusters that work as they should |
+//! | `life`, `leaving`, `coordinates`, `messages` | tests of clusters that work as they should |
 //! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
@@ -24,6 +24,7 @@ mod healing;
 mod host;
 mod leaving;
 mod life;
+mod messages;
 mod net;
 mod queue;
 mod rng;

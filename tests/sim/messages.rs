@@ -1,0 +1,141 @@
+//! User events and queries in large clusters with loss.
+
+use super::net::Link;
+use super::scenario::{millis, random_seeds, secs};
+use super::world::World;
+use sprat::serf::{CoreEvent, QueryOptions};
+use sprat::{Coalescing, EventBody};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const NODES: usize = 200;
+
+/// A cluster that has settled, in which every tenth packet is lost from now on.
+fn lossy_cluster(random_seed: u64) -> World {
+    let mut world = World::new(random_seed).lan(NODES);
+    world.join_all_through(0);
+    world.run_until(secs(60), World::is_complete);
+    world.run(secs(10));
+    world.net.link = Link::lossy(0.1);
+    world
+}
+
+/// Sends a user event from a host, whose name and number it carries.
+fn send(world: &mut World, host: usize, number: u32) {
+    world.command(host, |core, now| {
+        let name = format!("from-{host}");
+        let payload = number.to_be_bytes();
+        core.send_event(now, &name, &payload, Coalescing::Forbidden)
+            .unwrap();
+    });
+}
+
+/// Returns the numbers of the events that a host has delivered, by the name of their sender.
+fn delivered(world: &World, host: usize) -> BTreeMap<String, Vec<u32>> {
+    let mut numbers: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (_, event) in &world.hosts[host].events {
+        if let CoreEvent::App(EventBody::User { name, payload, .. }) = event {
+            let number = u32::from_be_bytes((**payload).try_into().unwrap());
+            numbers.entry(name.clone()).or_default().push(number);
+        }
+    }
+    numbers
+}
+
+/// Sends five bursts of three events from each of five nodes, and returns the cluster after all
+/// events have spread.
+fn after_bursts(random_seed: u64) -> World {
+    let mut world = lossy_cluster(random_seed);
+    for burst in 0..5 {
+        for sender in [0, 41, 82, 123, 164] {
+            (0..3).for_each(|n| send(&mut world, sender, 3 * burst + n));
+            world.run(secs(3));
+        }
+    }
+    // A push/pull brings the events that a node has missed.
+    world.run(secs(300));
+    world
+}
+
+/// Returns the sum of a counter of all nodes.
+fn sum(world: &World, counter: &str) -> i64 {
+    let cores = world.hosts.iter().filter_map(|host| host.core.as_ref());
+    let counters = cores.flat_map(|core| core.stats());
+    let wanted = counters.filter(|it| it.name == counter);
+    wanted.map(|it| it.value).sum()
+}
+
+#[test]
+fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
+    for random_seed in 70..70 + random_seeds(1, 10) {
+        let world = after_bursts(random_seed);
+        let expected: Vec<u32> = (0..15).collect();
+        for host in 0..NODES {
+            let numbers = delivered(&world, host);
+            assert_eq!(numbers.len(), 5, "n{host}");
+            for (sender, numbers) in numbers {
+                assert_eq!(numbers, expected, "seed {random_seed}, n{host}, {sender}");
+            }
+        }
+        assert!(world.net.count.lost > 10_000);
+        assert!(
+            sum(&world, "user_events_held") > 100,
+            "gossip disturbed the order"
+        );
+    }
+}
+
+/// Answers the queries that the hosts have received since the last call. `answered` holds the
+/// number of events of each host that were looked at.
+fn answer(world: &mut World, answered: &mut [usize]) {
+    for host in 0..NODES {
+        let events = &world.hosts[host].events[answered[host]..];
+        let queries = events.iter().filter_map(|(_, event)| match event {
+            CoreEvent::App(EventBody::Query { id, .. }) => Some(*id),
+            _ => None,
+        });
+        let queries: Vec<u64> = queries.collect();
+        answered[host] = world.hosts[host].events.len();
+        for query in queries {
+            world.command(host, |core, now| core.respond(now, query, b"here").unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_query_to_a_lossy_cluster_is_answered_by_every_node() {
+    for random_seed in 80..80 + random_seeds(1, 10) {
+        let mut world = lossy_cluster(random_seed);
+        let mut answered = vec![0; NODES];
+        // Answers are sent only once. With five relays, the chance that an answer is lost is below
+        // one in ten thousand.
+        let options = QueryOptions {
+            ack: true,
+            relay_factor: 5,
+            ..QueryOptions::default()
+        };
+        world.command(7, |core, now| {
+            core.query(now, 1, "load", b"", &options).unwrap()
+        });
+        let end = |world: &World| {
+            let mut events = world.hosts[7].events.iter();
+            events.find_map(|(_, event)| match event {
+                CoreEvent::QueryDone {
+                    answers, missing, ..
+                } => Some((*answers, missing.len())),
+                _ => None,
+            })
+        };
+        let mut waited = Duration::ZERO;
+        while end(&world).is_none() {
+            world.run(millis(20));
+            waited += millis(20);
+            answer(&mut world, &mut answered);
+        }
+        assert_eq!(end(&world), Some((NODES, 0)), "seed {random_seed}");
+        assert!(
+            waited < secs(9),
+            "it ended with the last answer, not at its time"
+        );
+    }
+}
