@@ -14,6 +14,8 @@ mod attack;
 mod changing;
 #[path = "interop/compression.rs"]
 mod compression;
+#[path = "interop/conflict.rs"]
+mod conflict;
 #[path = "interop/coordinates.rs"]
 mod coordinates;
 #[path = "interop/departure.rs"]

@@ -301,6 +301,11 @@ impl Agent {
         self.setup()
     }
 
+    /// Returns true if the process of the agent has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Stops the process of the agent, which then neither receives nor sends anything.
     pub fn pause(&self) {
         self.signal("STOP");
