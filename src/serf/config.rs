@@ -47,6 +47,9 @@ pub struct Config {
     pub query_response_len: usize,
     /// True if a join also brings the user events that were sent before it.
     pub replay_events: bool,
+    /// True if the driver stores the keys after each change, and reports the outcome with
+    /// `Core::keys_stored`. The answer to a query that changes keys waits for that.
+    pub store_keys: bool,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -67,6 +70,7 @@ impl Default for Config {
             query_len: 1024,
             query_response_len: 1024,
             replay_events: false,
+            store_keys: false,
             filter: MemberFilter::default(),
         }
     }

@@ -17,7 +17,10 @@
 //! | `ring`, `seen` | messages that are passed on once |
 //! | `user_event` | user events, in both directions |
 //! | `query`, `query_filter`, `internal_query` | queries that this node receives |
+//! | `asker`, `answering` | the sender of a query; sending acks and answers to it |
+//! | `key_query`, `keys` | queries about keys; the keys of this node, listed and changed |
 //! | `request`, `asked` | making a query, and the answers to the queries of this node |
+//! | `key_report` | the answers to a query of this node about keys |
 //! | `relays` | responses to the queries of others |
 //! | `replay` | which user events are from before this node joined |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
@@ -26,7 +29,9 @@
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
+mod answering;
 mod asked;
+mod asker;
 mod changes;
 mod clock;
 mod command_error;
@@ -40,6 +45,11 @@ mod event;
 mod filter;
 mod intent;
 mod internal_query;
+mod key_query;
+mod key_report;
+#[cfg(test)]
+mod key_tests;
+mod keys;
 mod leave;
 mod look;
 mod lost;
@@ -75,8 +85,10 @@ pub use asked::QueryOptions;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
-pub use event::{CoreEvent, LeaveEnd};
+pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
+pub use key_query::KeyQuery;
+pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
 use outbox::Order;
 use serf_state::SerfState;
 use std::net::{IpAddr, SocketAddr};
@@ -398,6 +410,9 @@ impl Core {
                 self.serf.leave_ended(unacked);
             }
             Order::LeaveSilently => self.swim.leave_silently(),
+            Order::ManageKeys { asker, query } => {
+                self.serf.keys_asked(self.swim.keyring(), asker, query);
+            }
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }

@@ -1,5 +1,6 @@
 //! The public interface of a running member: the [`Node`].
 
+mod keys;
 mod look;
 mod messages;
 mod running;
