@@ -22,6 +22,7 @@ mod record;
 mod config;
 mod events;
 mod explain;
+mod keys;
 mod library;
 mod member_cache;
 mod members;
