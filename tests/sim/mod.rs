@@ -8,7 +8,8 @@
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap`, `scale` | the tests |
+//! | `life`, `leaving`, `faults`, `healing`, `keys` | the tests |
+//! | `campaign`, `bootstrap`, `scale` | the tests of many seeds and of large clusters |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
@@ -20,6 +21,7 @@ mod facts;
 mod faults;
 mod healing;
 mod host;
+mod keys;
 mod leaving;
 mod life;
 mod net;
