@@ -2130,11 +2130,11 @@ void sprat_stats_free(struct sprat_stats *stats);
 /**
  * Prepares threads for nodes that the program starts later, when it can no longer create threads.
  * A node takes prepared threads before it creates new ones, unless its settings have a spawn
- * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
- * with an event callback, and one more with the setting spoe_bind. It takes all of them when it
- * starts. A node with neither prepared threads nor a spawn callback creates its threads that
- * resolve host names later, when a name waits. A program that cannot create threads after
- * sprat_node_start() must therefore prepare threads as well.
+ * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, and one
+ * more for each of these: an event callback, the setting spoe_bind, and the setting keyring_file
+ * in mode "serf". It takes all of them when it starts. A node with neither prepared threads nor a
+ * spawn callback creates its threads that resolve host names later, when a name waits. A program
+ * that cannot create threads after sprat_node_start() must therefore prepare threads as well.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
  * number of prepared threads. The number `n` includes the threads that are already prepared, even
