@@ -6,8 +6,8 @@
 //! `SPRAT_WRITE_HEADER=1 cargo build` overwrites that copy.
 
 use super::vocabulary::{
-    CConstant, EventKind, Level, MemberState, NodeState, ProbeAnswer, Row, SettingType, Status,
-    Table,
+    CConstant, EventKind, KeyAction, Level, MemberState, NodeState, ProbeAnswer, Row, SettingType,
+    Status, Table,
 };
 use std::path::PathBuf;
 use std::{env, fs};
@@ -17,7 +17,7 @@ use std::{env, fs};
 pub const ABI: u32 = 0;
 
 /// The files of `src/ffi` from which the header is made, in the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "numbers",
     "types",
     "library",
@@ -28,6 +28,7 @@ const SOURCES: [&str; 15] = [
     "tags",
     "user_events",
     "queries",
+    "keys",
     "events",
     "explain",
     "coordinates",
@@ -36,7 +37,7 @@ const SOURCES: [&str; 15] = [
 ];
 
 /// The first function of each part of the header, and the heading that is put before it.
-const HEADINGS: [(&str, &str); 13] = [
+const HEADINGS: [(&str, &str); 14] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
@@ -48,6 +49,7 @@ const HEADINGS: [(&str, &str); 13] = [
     ("sprat_node_set_tag", "The tags and the meta of this node"),
     ("sprat_node_send_event", "Sending user events"),
     ("sprat_node_query", "Queries"),
+    ("sprat_node_manage_keys", "The keys of the cluster"),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),
     ("sprat_node_coordinate", "Network coordinates"),
@@ -125,6 +127,7 @@ fn vocabularies() -> String {
             &ProbeAnswer::TABLE,
             None,
         ),
+        enumeration("sprat_key_action", "SPRAT_KEY_", &KeyAction::TABLE, None),
         enumeration(
             "sprat_setting_type",
             "SPRAT_SETTING_",

@@ -120,8 +120,8 @@
  *     The key that encrypts all traffic; it cannot be read back.
  *
  * keyring_file: file [not set], the path of a readable file
- *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It
- *     cannot be combined with other keys.
+ *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. The
+ *     node replaces it when its keys change. It cannot be combined with other keys.
  *
  * label: text [not set], at most 255 bytes
  *     A label in front of all traffic; clusters with different labels do not see each other.
@@ -487,6 +487,22 @@ enum sprat_probe_answer {
     SPRAT_PROBE_SILENT = 5,
 };
 
+/**
+ * An action of the members of a cluster on their keys. To change the key of a cluster without
+ * losing a message takes three steps, each done by all members before the next: install the
+ * new key, use it, remove the old one.
+ */
+enum sprat_key_action {
+    /** Adds a key to the keyrings. It decrypts, and does not encrypt yet. */
+    SPRAT_KEY_INSTALL = 1,
+    /** Makes a key of the keyrings the primary one, which encrypts. The others still decrypt. */
+    SPRAT_KEY_USE = 2,
+    /** Removes a key, which must not be the primary one. */
+    SPRAT_KEY_REMOVE = 3,
+    /** Lists the keys; changes nothing. */
+    SPRAT_KEY_LIST = 4,
+};
+
 /** Flags of sprat_node_remove_failed(). */
 enum sprat_remove_flags {
     /** Erase the member from the list at once instead of keeping it as a member that left. */
@@ -538,6 +554,9 @@ typedef struct sprat_answers sprat_answers;
 
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
+
+/** The answers of the members to sprat_node_manage_keys_wait(). Several threads may read it. */
+typedef struct sprat_key_report sprat_key_report;
 
 /**
  * The members at one moment, made by sprat_node_members() or sprat_node_look(). Several threads
@@ -1795,6 +1814,137 @@ const char *sprat_answers_get(const struct sprat_answers *answers,
 void sprat_answers_free(struct sprat_answers *answers);
 
 /* ==========================================================================================
+ * The keys of the cluster
+ * ========================================================================================== */
+
+/**
+ * Lets all members of an encrypted cluster, this node and Serf agents included, install a key, use
+ * it, remove it, or list their keys. Keys need mode "serf", and a node that encrypts.
+ *
+ * To change the key of a cluster without losing a message: SPRAT_KEY_INSTALL the new key,
+ * SPRAT_KEY_USE it, SPRAT_KEY_REMOVE the old key. Go on to the next step only when all members
+ * have done the one before: a member that does not know the primary key of the others can no
+ * longer talk to them. Each step can be repeated.
+ *
+ * A member whose setting `keyring_file` is set stores its keys after each change. If that fails,
+ * it reports the failure, but has changed its keys in memory.
+ *
+ * An event of kind SPRAT_EVENT_DONE with the number and op_data reports the end, which comes as
+ * soon as every member that was present has answered, or has failed or left. Its status is
+ * SPRAT_OK if all members have done what was asked, SPRAT_ERR_STATE if some report that they could
+ * not (the text names up to five of them, with their messages), and SPRAT_ERR_TIMEOUT if some have
+ * not answered in time. It is SPRAT_ERR_STATE as well if nothing was sent: if the mode is
+ * "memberlist", if this node does not encrypt or has begun to leave, if 256 queries are under way,
+ * for the use of a key that this node does not hold, and for the removal of its primary key. The
+ * event has no list of keys: for that, there is sprat_node_manage_keys_wait().
+ *
+ * @param node        the node
+ * @param action      an enum sprat_key_action
+ * @param key         the bytes of the key, which are copied; NULL for SPRAT_KEY_LIST
+ * @param key_len     16, 24 or 32; 0 for SPRAT_KEY_LIST
+ * @param timeout_ms  the time in which answers count; 0 for the default, which is that of a query
+ * @param op_data     any pointer, which the DONE event hands back; the library never follows it
+ * @param id          receives the number of the operation, or 0 after a failure; may be NULL
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown action, a key of a wrong length, a key for
+ *         SPRAT_KEY_LIST, or a negative timeout; SPRAT_ERR_TOO_LARGE for a key_len above 64;
+ *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_manage_keys(struct sprat_node *node,
+                           int action,
+                           const void *key,
+                           size_t key_len,
+                           int timeout_ms,
+                           void *op_data,
+                           uint64_t *id);
+
+/**
+ * Manages keys like sprat_node_manage_keys(), but waits for the end, and gives the answers of the
+ * members.
+ *
+ * @param node        the node
+ * @param action      an enum sprat_key_action
+ * @param key         the bytes of the key, which are copied; NULL for SPRAT_KEY_LIST
+ * @param key_len     16, 24 or 32; 0 for SPRAT_KEY_LIST
+ * @param timeout_ms  the time in which answers count; 0 for the default, which is that of a query
+ * @param out         receives the answers, to be freed with sprat_key_report_free(); may be NULL.
+ *                    Unlike other `out` arguments, it is also set if the function fails with
+ *                    SPRAT_ERR_STATE or SPRAT_ERR_TIMEOUT because of a member; NULL if nothing was
+ *                    sent.
+ * @return SPRAT_OK if all members have done what was asked; otherwise the status that the DONE
+ *         event of sprat_node_manage_keys() would have, or an error of that function.
+ *         SPRAT_ERR_CLOSED also if the node is shut down during the call.
+ *
+ * Thread-safe. The call is allowed in a callback, where it delays further events.
+ */
+int sprat_node_manage_keys_wait(struct sprat_node *node,
+                                int action,
+                                const void *key,
+                                size_t key_len,
+                                int timeout_ms,
+                                struct sprat_key_report **out);
+
+/**
+ * Returns the number of members that were asked, this node included.
+ *
+ * @param report  the answers
+ * @return the number; 0 if report is NULL.
+ */
+size_t sprat_key_report_asked(const struct sprat_key_report *report);
+
+/**
+ * Returns the answer of a member by its index, sorted by the names of the members.
+ *
+ * @param report   the answers
+ * @param i        the index, from 0
+ * @param done     receives whether the member has done what was asked; may be NULL
+ * @param message  receives the reason if it has not; if it has, a remark, for example that its
+ *                 list lacks keys, or ""; NULL if there is no such answer; may be NULL
+ * @return the name of the member; NULL past the end or if report is NULL. The name and the message
+ *         live as long as the report.
+ */
+const char *sprat_key_report_answer(const struct sprat_key_report *report,
+                                    size_t i,
+                                    bool *done,
+                                    const char **message);
+
+/**
+ * Returns a member that has not answered in time, by its index, sorted by name. A member that has
+ * failed or left meanwhile is not among them.
+ *
+ * @param report  the answers
+ * @param i       the index, from 0
+ * @return the name of the member, which lives as long as the report; NULL past the end or if
+ *         report is NULL.
+ */
+const char *sprat_key_report_missing(const struct sprat_key_report *report,
+                                     size_t i);
+
+/**
+ * Returns a key by its index, in no particular order; only SPRAT_KEY_LIST gives keys.
+ *
+ * @param report   the answers
+ * @param i        the index, from 0
+ * @param len      receives the number of bytes, 16, 24 or 32, or 0 if there is no such key; may be
+ *                 NULL
+ * @param members  receives the number of members that hold the key, or 0; may be NULL
+ * @param primary  receives the number of members whose primary key it is, or 0; may be NULL
+ * @return the bytes of the key, which live as long as the report and are then wiped; NULL past the
+ *         end or if report is NULL.
+ */
+const uint8_t *sprat_key_report_key(const struct sprat_key_report *report,
+                                    size_t i,
+                                    size_t *len,
+                                    size_t *members,
+                                    size_t *primary);
+
+/**
+ * Frees the answers, and wipes their keys.
+ *
+ * @param report  the answers; NULL is ignored
+ */
+void sprat_key_report_free(struct sprat_key_report *report);
+
+/* ==========================================================================================
  * Events
  * ========================================================================================== */
 
@@ -2056,11 +2206,12 @@ void sprat_stats_free(struct sprat_stats *stats);
 /**
  * Prepares threads for nodes that the program starts later, when it can no longer create threads.
  * A node takes prepared threads before it creates new ones, unless its settings have a spawn
- * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
- * with an event callback, and one more with the setting spoe_bind. It takes all of them when it
- * starts. A node with neither prepared threads nor a spawn callback creates the threads that
- * resolve host names only when a name waits. A program that can create threads during
- * sprat_node_start(), but not afterwards, must therefore prepare threads or set a spawn callback.
+ * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, and one
+ * more for each of these: an event callback, the setting spoe_bind, and the setting keyring_file
+ * in mode "serf". It takes all of them when it starts. A node with neither prepared threads nor a
+ * spawn callback creates the threads that resolve host names only when a name waits. A program
+ * that can create threads during sprat_node_start(), but not afterwards, must therefore prepare
+ * threads or set a spawn callback.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
  * number of prepared threads. The number `n` includes the threads that are already prepared, even

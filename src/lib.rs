@@ -106,18 +106,20 @@ pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
-    EventCallback, FailedAddr, Node, Operation, Outcome, Pending, PendingQuery, PreparedThreads,
-    QueryAnswer, QueryAnswers, Spawn, Subscription,
+    EventCallback, FailedAddr, KeyResult, Node, Operation, Outcome, Pending, PendingQuery,
+    PreparedThreads, QueryAnswer, QueryAnswers, Spawn, Subscription,
 };
 pub use error::{Error, Result, Status};
 pub use event::{Coalescing, Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState, MemberTags, NodeFacts};
-pub use serf::{Coordinate, Counter, Mode, QueryOptions, Tags};
+pub use serf::{
+    Coordinate, Counter, KeyAnswer, KeyHolders, KeyQuery, KeyReport, Mode, QueryOptions, Tags,
+};
 pub use swim::NodeState as ProtocolState;
 pub use swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,
     Seed,
 };
 pub use time::Time;
-pub use vocabulary::NodeState;
+pub use vocabulary::{KeyAction, NodeState};
 pub use wire::Key;

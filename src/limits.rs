@@ -88,6 +88,13 @@ pub const BUFFERED_INTENTS: usize = 65_536;
 pub const RING_SLOTS: u64 = 512;
 /// Number of queries of this node that can be under way.
 pub const ASKED_QUERIES: usize = 256;
+/// Number of keys in the keyring of a node. Every key is tried for each datagram.
+pub const KEYS: usize = 64;
+/// Number of keys in the answer of another node that lists its keys, and number of different keys
+/// in a report about the keys of a cluster.
+pub const ANSWERED_KEYS: usize = 1024;
+/// Number of changes of this node's keys that wait until they are stored in the keyring file.
+pub const KEY_CHANGES: usize = 64;
 /// Number of queries that wait for an answer of the application.
 pub const OPEN_QUERIES: usize = 1024;
 /// Number of events or queries that are kept for one Lamport time.

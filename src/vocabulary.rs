@@ -394,6 +394,22 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// An action of the members of a cluster on their keys. To change the key of a cluster without
+    /// losing a message takes three steps, each done by all members before the next: install the
+    /// new key, use it, remove the old one.
+    pub enum KeyAction {
+        /// Adds a key to the keyrings. It decrypts, and does not encrypt yet.
+        Install = 1, "install";
+        /// Makes a key of the keyrings the primary one, which encrypts. The others still decrypt.
+        Use = 2, "use";
+        /// Removes a key, which must not be the primary one.
+        Remove = 3, "remove";
+        /// Lists the keys; changes nothing.
+        List = 4, "list";
+    }
+}
+
+vocabulary! {
     /// The type of a setting, which says how the text of its value is written. Ignore the types
     /// that you do not know: later versions may add some.
     pub enum SettingType {

@@ -339,6 +339,13 @@ fn a_c_program_reads_coordinates_and_estimated_round_trip_times() {
 }
 
 #[test]
+fn the_keys_of_two_nodes_are_changed_listed_and_stored() {
+    passes("keys.c", &[]);
+    passes_asan("keys.c", &[]);
+    passes_valgrind("keys.c", &[]);
+}
+
+#[test]
 fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }

@@ -309,6 +309,36 @@ fn tags_in_the_vectors_decode_and_reencode() {
     assert_eq!(count, 61);
 }
 
+#[test]
+fn key_queries_in_the_vectors_and_the_answers_to_them_decode_and_reencode() {
+    fn visit(value: &Value, kinds: &mut Vec<u64>) {
+        match value {
+            Value::Object(map) => {
+                let inner = map.get("payload-decoded").map(|layers| &layers[0]);
+                if let Some(inner) = inner.filter(|it| it["type"] == 7 || it["type"] == 8) {
+                    let payload = unhex(text(&value["body"]["Payload"], "hex"));
+                    let again = match json::key_payload(&payload) {
+                        Ok((described, again)) => {
+                            assert_eq!(described, json::plain(&inner["body"]));
+                            again
+                        }
+                        Err(why) => panic!("{why:?}: {inner}"),
+                    };
+                    assert_eq!(hex(&again), hex(&payload));
+                    kinds.push(inner["type"].as_u64().unwrap());
+                }
+                map.values().for_each(|value| visit(value, kinds));
+            }
+            Value::Array(list) => list.iter().for_each(|value| visit(value, kinds)),
+            _ => {}
+        }
+    }
+    let mut kinds = Vec::new();
+    let vectors = load("encrypted");
+    vectors.iter().for_each(|vector| visit(vector, &mut kinds));
+    assert_eq!(kinds, [7, 7, 7, 7, 7, 7, 8, 8, 8]);
+}
+
 /// Checks, for each datagram made by hand, the sequence numbers of the pings that a node named `r`
 /// answers, and the reason why the datagram or a part of it is refused, if it is.
 #[test]

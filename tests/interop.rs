@@ -28,6 +28,8 @@ mod faults;
 mod ipv6;
 #[path = "interop/joining.rs"]
 mod joining;
+#[path = "interop/keys.rs"]
+mod keys;
 #[path = "interop/leaving.rs"]
 mod leaving;
 #[path = "interop/messages.rs"]

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sprat::wire::message::Message;
-use sprat::wire::serf_message::{SerfMessage, decode_tags, encode_tags};
+use sprat::wire::serf_message::{KeyRequest, KeyResponse, SerfMessage, decode_tags, encode_tags};
 use sprat::wire::{Codec, packet};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -33,7 +33,24 @@ fn check_serf(content: &[u8]) {
     if let Ok(message) = SerfMessage::decode(content) {
         let mut written = Vec::new();
         message.encode(&mut written);
-        assert_eq!(SerfMessage::decode(&written), Ok(message));
+        assert_eq!(SerfMessage::decode(&written).as_ref(), Ok(&message));
+        match message {
+            SerfMessage::Query(query) => check_keys(query.payload.unwrap_or_default()),
+            SerfMessage::QueryResponse(response) => {
+                check_keys(response.payload.unwrap_or_default())
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Checks a payload that may be a request about keys or the answer to one.
+fn check_keys(payload: &[u8]) {
+    if let Ok(request) = KeyRequest::decode(payload) {
+        assert!(KeyRequest::decode(&request.encoded()).is_ok_and(|again| again == request));
+    }
+    if let Ok(response) = KeyResponse::decode(payload) {
+        assert!(KeyResponse::decode(&response.encoded()).is_ok_and(|again| again == response));
     }
 }
 

@@ -1,10 +1,8 @@
-//! Files: settings as `key = value` lines, and the keyring file of Serf.
+//! Reading files: settings as `key = value` lines, and text for other formats.
 
 use super::line::value_in;
 use super::node_config::Config;
-use super::value::Value;
 use crate::error::{Error, Result, Status};
-use crate::wire::Key;
 use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -13,7 +11,7 @@ use zeroize::Zeroizing;
 const FILE_LEN: u64 = 1024 * 1024;
 
 /// Reads a text file of at most [`FILE_LEN`] bytes.
-fn read(path: &Path) -> Result<Zeroizing<String>> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>> {
     let failed =
         |error: io::Error| Error::io(format_args!("cannot read {}", path.display()), &error);
     let meta = std::fs::metadata(path).map_err(failed)?;
@@ -86,29 +84,6 @@ fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Res
         })?;
     }
     Ok(())
-}
-
-/// Reads the keys of a keyring file. The first key is the one that encrypts.
-///
-/// # Errors
-/// `Io` if the file cannot be read; `Config` if it is not a JSON array of at least one base64 key.
-pub(super) fn keyring(path: &Path) -> Result<Vec<Key>> {
-    let text = read(path)?;
-    let wrong = |what: &str| {
-        let message = format!("keyring_file {}: {what}", path.display());
-        Error::new(Status::Config, message)
-    };
-    let written: Vec<String> = serde_json::from_str(&text)
-        .map_err(|_| wrong("expected a JSON array of base64 strings"))?;
-    let keys: Option<Vec<Key>> = written
-        .into_iter()
-        .map(|text| Key::read(&Zeroizing::new(text)).ok())
-        .collect();
-    let keys = keys.ok_or_else(|| wrong("a key is not base64 of 16, 24 or 32 bytes"))?;
-    if keys.is_empty() {
-        return Err(wrong("the file holds no key"));
-    }
-    Ok(keys)
 }
 
 #[cfg(test)]
@@ -185,23 +160,5 @@ mod tests {
             .load(Path::new("/nonexistent/sprat"))
             .unwrap_err();
         assert_eq!((error.status, error.errno), (Status::Io, libc::ENOENT));
-    }
-
-    #[test]
-    fn a_keyring_file_is_a_json_array_of_keys() {
-        let key = "MDEyMzQ1Njc4OWFiY2RlZg==";
-        for (name, written) in [("ring", key), ("line", &format!(r"{key}\n"))] {
-            let file = File::new(name, &format!("[\n \"{written}\"\n]"));
-            let keys = keyring(&file.0).unwrap();
-            assert_eq!(keys[0].as_bytes(), b"0123456789abcdef", "{written}");
-        }
-        for (name, text) in [("e", "[]"), ("j", "{"), ("s", "[\"AAAA\"]"), ("n", "[1]")] {
-            let file = File::new(name, text);
-            assert_eq!(
-                keyring(&file.0).err().unwrap().status,
-                Status::Config,
-                "{text}"
-            );
-        }
     }
 }

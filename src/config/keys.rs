@@ -1,12 +1,12 @@
 //! The keys of a node, and the codec of its traffic.
 
-use super::file;
+use super::keyring_file;
 use super::node_config::Config;
 use crate::error::{Error, Result, Status};
+use crate::limits::KEYS;
+use crate::serf::Mode;
 use crate::wire::{Codec, Key, Keyring};
-
-/// The maximum number of keys that a node may have.
-const KEYS: usize = 64;
+use std::path::Path;
 
 impl Config {
     /// Adds a key that decrypts. The first key that is added also encrypts, unless the setting
@@ -22,7 +22,8 @@ impl Config {
     }
 
     /// Reads the keyring file now. This is for a process that changes its user or its root
-    /// directory before it starts the node, and can no longer read the file then.
+    /// directory before it starts the node, and can no longer read the file then. Such a node does
+    /// not write the file either: keys that change while it runs are lost with it.
     ///
     /// # Errors
     /// `Config` if keys come from two sources, the file has no valid keys, or there are more than
@@ -45,7 +46,7 @@ impl Config {
         let own: Vec<Key> = own.cloned().collect();
         let keys = match &self.settings.keyring_file {
             None => own,
-            Some(path) if own.is_empty() => file::keyring(path)?,
+            Some(path) if own.is_empty() => keyring_file::read(path)?,
             Some(_) => {
                 let message = "keys come from keyring_file and from elsewhere: only one is allowed";
                 return Err(Error::new(Status::Config, message));
@@ -54,6 +55,13 @@ impl Config {
         // A file may hold any number of keys, and `encrypt` may be set after keys were added.
         check_count(keys.len(), Status::Config)?;
         Ok(Keyring::new(keys))
+    }
+
+    /// The file in which the node stores keys that change while it runs. Keys change only in serf
+    /// mode.
+    pub(crate) fn stored_keyring(&self) -> Option<&Path> {
+        let file = self.settings.keyring_file.as_deref();
+        file.filter(|_| self.settings.core.mode == Mode::Serf)
     }
 
     /// The codec that writes and reads the traffic of the node.

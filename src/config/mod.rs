@@ -9,13 +9,15 @@
 //! | `values` | the typed values of all settings |
 //! | `node_config` | [`Config`]: the settings of one node, as text or typed |
 //! | `setters` | the typed setters of [`Config`] |
-//! | `file` | settings and keyrings from files |
+//! | `file` | reading files; settings from files |
+//! | `keyring_file` | the keyring file of Serf |
 //! | `line` | the value on a line of a file: quotes and comments |
 //! | `keys` | the keys of a node, and the codec of its traffic |
 //! | `address` | addresses as people write them |
 
 pub(crate) mod address;
 mod file;
+pub(crate) mod keyring_file;
 mod keys;
 mod line;
 mod node_config;

@@ -295,7 +295,8 @@ impl Config {
     /// more thread.
     pub fn threads(&self) -> usize {
         let addrs = self.service_addrs();
-        2 + usize::from(addrs.iter().any(|(_, addr)| addr.is_some()))
+        let has_services = addrs.iter().any(|(_, addr)| addr.is_some());
+        2 + usize::from(has_services) + usize::from(self.stored_keyring().is_some())
     }
 
     /// Adds a kind to those that the node queues, unless it queues all kinds.

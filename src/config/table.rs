@@ -38,7 +38,7 @@ macro_rules! settings_table {
             "The key that encrypts all traffic; it cannot be read back.";
         "keyring_file" => keyring_file = None, [keyring_file(PathBuf)]
             "A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. \
-             It cannot be combined with other keys.";
+             The node replaces it when its keys change. It cannot be combined with other keys.";
         "label" => label = Label::default(), [label(String)]
             "A label in front of all traffic; clusters with different labels do not see each \
              other.";

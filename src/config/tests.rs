@@ -352,3 +352,12 @@ fn lists_reach_the_core() {
     );
     assert_eq!(config.settings.log_level.0, Some(Level::Debug));
 }
+
+#[test]
+fn a_node_needs_a_thread_more_for_services_and_for_a_file_of_keys_that_may_change() {
+    assert_eq!(with(&[]).threads(), 2);
+    let file = ("keyring_file", "/etc/keys.json");
+    assert_eq!(with(&[file]).threads(), 3);
+    assert_eq!(with(&[file, ("mode", "memberlist")]).threads(), 2);
+    assert_eq!(with(&[file, ("spoe_bind", "127.0.0.1:9")]).threads(), 4);
+}

@@ -12,13 +12,10 @@ use crate::serf::Mode;
 use crate::swim::Seed;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
@@ -115,14 +112,8 @@ impl Value for Key {
         "base64 of 16, 24 or 32 bytes".to_owned()
     }
 
-    /// Reads a key. Line breaks anywhere in the text are ignored, as in Serf: a key that was read
-    /// from a file often ends with a line break.
     fn read(text: &str) -> Result<Key, Reason> {
-        let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
-        let mut bytes = STANDARD.decode(&*text).map_err(|_| Reason::new())?;
-        let key = Key::new(&bytes);
-        zeroize::Zeroize::zeroize(&mut bytes);
-        key.ok_or_else(Reason::new)
+        Key::from_base64(text).ok_or_else(Reason::new)
     }
 
     fn write(&self) -> String {
@@ -327,6 +318,8 @@ impl Element for String {
 mod tests {
     use super::*;
     use crate::config::setting::read_value;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     fn normal<T: Value>(text: &str) -> Result<String, Reason> {
         Ok(read_value::<T>(text)?.write())

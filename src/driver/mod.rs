@@ -27,7 +27,7 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
-pub use events::answers::{PendingQuery, QueryAnswer, QueryAnswers};
+pub use events::answers::{KeyResult, PendingQuery, QueryAnswer, QueryAnswers};
 pub use events::completion::Operation;
 pub use events::pending::{FailedAddr, Outcome, Pending};
 pub use events::subscriptions::Subscription;

@@ -23,6 +23,7 @@ mod config;
 mod coordinates;
 mod events;
 mod explain;
+mod keys;
 mod library;
 mod member_cache;
 mod members;

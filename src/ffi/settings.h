@@ -26,8 +26,8 @@
  *     The key that encrypts all traffic; it cannot be read back.
  *
  * keyring_file: file [not set], the path of a readable file
- *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It
- *     cannot be combined with other keys.
+ *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. The
+ *     node replaces it when its keys change. It cannot be combined with other keys.
  *
  * label: text [not set], at most 255 bytes
  *     A label in front of all traffic; clusters with different labels do not see each other.

@@ -14,11 +14,12 @@ const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that the program starts later, when it can no longer create threads.
 /// A node takes prepared threads before it creates new ones, unless its settings have a spawn
-/// callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, one more
-/// with an event callback, and one more with the setting spoe_bind. It takes all of them when it
-/// starts. A node with neither prepared threads nor a spawn callback creates the threads that
-/// resolve host names only when a name waits. A program that can create threads during
-/// sprat_node_start(), but not afterwards, must therefore prepare threads or set a spawn callback.
+/// callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, and one
+/// more for each of these: an event callback, the setting spoe_bind, and the setting keyring_file
+/// in mode "serf". It takes all of them when it starts. A node with neither prepared threads nor a
+/// spawn callback creates the threads that resolve host names only when a name waits. A program
+/// that can create threads during sprat_node_start(), but not afterwards, must therefore prepare
+/// threads or set a spawn callback.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
 /// number of prepared threads. The number `n` includes the threads that are already prepared, even

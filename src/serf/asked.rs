@@ -4,6 +4,7 @@
 //! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for.
 
 use super::CoreEvent;
+use super::key_report::KeyReport;
 use super::outbox::Outbox;
 use super::query::ACK;
 use crate::event::EventBody;
@@ -48,6 +49,8 @@ pub(super) struct AskedQuery {
     /// The members that have acknowledged the query, and those that have answered it.
     pub acked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
+    /// The report about the answers; only for a query about keys.
+    pub keys: Option<KeyReport>,
 }
 
 impl AskedQuery {
@@ -57,10 +60,17 @@ impl AskedQuery {
 
     fn end(self, out: &mut Outbox) {
         let missing = self.to_ack.union(&self.to_answer).cloned().collect();
-        out.report(CoreEvent::QueryDone {
-            number: self.number,
-            answers: self.answered.len(),
-            missing,
+        let number = self.number;
+        out.report(match self.keys {
+            Some(report) => CoreEvent::KeysDone {
+                number,
+                report: KeyReport { missing, ..report },
+            },
+            None => CoreEvent::QueryDone {
+                number,
+                answers: self.answered.len(),
+                missing,
+            },
         });
     }
 }
@@ -97,15 +107,19 @@ impl Asked {
             return;
         }
         awaited.remove(&from);
-        let (id, from) = (query.number, response.from.to_owned());
-        out.tell(match is_ack {
-            true => EventBody::QueryAck { id, from },
-            false => EventBody::QueryResponse {
-                id,
-                from,
-                payload: response.payload.unwrap_or_default().into(),
-            },
-        });
+        let payload = response.payload.unwrap_or_default();
+        if let Some(report) = &mut query.keys {
+            if !is_ack {
+                report.add(from, payload);
+            }
+        } else {
+            let (id, from) = (query.number, response.from.to_owned());
+            let payload = payload.into();
+            out.tell(match is_ack {
+                true => EventBody::QueryAck { id, from },
+                false => EventBody::QueryResponse { id, from, payload },
+            });
+        }
         self.end_complete(out);
     }
 

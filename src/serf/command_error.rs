@@ -38,6 +38,12 @@ pub enum CommandError {
     QueryOver,
     /// The query was answered already.
     AlreadyAnswered,
+    /// This node does not encrypt, so it does not manage keys.
+    NoKeyring,
+    /// The key is the primary key of this node, and cannot be removed.
+    PrimaryKey,
+    /// This node does not hold the key.
+    UnknownKey,
     /// The command does not exist in the mode of this node.
     WrongMode,
     /// This node is leaving or has left; a join brings it back.

@@ -2,12 +2,14 @@
 //! removal of failed members, and hints.
 
 use super::command_error::{CommandError, checked_meta};
+use super::key_query::query_name;
 use super::request::{Content, Sender};
-use super::{Core, MemberState, Mode, QueryOptions, Tags, encode_tags};
+use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
 use crate::swim::{FreshBits, NodeState, OpId, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 impl Core {
     /// Remembers seeds: unless the setting `reconnect` is false, each is tried again whenever no
@@ -159,15 +161,68 @@ impl Core {
     ) -> Result<(), CommandError> {
         self.check_serf()?;
         self.check_not_left()?;
+        let is_about_keys = false;
+        let content = Content {
+            name,
+            payload,
+            is_about_keys,
+        };
+        self.ask(now, number, content, options)
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        number: u64,
+        content: Content<'_>,
+        options: &QueryOptions,
+    ) -> Result<(), CommandError> {
         let sender = Sender {
             id: self.swim.draw_number(),
             addr: self.swim.self_node().addr,
             room: self.swim.broadcast_room(),
         };
-        let content = Content { name, payload };
         self.serf.ask(now, number, content, options, sender)?;
         self.pump(now, false);
         Ok(())
+    }
+
+    /// Lets all members, this node included, change or list their keys. `number` is a number that
+    /// no other query of this node has: [`CoreEvent::KeysDone`] reports the answers with it.
+    /// `timeout` is the time in which answers count; `None` is the default of a query.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode; `NoKeyring` if this node does not encrypt; `UnknownKey` for
+    /// the use of a key that this node does not hold; `PrimaryKey` for the removal of its primary
+    /// key; `TooManyQueries`; `EventTooLarge`; `Left`.
+    pub fn manage_keys(
+        &mut self,
+        now: Time,
+        number: u64,
+        query: &KeyQuery,
+        timeout: Option<Duration>,
+    ) -> Result<(), CommandError> {
+        self.check_serf()?;
+        self.check_not_left()?;
+        query.check(self.swim.keyring().ok_or(CommandError::NoKeyring)?)?;
+        let content = Content {
+            name: query_name(query.action),
+            payload: &query.payload(),
+            is_about_keys: true,
+        };
+        let options = QueryOptions {
+            timeout,
+            ..QueryOptions::default()
+        };
+        self.ask(now, number, content, &options)
+    }
+
+    /// The driver has stored the keys of [`CoreEvent::KeysChanged`] with this number, or could not:
+    /// the error goes to the member that changed the keys.
+    pub fn keys_stored(&mut self, now: Time, number: u64, result: Result<(), &str>) {
+        let serf = &mut self.serf;
+        serf.keys.on_stored(&mut serf.common, number, result);
+        self.pump(now, false);
     }
 
     /// Ends the query with this number, if it has not ended.

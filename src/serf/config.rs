@@ -53,6 +53,9 @@ pub struct Config {
     pub coalesce_events: CoalesceTimes,
     /// True if acks carry network coordinates; in Serf mode only.
     pub coordinates: bool,
+    /// True if the driver stores the keys after each change, and reports the outcome with
+    /// `Core::keys_stored`. The answer to a query that changes keys waits for that.
+    pub store_keys: bool,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -76,6 +79,7 @@ impl Default for Config {
             coalesce_members: CoalesceTimes::default(),
             coalesce_events: CoalesceTimes::default(),
             coordinates: true,
+            store_keys: false,
             filter: MemberFilter::default(),
         }
     }

@@ -1,8 +1,13 @@
 //! The reports of the core to its driver.
 
+#[cfg(doc)]
+use super::Config;
+use super::key_report::KeyReport;
 use crate::event::EventBody;
 use crate::member::Member;
 use crate::swim::{JoinReport, OpId};
+use crate::vocabulary::KeyAction;
+use crate::wire::Key;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,6 +23,26 @@ pub enum LeaveEnd {
     },
     /// A join cancelled the leave.
     Cancelled,
+}
+
+/// A change of the keys of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The change.
+    pub action: KeyAction,
+    /// The member that sent the query, which may be this node; empty if it is very old.
+    pub by: Arc<str>,
+    /// The keys that the driver has to store; `None` unless [`Config::store_keys`] is true.
+    pub store: Option<KeyStore>,
+}
+
+/// Keys to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStore {
+    /// The number with which the driver calls `Core::keys_stored`.
+    pub number: u64,
+    /// The keys, the primary one first.
+    pub keys: Vec<Key>,
 }
 
 /// Something that the core reports to its driver.
@@ -63,6 +88,16 @@ pub enum CoreEvent {
         answers: usize,
         /// The members whose ack or answer is missing.
         missing: Vec<Arc<str>>,
+    },
+    /// A query has changed the keys of this node, or has confirmed them.
+    KeysChanged(KeyChange),
+    /// A query about the keys of the cluster has ended: every member that was asked has answered,
+    /// or its time is up.
+    KeysDone {
+        /// The number that was given to `Core::manage_keys`.
+        number: u64,
+        /// The answers.
+        report: KeyReport,
     },
     /// The probe requested by a hint has ended.
     HintDone {

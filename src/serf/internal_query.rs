@@ -1,5 +1,5 @@
 //! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
-//! no application sees them.
+//! no application sees them. The queries that manage keys are in `key_query.rs`.
 
 use super::common::Common;
 use super::members::SerfStatus;
@@ -15,22 +15,9 @@ pub(super) const PING: &[u8] = b"_serf_ping";
 /// Asks where a node is: part of the vote about two nodes with one name.
 const CONFLICT: &[u8] = b"_serf_conflict";
 
-/// Queries of Serf's key management, which have a payload.
-const KEY_QUERIES: [&[u8]; 4] = [
-    b"_serf_install-key",
-    b"_serf_use-key",
-    b"_serf_remove-key",
-    b"_serf_list-keys",
-];
-
 /// Returns true if queries of this name are not for the application.
 pub(super) fn is_internal(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
-}
-
-/// Returns true if a stock agent crashes when it receives a query of this name without a payload.
-pub(super) fn needs_payload(name: &[u8]) -> bool {
-    KEY_QUERIES.contains(&name)
 }
 
 /// Returns the answer of this node; `None` if it has none.

@@ -84,7 +84,11 @@ impl Rig {
             addr: OWN,
             room: 1300,
         };
-        let content = Content { name, payload: b"" };
+        let content = Content {
+            name,
+            payload: b"",
+            is_about_keys: false,
+        };
         self.serf.ask(self.now, number, content, options, sender)
     }
 

@@ -17,7 +17,10 @@
 //! | `ring`, `seen` | messages that are passed on once |
 //! | `user_event`, `event_order` | user events in both directions; their order |
 //! | `query`, `query_filter`, `internal_query` | queries that this node receives |
+//! | `asker`, `answering` | the sender of a query; sending acks and answers to it |
+//! | `key_query`, `keys` | queries about keys; the keys of this node, listed and changed |
 //! | `request`, `asked` | making a query, and the answers to the queries of this node |
+//! | `key_report` | the answers to a query of this node about keys |
 //! | `relays` | responses to the queries of others |
 //! | `replay` | which user events are from before this node joined |
 //! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
@@ -28,7 +31,9 @@
 //! | `coalesce` | many events within a short time become few |
 //! | `event`, `stats` | events and counters for the driver |
 
+mod answering;
 mod asked;
+mod asker;
 mod changes;
 mod clock;
 mod coalesce;
@@ -45,6 +50,11 @@ mod event_order;
 mod filter;
 mod intent;
 mod internal_query;
+mod key_query;
+mod key_report;
+#[cfg(test)]
+mod key_tests;
+mod keys;
 mod leave;
 mod look;
 mod lost;
@@ -83,8 +93,10 @@ pub use coalesce::CoalesceTimes;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
-pub use event::{CoreEvent, LeaveEnd};
+pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
+pub use key_query::KeyQuery;
+pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
 use outbox::Order;
 use serf_state::SerfState;
 use std::net::{IpAddr, SocketAddr};
@@ -425,6 +437,9 @@ impl Core {
             }
             Order::LeaveSilently => self.swim.leave_silently(),
             Order::SetAckPayload(payload) => self.swim.set_ack_payload(payload),
+            Order::ManageKeys { asker, query } => {
+                self.serf.keys_asked(self.swim.keyring(), asker, query);
+            }
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }

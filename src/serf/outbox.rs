@@ -5,7 +5,9 @@
 //! network.
 
 use super::CoreEvent;
+use super::asker::Asker;
 use super::counts::Counts;
+use super::key_query::KeyQuery;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
 use crate::wire::Refusal;
@@ -67,6 +69,11 @@ pub(super) enum Order {
     LeaveSilently,
     /// Makes acks carry these bytes.
     SetAckPayload(Vec<u8>),
+    /// Lets the keys of this node be listed or changed, as the query of `asker` says.
+    ManageKeys {
+        asker: Asker,
+        query: KeyQuery,
+    },
     Refuse(Refusal),
 }
 

@@ -2,15 +2,17 @@
 //! handed to the application, which may answer it once before its deadline.
 //!
 //! Acks and answers go to the sender only if it is a member, so that no outsider can make a whole
-//! cluster send to an arbitrary address. They are sent directly, and also through as many random
-//! members as the query asks for.
+//! cluster send to an arbitrary address.
 
 use super::CommandError;
+use super::answering;
+use super::asker::Asker;
 use super::common::Common;
 use super::internal_query;
+use super::key_query::KeyQuery;
 use super::outbox::Order;
 use super::query_filter::Filters;
-use super::relays::{self, target};
+use super::relays::target;
 use super::ring::Item;
 use super::seen::Seen;
 use crate::event::EventBody;
@@ -18,10 +20,8 @@ use crate::limits;
 use crate::printable;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
-use crate::wire::serf_message::{Query, QueryResponse, Relay, SerfMessage};
-use crate::wire::{Refusal, address};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use crate::wire::Refusal;
+use crate::wire::serf_message::Query;
 use std::time::Duration;
 
 /// Flag of a query whose sender wants acks, and of a response that is an ack.
@@ -41,15 +41,6 @@ impl Item for SeenQuery {
     fn weight(&self) -> usize {
         size_of::<u32>()
     }
-}
-
-/// The sender of a query, and what an answer to it needs.
-struct Asker {
-    addr: SocketAddr,
-    name: Arc<str>,
-    ltime: u64,
-    id: u32,
-    relay_factor: u8,
 }
 
 /// A query that the application may answer.
@@ -85,12 +76,13 @@ impl Queries {
         query: &Query<'_>,
         silent: bool,
     ) -> bool {
-        if query.payload.unwrap_or_default().is_empty() && internal_query::needs_payload(query.name)
-        {
-            // A stock agent that receives such a query crashes.
-            common.out.refuse(Refusal::EmptyPart);
-            return false;
-        }
+        let keys = match KeyQuery::read(query) {
+            Ok(keys) => keys,
+            Err(why) => {
+                common.out.refuse(why);
+                return false;
+            }
+        };
         if !self
             .seen
             .see(&mut common.out, query.ltime, SeenQuery(query.id))
@@ -98,14 +90,20 @@ impl Queries {
             return false;
         }
         if !silent {
-            self.take_up(now, common, query);
+            self.take_up(now, common, query, keys);
         }
         query.flags & NO_REBROADCAST == 0
     }
 
     /// Acknowledges a query and answers it or hands it to the application, if it is meant for this
     /// node.
-    fn take_up(&mut self, now: Time, common: &mut Common, query: &Query<'_>) {
+    fn take_up(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: &Query<'_>,
+        keys: Option<KeyQuery>,
+    ) {
         let filters = Filters::of(query);
         let own = common.members.own();
         if !own.is_some_and(|own| filters.select(&own.member)) {
@@ -118,21 +116,16 @@ impl Queries {
             common.out.counts.queries_unanswered += 1;
             return;
         }
-        let asker = Asker {
-            addr,
-            name: query.source_node.into(),
-            ltime: query.ltime,
-            id: query.id,
-            relay_factor: query.relay_factor,
-        };
+        let asker = Asker::new(query, addr);
         if query.flags & ACK != 0 {
             let ack = asker.encode(&common.name, ACK, None);
-            asker.send(common, ack);
+            answering::send(common, &asker, ack);
         }
-        if internal_query::is_internal(query.name) {
+        if let Some(query) = keys {
+            common.out.order(Order::ManageKeys { asker, query });
+        } else if internal_query::is_internal(query.name) {
             if let Some(answer) = internal_query::answer(common, query) {
-                let answer = asker.encode(&common.name, 0, Some(&answer));
-                asker.send(common, answer);
+                answering::answer(common, &asker, &answer);
             }
         } else {
             self.open(now, common, query, asker);
@@ -193,7 +186,7 @@ impl Queries {
             return Err(CommandError::EventTooLarge { content, len, max });
         }
         open.answered = true;
-        open.asker.send(common, answer);
+        answering::send(common, &open.asker, answer);
         common.out.counts.queries_answered += 1;
         Ok(())
     }
@@ -201,47 +194,5 @@ impl Queries {
     /// Forgets the queries that can no longer be answered.
     fn end_late(&mut self, now: Time) {
         self.open.retain(|open| open.deadline > now);
-    }
-}
-
-impl Asker {
-    fn encode(&self, own_name: &str, flags: u32, payload: Option<&[u8]>) -> Vec<u8> {
-        let response = QueryResponse {
-            ltime: self.ltime,
-            id: self.id,
-            from: own_name,
-            flags,
-            payload: payload.filter(|it| !it.is_empty()),
-        };
-        SerfMessage::QueryResponse(response).encoded()
-    }
-
-    /// Sends an ack or an answer, directly and through other members.
-    fn send(&self, common: &mut Common, response: Vec<u8>) {
-        let helpers = usize::from(self.relay_factor);
-        let to = self.addr;
-        let is_own = common.is_self(&self.name);
-        if helpers > 0 && common.members.len() > helpers && !is_own {
-            let octets = address::encode(to.ip(), false);
-            let relay = SerfMessage::Relay(Relay {
-                addr: &octets,
-                port: to.port(),
-                node: &self.name,
-                inner: &response,
-            });
-            let bytes = relay.encoded();
-            if bytes.len() <= common.config.query_response_len {
-                let helpers = helpers.min(relays::HELPERS);
-                common.out.order(Order::SendThrough {
-                    helpers,
-                    not: to,
-                    bytes,
-                });
-            }
-        }
-        common.out.order(Order::SendUser {
-            to,
-            bytes: response,
-        });
     }
 }

@@ -4,6 +4,7 @@ use super::CommandError;
 use super::asked::{AskedQuery, QueryOptions};
 use super::common::Common;
 use super::internal_query;
+use super::key_report::KeyReport;
 use super::query::ACK;
 use super::query_filter::{Filters, compile};
 use crate::time::Time;
@@ -35,6 +36,8 @@ pub(super) struct Sender {
 pub(super) struct Content<'a> {
     pub name: &'a str,
     pub payload: &'a [u8],
+    /// True if this is a query about keys, which only this node itself may send.
+    pub is_about_keys: bool,
 }
 
 /// A query of this node.
@@ -62,7 +65,7 @@ impl<'a> Request<'a> {
         sender: Sender,
     ) -> Result<Request<'a>, CommandError> {
         let is_ping = content.name.as_bytes() == internal_query::PING;
-        let is_allowed = is_ping && content.payload.is_empty();
+        let is_allowed = content.is_about_keys || (is_ping && content.payload.is_empty());
         if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
             return Err(CommandError::ReservedName);
         }
@@ -124,6 +127,7 @@ impl<'a> Request<'a> {
             .filter(|row| row.status.is_present() && filters.select(&row.member))
             .map(|row| row.member.name.clone())
             .collect();
+        let is_about_keys = self.content.is_about_keys;
         let is_internal = internal_query::is_internal(self.content.name.as_bytes());
         let only_if = |wanted: bool| match wanted {
             true => addressed.clone(),
@@ -134,9 +138,13 @@ impl<'a> Request<'a> {
             id: self.sender.id,
             deadline: now + self.timeout,
             to_ack: only_if(self.options.ack),
-            to_answer: only_if(!is_internal),
+            to_answer: only_if(is_about_keys || !is_internal),
             acked: BTreeSet::new(),
             answered: BTreeSet::new(),
+            keys: is_about_keys.then(|| KeyReport {
+                asked: addressed.len(),
+                ..KeyReport::default()
+            }),
         }
     }
 }

@@ -6,12 +6,15 @@
 //! takes them.
 
 use super::asked::Asked;
+use super::asker::Asker;
 use super::changes::Changes;
 use super::coalesce::Coalescer;
 use super::common::Common;
 use super::conflict::Conflicts;
 use super::coordinates::Coordinates;
 use super::intent::Intents;
+use super::key_query::KeyQuery;
+use super::keys::Keys;
 use super::leave::Leave;
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
@@ -25,8 +28,8 @@ use super::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
-use crate::wire::Names;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
+use crate::wire::{Keyring, Names};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +43,7 @@ pub(super) struct SerfState {
     pub events: UserEvents,
     pub queries: Queries,
     pub asked: Asked,
+    pub keys: Keys,
     pub replay: Replay,
     pub relays: Relays,
     pub leave: Leave,
@@ -60,6 +64,7 @@ impl SerfState {
             events: UserEvents::new(),
             queries: Queries::new(),
             asked: Asked::default(),
+            keys: Keys::default(),
             replay: Replay::default(),
             relays: Relays::default(),
             leave: Leave::default(),
@@ -397,6 +402,12 @@ impl SerfState {
         self.common.out.broadcast(lane::QUERIES, &message, None);
         self.asked.end_complete(&mut self.common.out);
         Ok(())
+    }
+
+    /// A query about the keys of this node arrived. `keyring` is `None` if this node does not
+    /// encrypt.
+    pub fn keys_asked(&mut self, keyring: Option<&mut Keyring>, asker: Asker, query: KeyQuery) {
+        self.keys.on_query(&mut self.common, keyring, asker, query);
     }
 
     /// Begins to leave. If a leave is under way already, the command ends together with it.

@@ -6,8 +6,8 @@ use super::members::MemberRecord;
 use super::output::OpId;
 use super::{FreshBits, NodeState, Seed, Swim, local_node};
 use crate::time::Time;
-use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
+use crate::wire::{Keyring, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -210,6 +210,12 @@ impl Swim {
     /// Draws a random number of 31 bits.
     pub fn draw_number(&mut self) -> u32 {
         self.ctx.random.below(1 << 31) as u32
+    }
+
+    /// Returns the keys of this node; `None` if it does not encrypt what it sends.
+    pub fn keyring(&mut self) -> Option<&mut Keyring> {
+        let codec = &mut self.ctx.codec;
+        codec.encrypts().then_some(&mut codec.keyring)
     }
 
     /// Remembers a member that failed. This node tries to reach it again and again until

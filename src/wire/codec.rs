@@ -8,8 +8,11 @@
 use super::Refusal;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm, AesGcm, KeyInit, aes::Aes192};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt;
 use std::sync::Arc;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 type Aes192Gcm = AesGcm<Aes192, U12>;
 
@@ -23,7 +26,7 @@ const BLOCK_LEN: usize = 16;
 pub const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
 
 /// A key of 16, 24 or 32 bytes. It is wiped from memory when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Vec<u8>);
 
 impl Key {
@@ -32,9 +35,30 @@ impl Key {
         matches!(bytes.len(), 16 | 24 | 32).then(|| Key(bytes.to_vec()))
     }
 
+    /// Reads a key from base64. Line breaks anywhere in the text are ignored, as by Serf: a key
+    /// that was read from a file often ends with a line break. Returns `None` if the text is not
+    /// base64 of 16, 24 or 32 bytes.
+    pub fn from_base64(text: &str) -> Option<Key> {
+        let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
+        let bytes = Zeroizing::new(STANDARD.decode(&*text).ok()?);
+        Key::new(&bytes)
+    }
+
+    /// Returns the key in base64. The text is wiped from memory when it is dropped.
+    pub fn to_base64(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(&self.0))
+    }
+
     /// Returns the bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Shows that this is a key, but not its bytes.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key(..)")
     }
 }
 
@@ -123,6 +147,21 @@ impl Keyring {
         self.keys.is_empty()
     }
 
+    /// Returns the number of keys.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns true if the keyring holds this key.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.place(key).is_some()
+    }
+
+    /// Returns true if this key is the primary one.
+    pub fn is_primary(&self, key: &Key) -> bool {
+        self.place(key) == Some(0)
+    }
+
     /// Returns the keys, the primary one first.
     pub fn keys(&self) -> Vec<Key> {
         self.keys.iter().map(|one| one.key.clone()).collect()
@@ -143,7 +182,6 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringFault::Absent`] if the keyring does not hold the key.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn use_primary(&mut self, key: &Key) -> Result<(), KeyringFault> {
         let place = self.place(key).ok_or(KeyringFault::Absent)?;
         self.keys[..=place].rotate_right(1);
@@ -155,7 +193,6 @@ impl Keyring {
     /// # Errors
     /// [`KeyringFault::Absent`] if the keyring does not hold the key, [`KeyringFault::Primary`] if
     /// the key is the primary one.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn remove(&mut self, key: &Key) -> Result<(), KeyringFault> {
         match self.place(key) {
             None => Err(KeyringFault::Absent),
@@ -262,7 +299,7 @@ impl Codec {
     }
 
     /// Returns true if sent bytes are encrypted.
-    pub(super) fn encrypts(&self) -> bool {
+    pub fn encrypts(&self) -> bool {
         self.verify_outgoing && !self.keyring.is_empty()
     }
 
@@ -310,6 +347,23 @@ mod tests {
 
     fn key(length: usize, seed: u8) -> Key {
         Key::new(&vec![seed; length]).unwrap()
+    }
+
+    #[test]
+    fn a_key_in_base64_may_have_line_breaks_but_nothing_else() {
+        let written = "AQEBAQEBAQEBAQEBAQEBAQ==";
+        assert_eq!(key(16, 1).to_base64().as_str(), written);
+        for text in [
+            written,
+            &format!("{written}\r\n"),
+            "AQEBAQEBAQEB\nAQEBAQEBAQ==",
+        ] {
+            assert_eq!(Key::from_base64(text), Some(key(16, 1)), "{text:?}");
+        }
+        for text in ["", "AAAA", "!", &format!(" {written}"), &written[..23]] {
+            assert_eq!(Key::from_base64(text), None, "{text:?}");
+        }
+        assert_eq!(format!("{:?}", key(16, 1)), "Key(..)");
     }
 
     fn bytes(keyring: &Keyring) -> Vec<u8> {

@@ -8,6 +8,7 @@ use super::fields::{
 };
 use super::record::{Body, Nested, Record, messages, record};
 use super::{Reader, Refusal, msgpack};
+use crate::limits;
 
 pub use super::serf_push_pull::{PastEvent, PastEvents, SerfPushPull};
 pub(crate) use super::tags::TagReader;
@@ -26,9 +27,7 @@ pub mod kind {
     pub const QUERY: u8 = 4;
     pub const QUERY_RESPONSE: u8 = 5;
     pub const CONFLICT_RESPONSE: u8 = 6;
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_REQUEST: u8 = 7;
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_RESPONSE: u8 = 8;
     pub const RELAY: u8 = 9;
 }
@@ -158,6 +157,26 @@ record! {
         delegate_cur: u8 => "DelegateCur" Number,
     }
 
+    /// The payload of a query of Serf's key management.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub struct KeyRequest<'a> {
+        /// The key; empty in a request to list the keys.
+        key: &'a [u8] => "Key" Bytes,
+    }
+
+    /// The answer of a node to a query of Serf's key management.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct KeyResponse<'a> {
+        /// True if the node has done what was asked.
+        result: bool => "Result" Boolean,
+        /// The reason if it has not, or a remark; usually empty.
+        message: &'a [u8] => "Message" Bytes,
+        /// The keys in base64, the primary one first; only in an answer to a request to list them.
+        keys: Option<Vec<&'a [u8]>> => "Keys" KeyList,
+        /// The primary key in base64; also only in such an answer.
+        primary_key: &'a [u8] => "PrimaryKey" Bytes,
+    }
+
     /// The map in front of a relayed message.
     struct RelayHeader<'a> {
         to: UdpAddress<'a> => "DestAddr" Nested,
@@ -175,7 +194,9 @@ record! {
 codecs! {
     /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 or newer, so a query
     /// with an empty filter is refused here and never passed on.
-    Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
+    Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_list;
+    /// Keys in base64.
+    KeyList(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: key_list, Ok, put_list;
     /// Any value, which stays encoded.
     Value(&'a [u8]) -> &'a [u8]: value, Ok, put_value;
 }
@@ -191,22 +212,33 @@ fn put_value(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn filters<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
+    list(reader, usize::MAX, |filter| match filter {
+        [] => Err(Refusal::EmptyPart),
+        filter => Ok(filter),
+    })
+}
+
+fn key_list<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
+    list(reader, limits::ANSWERED_KEYS, Ok)
+}
+
+/// Reads a list of at most `bound` byte strings, or nil.
+fn list<'a>(
+    reader: &mut Reader<'a>,
+    bound: usize,
+    check: impl Fn(&'a [u8]) -> Result<&'a [u8], Refusal>,
+) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
     if msgpack::take_nil(reader) {
         return Ok(None);
     }
     let count = msgpack::list(reader)?;
-    let filter = |reader: &mut Reader<'a>| match fields::bytes(reader)? {
-        [] => Err(Refusal::EmptyPart),
-        filter => Ok(Some(filter)),
-    };
-    fields::items(reader, count, usize::MAX, 2, filter).map(Some)
+    let item = |reader: &mut Reader<'a>| check(fields::bytes(reader)?).map(Some);
+    fields::items(reader, count, bound, 2, item).map(Some)
 }
 
-fn put_filters(out: &mut Vec<u8>, filters: &Option<Vec<&[u8]>>) {
-    match filters {
-        Some(filters) => fields::put_items(out, filters, |out, filter| {
-            msgpack::put_raw(out, filter);
-        }),
+fn put_list(out: &mut Vec<u8>, list: &Option<Vec<&[u8]>>) {
+    match list {
+        Some(list) => fields::put_items(out, list, |out, item| msgpack::put_raw(out, item)),
         None => msgpack::put_nil(out),
     }
 }
@@ -228,6 +260,50 @@ impl ConflictResponse<'_> {
     /// Appends the map.
     pub fn put(&self, out: &mut Vec<u8>) {
         Record::put(self, out);
+    }
+}
+
+impl<'a> KeyRequest<'a> {
+    /// Decodes the payload of a query, its type byte first.
+    ///
+    /// # Errors
+    /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for another type,
+    /// otherwise the refusal of the map.
+    pub fn decode(payload: &'a [u8]) -> Result<KeyRequest<'a>, Refusal> {
+        Body::decode(&mut body_of(kind::KEY_REQUEST, payload)?)
+    }
+
+    /// Returns the payload of a query, its type byte first.
+    pub fn encoded(&self) -> Vec<u8> {
+        let mut out = vec![kind::KEY_REQUEST];
+        self.put_body(&mut out);
+        out
+    }
+}
+
+impl<'a> KeyResponse<'a> {
+    /// Decodes the payload of an answer, its type byte first.
+    ///
+    /// # Errors
+    /// The same as for [`KeyRequest::decode`].
+    pub fn decode(payload: &'a [u8]) -> Result<KeyResponse<'a>, Refusal> {
+        Body::decode(&mut body_of(kind::KEY_RESPONSE, payload)?)
+    }
+
+    /// Returns the payload of an answer, its type byte first.
+    pub fn encoded(&self) -> Vec<u8> {
+        let mut out = vec![kind::KEY_RESPONSE];
+        self.put_body(&mut out);
+        out
+    }
+}
+
+/// Returns the bytes after the type byte of a payload, which must be `kind`.
+fn body_of(kind: u8, payload: &[u8]) -> Result<Reader<'_>, Refusal> {
+    match payload.split_first() {
+        None => Err(Refusal::EmptyPart),
+        Some((first, body)) if *first == kind => Ok(Reader::new(body)),
+        Some(_) => Err(Refusal::UnknownType),
     }
 }
 
@@ -351,6 +427,57 @@ mod tests {
             refusal(&relay(&[1; 3], b"\x05")),
             Some(Refusal::AddressLength)
         );
+    }
+
+    #[test]
+    fn a_key_request_has_the_bytes_of_a_stock_agent_and_anything_else_is_refused() {
+        let install = b"\x07\x81\xa3Key\xb0defghijklmnopqrs";
+        let key = b"defghijklmnopqrs";
+        assert!(KeyRequest { key }.encoded() == install);
+        assert!(KeyRequest::decode(install).is_ok_and(|it| it.key == key));
+        let list = b"\x07\x81\xa3Key\xa0";
+        assert!(KeyRequest { key: b"" }.encoded() == list);
+        for nothing in [&list[..], b"\x07\xc0", b"\x07\x80", b"\x07\x81\xa3Key\xc0"] {
+            assert!(KeyRequest::decode(nothing).is_ok_and(|it| it.key.is_empty()));
+        }
+        for (payload, why) in [
+            (&b""[..], Refusal::EmptyPart),
+            (b"\x08\x80", Refusal::UnknownType),
+            (b"\x07", Refusal::Truncated),
+            (b"\x07\x81\xa3Key\x05", Refusal::Msgpack),
+            (&install[..20], Refusal::Truncated),
+        ] {
+            assert_eq!(KeyRequest::decode(payload).err(), Some(why), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_response_has_the_bytes_of_a_stock_agent_and_anything_else_is_refused() {
+        let refused = KeyResponse {
+            result: false,
+            message: b"no",
+            keys: None,
+            primary_key: b"",
+        };
+        let bytes = b"\x08\x84\xa4Keys\xc0\xa7Message\xa2no\xaaPrimaryKey\xa0\xa6Result\xc2";
+        assert!(refused.encoded() == bytes);
+        assert!(KeyResponse::decode(bytes).is_ok_and(|it| it == refused));
+        let listed = KeyResponse {
+            result: true,
+            message: b"",
+            keys: Some(vec![b"AAAA", b""]),
+            primary_key: b"AAAA",
+        };
+        assert!(KeyResponse::decode(&listed.encoded()).is_ok_and(|it| it == listed));
+        let many = KeyResponse {
+            keys: Some(vec![b"A"; limits::ANSWERED_KEYS + 1]),
+            ..listed
+        };
+        let refusal = |bytes: &[u8]| KeyResponse::decode(bytes).err();
+        assert_eq!(refusal(&many.encoded()), Some(Refusal::TooLarge));
+        assert_eq!(refusal(b""), Some(Refusal::EmptyPart));
+        assert_eq!(refusal(b"\x07\x80"), Some(Refusal::UnknownType));
+        assert_eq!(refusal(&bytes[..9]), Some(Refusal::Truncated));
     }
 
     #[test]

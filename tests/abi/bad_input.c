@@ -267,6 +267,42 @@ static void bad_messages(sprat_node *node)
     SAME(sprat_node_respond(node, 1, large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
 }
 
+/* Wrong arguments of the functions about keys, and a node without keys. */
+static void bad_keys(sprat_node *node)
+{
+    static const char key[65];
+    uint64_t id = 7;
+    sprat_key_report *report = (sprat_key_report *)&id;
+    static const struct { int action; const void *key; size_t len; int timeout_ms, status; } bad[] = {
+        { 0, key, 16, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_LIST + 1, key, 16, 0, SPRAT_ERR_INVALID },
+        { INT32_MIN, key, 16, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_INSTALL, NULL, 0, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_INSTALL, key, 0, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_USE, key, 17, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_REMOVE, NULL, 16, 0, SPRAT_ERR_NULL },
+        { SPRAT_KEY_REMOVE, key, 65, 0, SPRAT_ERR_TOO_LARGE },
+        { SPRAT_KEY_REMOVE, key, SIZE_MAX, 0, SPRAT_ERR_TOO_LARGE },
+        { SPRAT_KEY_LIST, key, 16, 0, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_LIST, NULL, 0, -1, SPRAT_ERR_INVALID },
+        { SPRAT_KEY_LIST, NULL, 0, INT32_MIN, SPRAT_ERR_INVALID },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int action = bad[i].action, timeout_ms = bad[i].timeout_ms;
+        id = 7, report = (sprat_key_report *)&id;
+        SAME(sprat_node_manage_keys_wait(node, action, bad[i].key, bad[i].len, timeout_ms, &report),
+             bad[i].status);
+        CHECK(!report);
+        SAME(sprat_node_manage_keys(node, action, bad[i].key, bad[i].len, timeout_ms, NULL, &id),
+             bad[i].status);
+        SAME(id, 0);
+    }
+    report = (sprat_key_report *)&id;
+    SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_LIST, NULL, 0, 0, &report), SPRAT_ERR_STATE);
+    CHECK(!report && strstr(sprat_last_error(), "this node does not encrypt"));
+    SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_INSTALL, key, 16, 0, NULL), SPRAT_ERR_STATE);
+}
+
 /* Calls every function that takes a node, and passes a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
@@ -281,6 +317,7 @@ static void no_node(sprat_node *node, int expected)
     sprat_explanation *explanation = (sprat_explanation *)&id;
     sprat_health *health = (sprat_health *)&id;
     sprat_answers *answers = (sprat_answers *)&id;
+    sprat_key_report *report = (sprat_key_report *)&id;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
     SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, &id), expected);
     SAME(id, 0);
@@ -305,6 +342,11 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_query_wait(node, "x", NULL, 0, NULL, &answers), expected);
     CHECK(!answers);
     SAME(sprat_node_cancel_query(node, 1), expected);
+    id = 7;
+    SAME(sprat_node_manage_keys(node, SPRAT_KEY_LIST, NULL, 0, 0, NULL, &id), expected);
+    SAME(id, 0);
+    SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_LIST, NULL, 0, 0, &report), expected);
+    CHECK(!report);
     SAME(sprat_node_respond(node, 1, NULL, 0), expected);
     SAME(sprat_node_fd(node), expected);
     SAME(sprat_node_next_event(node, 0, &event), expected);
@@ -385,6 +427,7 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_set_meta(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
     bad_messages(node);
+    bad_keys(node);
 
     SAME(sprat_node_next_event(node, 0, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_next_event(node, -2, events), SPRAT_ERR_INVALID);
@@ -496,6 +539,11 @@ static void objects(sprat_node *node)
     CHECK(strcmp(sprat_answers_missing(NULL), "") == 0);
     CHECK(!sprat_answers_get(NULL, 0, NULL, NULL));
     sprat_answers_free(NULL);
+    SAME(sprat_key_report_asked(NULL), 0);
+    CHECK(!sprat_key_report_answer(NULL, 0, NULL, NULL));
+    CHECK(!sprat_key_report_missing(NULL, 0));
+    CHECK(!sprat_key_report_key(NULL, 0, NULL, NULL, NULL));
+    sprat_key_report_free(NULL);
     sprat_health_free(NULL);
 }
 
@@ -544,6 +592,8 @@ static void closed(sprat_node *node)
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_respond(node, 1, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_cancel_query(node, 1), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_manage_keys(node, SPRAT_KEY_LIST, NULL, 0, 0, NULL, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_LIST, NULL, 0, 0, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_explain(node, "bad", &explanation), SPRAT_ERR_CLOSED);
     CHECK(!explanation);
     SAME(sprat_node_coordinate(node, NULL, &coordinate), SPRAT_ERR_CLOSED);

@@ -5,7 +5,9 @@ use super::vectors::hex;
 use serde_json::{Map, Value, json};
 use sprat::wire::Refusal;
 use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode};
-use sprat::wire::serf_message::{PastEvent, Query, SerfMessage, SerfPushPull};
+use sprat::wire::serf_message::{
+    KeyRequest, KeyResponse, PastEvent, Query, SerfMessage, SerfPushPull,
+};
 use sprat::wire::stream;
 
 /// Keys that are not compared: notes for the human reader of a vector, and `slots`, the length of a
@@ -208,6 +210,22 @@ fn serf(content: &[u8]) -> Result<Vec<Value>, Refusal> {
         }
     };
     Ok(vec![json!({ "serf": name, "body": body })])
+}
+
+/// Describes the payload of a key query or of the answer to one, and encodes it again.
+pub fn key_payload(payload: &[u8]) -> Result<(Value, Vec<u8>), Refusal> {
+    if payload.first() == Some(&7) {
+        let request = KeyRequest::decode(payload)?;
+        return Ok((json!({ "Key": bytes(request.key) }), request.encoded()));
+    }
+    let response = KeyResponse::decode(payload)?;
+    let keys = response.keys.as_ref();
+    let keys = keys.map(|keys| keys.iter().map(|key| words(key)).collect::<Value>());
+    let body = json!({
+        "Keys": keys, "Message": words(response.message),
+        "PrimaryKey": words(response.primary_key), "Result": response.result,
+    });
+    Ok((body, response.encoded()))
 }
 
 fn query_body(query: &Query<'_>) -> Value {

@@ -266,6 +266,15 @@ impl Agent {
         self.ask(&[&["keys"], args].concat());
     }
 
+    /// Runs `serf keys`, and returns its output if all members have done what was asked.
+    pub fn try_keys(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.ask(&[&["keys"], args].concat());
+        match output.status.success() {
+            true => Ok(said(&output)),
+            false => Err(said(&output)),
+        }
+    }
+
     /// Sends a user event to the cluster.
     pub fn event(&self, name: &str, payload: &str) {
         self.must(&["event", name, payload]);

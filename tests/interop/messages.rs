@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// A thread that takes the events of a sprat node: it answers the query `load` and collects the
 /// user events.
-struct Application {
-    ours: Arc<Ours>,
+pub(super) struct Application {
+    pub(super) ours: Arc<Ours>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     /// The names and payloads of the user events.
@@ -21,7 +21,7 @@ struct Application {
 }
 
 impl Application {
-    fn new(ours: Ours) -> Application {
+    pub(super) fn new(ours: Ours) -> Application {
         let (ours, ends) = (Arc::new(ours), Arc::new(AtomicBool::new(false)));
         let events: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let (node, end, list) = (ours.clone(), ends.clone(), Arc::clone(&events));
@@ -50,7 +50,7 @@ impl Application {
     }
 
     /// Waits until the user events are these, in any order.
-    fn has(&self, expected: &[(&str, &str)]) {
+    pub(super) fn has(&self, expected: &[(&str, &str)]) {
         until("the user events are delivered", || {
             let mut events = self.events.lock().unwrap().clone();
             events.sort();
@@ -72,7 +72,7 @@ impl Drop for Application {
 }
 
 /// An agent that writes the payloads of the event `deploy` to a file, and answers the query `load`.
-fn agent(name: &str, block: &Block, host: u8, note: &Note) -> Setup {
+pub(super) fn agent(name: &str, block: &Block, host: u8, note: &Note) -> Setup {
     Setup::new(name, block.ip(host))
         .tag("role", "agent")
         .arg(&format!("-event-handler=user:deploy={}", note.handler()))

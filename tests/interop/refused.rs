@@ -2,6 +2,7 @@
 //! what to do about it.
 
 use super::agent::{Block, Setup};
+use super::net::Lab;
 use super::ours::{self, Ours};
 use super::wait::{PATIENCE, until};
 use sprat::{MemberState, Status};
@@ -12,17 +13,16 @@ const NEW: &str = "EBESExQVFhcYGRobHB0eHw==";
 
 #[test]
 fn a_key_rotation_that_leaves_a_node_behind_shows_in_its_log_health_and_explanation() {
-    let block = Block::new();
-    let first = Setup::new("first", block.ip(1))
-        .key(OLD)
-        .provoked("No installed keys could decrypt")
-        .start();
-    let second = Setup::new("second", block.ip(2))
-        .key(OLD)
-        .provoked("No installed keys could decrypt")
-        .join(first.addr())
-        .start();
-    let mut config = ours::config("ours", block.ip(3));
+    let lab = Lab::new(3);
+    let agent = |name: &str, host: u8| {
+        Setup::new(name, lab.ip(host))
+            .within(&lab.host(host))
+            .key(OLD)
+            .provoked("No installed keys could decrypt")
+    };
+    let first = agent("first", 1).start();
+    let second = agent("second", 2).join(first.addr()).start();
+    let mut config = ours::config("ours", lab.ip(3));
     for (key, value) in [
         ("encrypt", OLD),
         ("log_level", "warn"),
@@ -30,9 +30,10 @@ fn a_key_rotation_that_leaves_a_node_behind_shows_in_its_log_health_and_explanat
     ] {
         config.set(key, value).unwrap();
     }
-    let ours = Ours::with(&config);
+    let ours = lab.inside(3, || Ours::with(&config));
     ours.join(first.addr());
     ours.sees_alive(&["first", "ours", "second"]);
+    lab.split(&[1, 2], &[3]);
     // A key query reaches the other agent by datagrams, which may be lost, or come so late that the
     // next query overtakes it. An agent carries out its own query at once.
     for args in [["-install", NEW], ["-use", NEW], ["-remove", OLD]] {
@@ -40,6 +41,7 @@ fn a_key_rotation_that_leaves_a_node_behind_shows_in_its_log_health_and_explanat
             agent.keys(&args);
         }
     }
+    lab.heal();
     until("the log names the members and the keys", || {
         let lines = ours.logged();
         for agent in [&first, &second] {

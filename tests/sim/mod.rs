@@ -8,7 +8,7 @@
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `coordinates`, `messages` | tests of clusters that work as they should |
+//! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests without a fault of a node |
 //! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
@@ -22,6 +22,7 @@ mod facts;
 mod faults;
 mod healing;
 mod host;
+mod keys;
 mod leaving;
 mod life;
 mod messages;

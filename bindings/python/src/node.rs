@@ -10,7 +10,7 @@ use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sprat::serf::{QueryOptions, Tags};
-use sprat::{Coalescing, Error, EventKind, Status};
+use sprat::{Coalescing, Error, EventKind, Key, KeyAction, KeyQuery, Status};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,24 @@ struct Snapshot {
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
     known.collect()
+}
+
+/// Converts a timeout in seconds.
+fn seconds(timeout: Option<f64>) -> sprat::Result<Option<Duration>> {
+    let timeout = timeout.map(Duration::try_from_secs_f64).transpose();
+    timeout.map_err(|why| Error::new(Status::Invalid, why.to_string()))
+}
+
+/// Makes the query for an action on a key, or on all keys if there is no key; `None` if the two do
+/// not fit together.
+fn key_query(action: &str, key: Option<Key>) -> Option<KeyQuery> {
+    match (KeyAction::from_name(action)?, key) {
+        (KeyAction::Install, Some(key)) => Some(KeyQuery::install(key)),
+        (KeyAction::Use, Some(key)) => Some(KeyQuery::use_key(key)),
+        (KeyAction::Remove, Some(key)) => Some(KeyQuery::remove(key)),
+        (KeyAction::List, None) => Some(KeyQuery::list()),
+        _ => None,
+    }
 }
 
 #[pymethods]
@@ -222,9 +240,8 @@ impl Node {
     ) -> PyResult<(u64, Subscription)> {
         let payload = payload_of(payload)?;
         let query = enter_detached(py, || {
-            let timeout = timeout.map(Duration::try_from_secs_f64).transpose();
             let options = QueryOptions {
-                timeout: timeout.map_err(|why| Error::new(Status::Invalid, why.to_string()))?,
+                timeout: seconds(timeout)?,
                 nodes,
                 tags,
                 ack,
@@ -234,6 +251,24 @@ impl Node {
         })?;
         let node = Arc::downgrade(&self.inner);
         Ok((query.id, Subscription::new(query.events, node)))
+    }
+
+    /// Begins to manage the keys of the cluster. `key` is `None` to list them.
+    #[pyo3(signature = (action, key, timeout))]
+    fn begin_manage_keys(
+        &self,
+        py: Python<'_>,
+        action: &str,
+        key: Option<&[u8]>,
+        timeout: Option<f64>,
+    ) -> PyResult<Pending> {
+        let begun = enter(py, || {
+            let timeout = seconds(timeout)?;
+            let query = key_query(action, key.and_then(Key::new));
+            let query = query.ok_or_else(|| Error::new(Status::Invalid, "no such action"))?;
+            self.inner.begin_manage_keys(query, timeout)
+        });
+        begun.map(Pending::new)
     }
 
     fn cancel_query(&self, py: Python<'_>, number: u64) -> PyResult<()> {

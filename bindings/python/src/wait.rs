@@ -21,7 +21,7 @@ use crate::leave_thread::LeaveThread;
 use crate::members::Members;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use sprat::Status;
+use sprat::{KeyReport, Status};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::ptr;
@@ -89,7 +89,7 @@ impl Subscription {
     }
 }
 
-/// A pending operation: a join, a look, a leave or a hint.
+/// A pending operation: a join, a look, a leave, a hint or a query about keys.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Pending(Awaited);
 
@@ -155,7 +155,8 @@ impl Pending {
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
     /// outcome is the number of addresses that a join or look reached (`None` after a failure), the
     /// error (`None` after a success), the error of each address that a join or look did not reach,
-    /// the members that did not acknowledge a leave, and the members that a look has found.
+    /// the members that did not acknowledge a leave, the members that a look has found, and the
+    /// answers to a query about keys that was sent.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.native_outcome())? else {
             return Ok(None);
@@ -172,7 +173,8 @@ impl Pending {
         let unacked = outcome.unacked.iter().map(|name| name.to_string());
         let unacked = unacked.collect();
         let members = Members::new(outcome.members);
-        Ok(Some((contacted, error, failures, unacked, members)))
+        let keys = outcome.keys.as_deref().map(key_answers);
+        Ok(Some((contacted, error, failures, unacked, members, keys)))
     }
 }
 
@@ -183,7 +185,33 @@ type Outcome = (
     Vec<(String, Exception)>,
     Vec<String>,
     Members,
+    Option<KeyAnswers>,
 );
+
+/// The answers to a query about keys: the number of members that were asked; the name of each
+/// member that answered, whether it has done what was asked, and its message; the members that have
+/// not answered; each key in base64, the number of members that hold it, and of those whose primary
+/// key it is.
+type KeyAnswers = (
+    usize,
+    Vec<(String, bool, String)>,
+    Vec<String>,
+    Vec<(String, usize, usize)>,
+);
+
+fn key_answers(report: &KeyReport) -> KeyAnswers {
+    let answers = report.answers.iter();
+    let answers = answers.map(|(name, it)| (name.to_string(), it.done, it.message.clone()));
+    let missing = report.missing.iter().map(|name| name.to_string());
+    let keys = report.keys.iter();
+    let keys = keys.map(|(key, it)| (key.to_base64().to_string(), it.members, it.primary));
+    (
+        report.asked,
+        answers.collect(),
+        missing.collect(),
+        keys.collect(),
+    )
+}
 
 /// Returns the time at which a timeout in seconds ends. Returns `None`, that is, no limit, if
 /// `timeout` is `None` or too long for the clock.

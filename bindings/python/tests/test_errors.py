@@ -56,7 +56,7 @@ def test_each_error_has_its_bases_its_code_and_its_message(cls, base, code):
 
 def test_every_error_class_is_exported():
     exported = [getattr(sprat, name) for name in sprat.__all__ if name.endswith("Error")]
-    assert len(exported) == 19
+    assert len(exported) == 20
     assert all(issubclass(it, sprat.Error) for it in exported)
 
 

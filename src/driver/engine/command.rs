@@ -11,13 +11,14 @@ use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
 use crate::event::Coalescing;
-use crate::serf::{Coordinate, Counter, QueryOptions, Tags};
+use crate::serf::{Coordinate, Counter, KeyQuery, QueryOptions, Tags};
 use crate::swim::{Explanation, Health, LookupId, Seed};
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Changes of tags: each is a key with its new value, or with `None` to remove the tag.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
@@ -47,6 +48,8 @@ pub(in crate::driver) enum Command {
     SetMeta { meta: Vec<u8>, waiter: Waiter },
     /// Sends or answers a message of the application.
     Message(MessageCommand),
+    /// Manages the keys of the cluster, or of this node.
+    Keys(KeyCommand),
     /// Marks a failed member as left; with `prune`, erases a member that failed or left.
     RemoveFailed {
         name: String,
@@ -103,6 +106,23 @@ pub(in crate::driver) enum MessageCommand {
     },
 }
 
+/// A command about keys.
+pub(in crate::driver) enum KeyCommand {
+    /// Lets all members change or list their keys. The waiter gets the end.
+    Manage {
+        number: u64,
+        query: KeyQuery,
+        timeout: Option<Duration>,
+        waiter: Waiter,
+    },
+    /// The writer of the keyring file has stored the change with this number, or could not; then
+    /// the result says why.
+    Stored {
+        number: u64,
+        result: std::result::Result<(), String>,
+    },
+}
+
 impl Command {
     /// Returns the waiter, if any, of a command that will not run. A caller that waits for a
     /// `reply` is woken when the command is dropped.
@@ -115,12 +135,14 @@ impl Command {
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
+            Command::Keys(KeyCommand::Manage { waiter, .. }) => Some(waiter),
             Command::Message(
                 MessageCommand::SendEvent { waiter, .. } | MessageCommand::Respond { waiter, .. },
             ) => Some(waiter),
             // The `reply` of a hint or a query tells the caller that the operation did not begin,
             // so its end is not reported.
             Command::Message(MessageCommand::Query { .. } | MessageCommand::CancelQuery { .. })
+            | Command::Keys(KeyCommand::Stored { .. })
             | Command::Hint { .. }
             | Command::Explain { .. }
             | Command::Coordinate { .. }

@@ -58,6 +58,7 @@ impl Engine {
                 self.finish(waiter, "setting meta", result);
             }
             Command::Message(command) => self.run_message(command),
+            Command::Keys(command) => self.run_keys(command),
             Command::RemoveFailed {
                 name,
                 prune,

@@ -10,6 +10,8 @@
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
 //! | `messages` | running the commands about user events and queries |
+//! | `keys` | the keys of the cluster and of this node |
+//! | [`key_writer`] | the thread that writes the keyring file |
 //! | `operations` | the operations under way, and the parties that wait for them |
 //! | `own_address` | noticing that the addresses of this host have changed |
 //! | [`resolvers`] | the threads that resolve names |
@@ -18,10 +20,13 @@
 //! | `shortage` | running out of descriptors |
 //! | `stall` | noticing that the engine did not run for a while |
 //! | `streams` | opening, accepting and serving streams |
+//! | `woken` | the reasons why the engine woke up |
 
 pub(in crate::driver) mod command;
 mod dispatch;
 pub(in crate::driver) mod handle;
+pub(in crate::driver) mod key_writer;
+mod keys;
 mod messages;
 mod operations;
 mod own_address;
@@ -31,15 +36,18 @@ pub(in crate::driver) mod services;
 mod shortage;
 mod stall;
 mod streams;
+mod woken;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::key_writer::KeyWriter;
 use crate::driver::engine::operations::Operations;
 use crate::driver::engine::own_address::OwnAddress;
 use crate::driver::engine::resolvers::{Lookup, Resolvers};
 use crate::driver::engine::shortage::Shortage;
 use crate::driver::engine::stall::{Stall, StallDetector};
+use crate::driver::engine::woken::{PollSource, Woken};
 use crate::driver::events::log::Log;
 use crate::driver::net::sockets::Sockets;
 use crate::driver::net::streams::StreamSet;
@@ -78,6 +86,8 @@ pub(in crate::driver) struct Engine {
     sockets: Sockets,
     streams: StreamSet,
     resolvers: Arc<Resolvers>,
+    /// `None` if the keys are not stored.
+    key_writer: Option<KeyWriter>,
     stream_timeout: Duration,
     /// The time that the core sees. It is read from the clock at the beginning of each turn and
     /// after the sleep of the turn, and nowhere else, so that the core learns of a stall before it
@@ -129,6 +139,7 @@ impl Engine {
             streams: StreamSet::for_gossip(sockets.bound.ip()),
             sockets,
             resolvers,
+            key_writer: None,
             stream_timeout: swim.stream_timeout,
             now,
             stall_detector: StallDetector::new(now, clock::suspended(), swim.probe_interval),
@@ -436,43 +447,6 @@ impl Engine {
             all.extend(service.read());
         }
         all
-    }
-}
-
-/// A descriptor that the engine waits for.
-enum PollSource {
-    Commands,
-    Datagrams,
-    Connections,
-    Stream(StreamId),
-}
-
-/// The reasons why the engine woke up.
-#[derive(Default)]
-struct Woken {
-    /// The latest moment at which the sleep was to end.
-    wanted: Time,
-    commands: bool,
-    datagrams: bool,
-    connections: bool,
-    streams: Vec<(StreamId, PollFlags)>,
-}
-
-impl Woken {
-    fn new(wanted: Time, ready: impl Iterator<Item = (PollSource, PollFlags)>) -> Woken {
-        let mut woken = Woken {
-            wanted,
-            ..Woken::default()
-        };
-        for (source, flags) in ready.filter(|(_, flags)| !flags.is_empty()) {
-            match source {
-                PollSource::Commands => woken.commands = true,
-                PollSource::Datagrams => woken.datagrams = true,
-                PollSource::Connections => woken.connections = true,
-                PollSource::Stream(id) => woken.streams.push((id, flags)),
-            }
-        }
-        woken
     }
 }
 

@@ -86,6 +86,8 @@ impl Engine {
                 answers,
                 missing,
             } => self.on_query_done(number, answers, missing),
+            CoreEvent::KeysChanged(change) => self.on_keys_changed(change),
+            CoreEvent::KeysDone { number, report } => self.on_keys_done(number, report),
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());

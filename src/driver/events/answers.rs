@@ -1,9 +1,11 @@
-//! The acks and answers to a query, for the caller that sent it.
+//! The acks and answers to a query, and those to a query about keys, for the caller that sent it.
 
 use crate::driver::events::subscriptions::Subscription;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::event::EventKind;
+use crate::serf::KeyReport;
+use std::sync::Arc;
 
 /// A query that is under way, made by `Node::begin_query`.
 pub struct PendingQuery {
@@ -32,4 +34,15 @@ pub struct QueryAnswers {
     pub acks: Vec<String>,
     /// The error that names the members whose ack or answer is missing; `None` if none is missing.
     pub incomplete: Option<Error>,
+}
+
+/// The end of a query about keys.
+#[derive(Clone, Debug)]
+#[must_use = "a member that has not changed its keys may be cut off by the next change"]
+pub struct KeyResult {
+    /// The answers of the members.
+    pub report: Arc<KeyReport>,
+    /// The error that names the members that could not do what was asked (status `State`), or have
+    /// not answered in time (status `Timeout`); `None` if all members have done it.
+    pub problem: Option<Error>,
 }

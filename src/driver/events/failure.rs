@@ -2,7 +2,7 @@
 
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
-use crate::serf::{self, LeaveEnd};
+use crate::serf::{self, KeyReport, LeaveEnd};
 use crate::swim::{JoinFailure, JoinReport};
 use crate::wire::Refusal;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// The maximum number of members that the error of a leave or a query names. The error only counts
-/// the others.
+/// The maximum number of members that the error of a leave or of a query names. The error only
+/// counts the others.
 const NAMED_MAX: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a live member may have missed is a failure, even
@@ -57,6 +57,40 @@ pub(in crate::driver) fn query_outcome(answers: usize, missing: Vec<Arc<str>>) -
     }
 }
 
+/// Returns the outcome of a query about keys. It is a failure if a member could not do what was
+/// asked, or has not answered.
+pub(in crate::driver) fn keys_outcome(report: KeyReport) -> Outcome {
+    let failures: Vec<String> = report
+        .failures()
+        .map(|(member, answer)| format!("{member}: {}", answer.message))
+        .collect();
+    let (asked, answered) = (report.asked, report.answers.len());
+    let mut text = Vec::new();
+    if !failures.is_empty() {
+        let count = failures.len();
+        let failures = some_of(failures, "; ");
+        text.push(format!(
+            "{count} of {asked} members report a failure: {failures}"
+        ));
+    }
+    if !report.missing.is_empty() {
+        let (count, names) = (report.missing.len(), some_names(&report.missing));
+        text.push(format!(
+            "{count} of {asked} members have not answered: {names}"
+        ));
+    }
+    let status = match text.len() {
+        0 => None,
+        _ if report.failures().next().is_some() => Some(Status::State),
+        _ => Some(Status::Timeout),
+    };
+    let error = status.map(|status| Error::new(status, text.join(". ")));
+    Outcome {
+        keys: Some(report.into()),
+        ..error.map_or(Ok(answered), Err).into()
+    }
+}
+
 fn unacked_text(unacked: &[Arc<str>]) -> String {
     format!(
         "this node has left, but it has no acknowledgement from these members, which may list it \
@@ -67,15 +101,17 @@ fn unacked_text(unacked: &[Arc<str>]) -> String {
 
 /// Returns the first few names, and the number of the others.
 fn some_names(all: &[Arc<str>]) -> String {
-    let mut names: Vec<String> = all
-        .iter()
-        .take(NAMED_MAX)
-        .map(|it| it.to_string())
-        .collect();
-    if all.len() > NAMED_MAX {
-        names.push(format!("{} more", all.len() - NAMED_MAX));
+    some_of(all.iter().map(|it| it.to_string()).collect(), ", ")
+}
+
+/// Joins the first few texts, and the number of the others.
+fn some_of(mut all: Vec<String>, separator: &str) -> String {
+    let others = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    if others > 0 {
+        all.push(format!("{others} more"));
     }
-    names.join(", ")
+    all.join(separator)
 }
 
 /// Returns the number of addresses that a join reached. If no node answered, returns an error that
@@ -189,9 +225,21 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
         CommandError::UnknownQuery => (Status::NotFound, "there is no such query"),
         CommandError::QueryOver => (Status::Timeout, "the time for an answer is over"),
         CommandError::AlreadyAnswered => (Status::State, "the query was answered already"),
+        CommandError::NoKeyring => {
+            let text = "this node does not encrypt, so it manages no keys; start it with a key";
+            (Status::State, text)
+        }
+        CommandError::PrimaryKey => {
+            let text = "the key is the primary key of this node; let the cluster use another first";
+            (Status::State, text)
+        }
+        CommandError::UnknownKey => {
+            let text = "this node does not hold the key; install it first";
+            (Status::State, text)
+        }
         CommandError::WrongMode => {
-            let text = "tags, user events and queries need mode = serf; raw meta needs mode = \
-                        memberlist";
+            let text = "tags, user events, queries and keys need mode = serf; raw meta needs \
+                        mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {
@@ -227,6 +275,7 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serf::KeyAnswer;
 
     #[test]
     fn a_join_that_reached_any_node_succeeded() {
@@ -285,5 +334,31 @@ mod tests {
         );
         let cancelled = leave_outcome(LeaveEnd::Cancelled).result.unwrap_err();
         assert_eq!(cancelled.status, Status::State);
+    }
+
+    #[test]
+    fn the_error_of_a_key_query_names_the_members_that_failed_and_those_that_are_silent() {
+        let answer = |done, message: &str| KeyAnswer {
+            done,
+            message: message.to_owned(),
+        };
+        let mut report = KeyReport {
+            asked: 3,
+            ..KeyReport::default()
+        };
+        report.answers.insert("a".into(), answer(true, "a remark"));
+        let outcome = keys_outcome(report.clone());
+        assert_eq!(outcome.result, Ok(1));
+        assert_eq!(*outcome.keys.unwrap(), report);
+        report.missing.push("c".into());
+        let error = keys_outcome(report.clone()).result.unwrap_err();
+        assert_eq!(error.status, Status::Timeout);
+        assert_eq!(error.message, "1 of 3 members have not answered: c");
+        report.answers.insert("b".into(), answer(false, "no\nkey"));
+        let error = keys_outcome(report).result.unwrap_err();
+        assert_eq!(error.status, Status::State);
+        let expected = "1 of 3 members report a failure: b: no\\x0akey. \
+                        1 of 3 members have not answered: c";
+        assert_eq!(error.message, expected);
     }
 }

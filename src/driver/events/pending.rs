@@ -6,6 +6,7 @@ use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
 use crate::member::Member;
+use crate::serf::KeyReport;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub unacked: Vec<Arc<str>>,
     /// The members that a look has found, sorted by name; empty for other operations.
     pub members: Arc<Vec<Member>>,
+    /// The answers to a query about keys that was sent; `None` for other operations.
+    pub keys: Option<Arc<KeyReport>>,
 }
 
 /// An address that a join or look did not reach.
@@ -40,6 +43,7 @@ impl From<Result<usize>> for Outcome {
             failures: Vec::new(),
             unacked: Vec::new(),
             members: Arc::default(),
+            keys: None,
         }
     }
 }

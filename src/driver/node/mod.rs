@@ -1,6 +1,7 @@
 //! The public interface of a running member: the [`Node`].
 
 mod coordinates;
+mod keys;
 mod look;
 mod messages;
 mod running;

@@ -18,6 +18,10 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 /// later, and the data that this thread uses lives until then.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The longest time that the end of a node waits for its keyring file to be written. A disk that
+/// does not answer must not hold up the program. The file is never half written.
+const WRITER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The threads of a node.
 pub(super) struct Threads {
     pub resolvers: Arc<Resolvers>,
@@ -26,6 +30,8 @@ pub(super) struct Threads {
     pub events: Option<Worker>,
     /// Hosts the services, if there are any.
     pub services: Option<Worker>,
+    /// Writes the keyring file, if there is one.
+    pub keys: Option<Worker>,
 }
 
 impl Threads {
@@ -36,6 +42,7 @@ impl Threads {
             engine: None,
             events: None,
             services: None,
+            keys: None,
         }
     }
 
@@ -50,13 +57,17 @@ impl Threads {
     }
 
     /// Waits for all threads except the event thread. Waits for the resolvers at most
-    /// `RESOLVER_PATIENCE`. Returns at once if the caller is the engine's thread or a resolver.
+    /// `RESOLVER_PATIENCE`, and for the keyring file at most `WRITER_PATIENCE`. Returns at once if
+    /// the caller is the engine's thread or a resolver.
     pub fn finish_inner(&self) {
         if is_current(&self.engine) || self.resolvers.is_current() {
             return;
         }
         self.finish_engine();
         self.resolvers.finish(RESOLVER_PATIENCE);
+        if let Some(keys) = &self.keys {
+            keys.finish(Some(WRITER_PATIENCE));
+        }
     }
 
     /// Waits for all threads. Returns at once on the event thread.

@@ -5,6 +5,7 @@ use crate::Config;
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, CommandQueue};
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::key_writer::{KeyWriter, KeyWriting};
 use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::events::completion::Waiter;
@@ -71,6 +72,7 @@ fn build(
     }
     let services = services(config, is_loopback && !is_chosen)?;
     let core = core(config, &name, addr)?;
+    let (key_writer, key_writing) = key_writer(config)?.unzip();
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("cannot create the descriptor of a node", &error);
     let events = EventQueue::new(
@@ -92,6 +94,7 @@ fn build(
     let resolvers = Arc::new(Resolvers::default());
     let engine = Engine::new(config, core, handle.clone(), sockets, resolvers.clone());
     let mut engine = engine.map_err(no_descriptor)?;
+    engine.store_keys_with(key_writer);
     if !settings.seeds.is_empty() {
         engine.remember_seeds(&settings.seeds);
         // The engine joins when it runs, after all other threads have started. If an event came
@@ -111,7 +114,7 @@ fn build(
         stack: settings.thread_stack_kib * 1024,
         threads: threads.clone(),
     });
-    if let Err(error) = starting.start(engine, callback, host) {
+    if let Err(error) = starting.start(engine, callback, host, key_writing) {
         handle.request_end();
         starting.threads.finish();
         return Err(Error::io("cannot create the threads of a node", &error));
@@ -140,12 +143,26 @@ fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
         let message = format!("the system provides no random numbers: {error}");
         Error::new(Status::Io, message)
     })?;
-    let (settings, codec) = (config.settings.core.clone(), config.codec()?);
+    let (mut settings, codec) = (config.settings.core.clone(), config.codec()?);
+    settings.store_keys = config.stored_keyring().is_some();
     let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
     let error = |error| command_error("this node cannot be a member", &error);
     let mut core = core.map_err(error)?;
     core.set_fresh_bits(fresh_bits);
     Ok(core)
+}
+
+/// Makes both sides of the writer of the keyring file; `None` if the keys are not stored. A file
+/// that is reached by a link is replaced where it is, and the link stays.
+fn key_writer(config: &Config) -> Result<Option<(KeyWriter, KeyWriting)>> {
+    let Some(path) = config.stored_keyring() else {
+        return Ok(None);
+    };
+    let place = std::fs::canonicalize(path).map_err(|error| {
+        let what = format_args!("cannot find keyring_file {}", path.display());
+        Error::io(what, &error)
+    })?;
+    Ok(Some(KeyWriter::new(place)))
 }
 
 /// Returns random bytes of the system, mixed with the time. Two copies of a virtual machine may get
@@ -245,6 +262,7 @@ impl Starting<'_> {
         engine: Engine,
         callback: Option<Callback>,
         host: Option<ServiceHost>,
+        keys: Option<KeyWriting>,
     ) -> io::Result<()> {
         if let Some(mut host) = host {
             let run = move |_: &EngineHandle| host.run();
@@ -252,6 +270,11 @@ impl Starting<'_> {
             self.threads.services = Some(worker?);
         }
         self.threads.resolvers.start(self.handle, self.spawn)?;
+        if let Some(keys) = keys {
+            let write = |handle: &EngineHandle| keys.run(handle);
+            let worker = (self.handle).start_worker("sprat-keys", STACK, self.spawn, write);
+            self.threads.keys = Some(worker?);
+        }
         if let Some(callback) = callback {
             let stack = callback.stack;
             let deliver = |handle: &EngineHandle| deliver(handle, callback);

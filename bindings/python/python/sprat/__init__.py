@@ -30,6 +30,7 @@ from ._errors import (
     InternalError,
     InvalidError,
     JoinError,
+    KeyringError,
     LeaveError,
     NameConflictError,
     NetworkError,
@@ -41,6 +42,7 @@ from ._errors import (
     UnreachableError,
 )
 from ._events import Events
+from ._keyring import KeyReport
 from ._native import (
     Event,
     Member,
@@ -61,7 +63,7 @@ from ._native import (
     UserEvent,
     __version__,
 )
-from ._node import Node
+from ._node import Keyring, Node
 from ._query import QueryResult
 from ._tags import Tags
 from ._values import (
@@ -93,6 +95,9 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "JoinError",
+    "KeyReport",
+    "Keyring",
+    "KeyringError",
     "LeaveError",
     "Member",
     "MemberAlive",

@@ -8,7 +8,10 @@ the wrong type raises a plain `TypeError`.
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ._keyring import KeyReport
 
 __all__ = [
     "AddressError",
@@ -21,6 +24,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "JoinError",
+    "KeyringError",
     "LeaveError",
     "NameConflictError",
     "NetworkError",
@@ -185,6 +189,24 @@ class LeaveError(Error, ConnectionError):
     ) -> None:
         super().__init__(message, code=code)
         self.members = members
+
+
+class KeyringError(Error):
+    """Some members did not do what was asked with their keys, or have not answered in time.
+
+    `report` is a `KeyReport` with the answers of all members. `code` is ``"SPRAT_ERR_STATE"`` if
+    members report a failure, and ``"SPRAT_ERR_TIMEOUT"`` if all that have answered have done it.
+    The same call can be repeated: a member that has done it before succeeds again.
+    """
+
+    _code = "SPRAT_ERR_STATE"
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, report: KeyReport | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        # It is `None` only in a copy or a pickle, which gets its report afterwards.
+        self.report = cast("KeyReport", report)
 
 
 class NameConflictError(Error):

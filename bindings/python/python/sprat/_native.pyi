@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, final, overload
 from typing_extensions import disjoint_base
 
 from ._errors import Error
+from ._keyring import KeyAnswers
 from ._tags import MemberTags
 from ._values import MemberState
 from .types import State
@@ -436,7 +437,17 @@ class Pending:
     def wait(self, timeout: float | None = None) -> bool: ...
     def outcome(
         self,
-    ) -> tuple[int | None, Error | None, list[tuple[str, Error]], list[str], Members] | None: ...
+    ) -> (
+        tuple[
+            int | None,
+            Error | None,
+            list[tuple[str, Error]],
+            list[str],
+            Members,
+            KeyAnswers | None,
+        ]
+        | None
+    ): ...
 
 @final
 class Node:
@@ -481,6 +492,9 @@ class Node:
         ack: bool,
         relay_factor: int,
     ) -> tuple[int, Subscription]: ...
+    def begin_manage_keys(
+        self, action: str, key: bytes | None, timeout: float | None
+    ) -> Pending: ...
     def cancel_query(self, number: int) -> None: ...
     def explain(self, name: str) -> dict[str, Any]: ...
     def coordinate(self, name: str) -> tuple[list[float], float, float, float]: ...

@@ -13,11 +13,13 @@ from ._base_node import BaseNode
 from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError
 from ._events import Events
+from ._keyring import BaseKeyring, KeyReport
 from ._native import Event, Members
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
+    keys_result,
     last_leave,
     leave_result,
     look_result,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from .types import Address, LogLevel, OtherSettings
 
-__all__ = ["Node"]
+__all__ = ["Keyring", "Node"]
 
 E = TypeVar("E", bound=Event)
 
@@ -244,6 +246,13 @@ class Node(BaseNode):
         number, subscription = begin_query(self._native, name, payload, *options)
         return QueryResult(subscription, self._native, number, self)
 
+    # Keys
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of the cluster, which all members can be told to change or to list."""
+        return Keyring(self._native)
+
     # The with block
 
     def __enter__(self) -> Self:
@@ -262,6 +271,53 @@ class Node(BaseNode):
                     self.leave()
         finally:
             self.close()
+
+
+class Keyring(BaseKeyring):
+    """The keys of an encrypted cluster, as `Node.keyring`.
+
+    To change the key of a cluster, `install` the new key, `use` it, and `remove` the old one. Each
+    call returns once all members, this node and Serf agents included, have done what was asked.
+    Otherwise it raises `KeyringError`; repeat the call before you go on to the next: a member that
+    does not know the primary key of the others can no longer talk to them.
+
+    A key is given as bytes, or as a str in base64. A member whose setting `keyring_file` is set
+    stores its keys after each change; if that fails, it reports an error, but has changed its keys.
+
+    Each method takes the seconds in which answers count; `None` lets the size of the cluster
+    decide, as in Serf. It returns a `KeyReport`. It raises `KeyringError` if members report an
+    error or have not answered in time, with the answers of all in `report`; `ConfigError` for a key
+    of a wrong length; and `StateError` if nothing was sent: in ``mode="memberlist"``, if this node
+    does not encrypt, after `Node.leave`, or if 256 queries are under way.
+    """
+
+    __slots__ = ()
+
+    def install(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Add a key to the keyrings of all members. It decrypts, and does not encrypt yet."""
+        return self._ask("install", key, timeout)
+
+    def use(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Make an installed key the primary one at all members: from now on, it encrypts.
+
+        Raises `StateError`, too, if this node does not hold the key.
+        """
+        return self._ask("use", key, timeout)
+
+    def remove(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Remove a key from the keyrings of all members. A member that lacks it succeeds, too.
+
+        Raises `StateError`, too, if the key is the primary key of this node.
+        """
+        return self._ask("remove", key, timeout)
+
+    def list(self, timeout: float | None = None) -> KeyReport:
+        """List the keys of all members, with the number of members that hold each."""
+        return self._ask("list", None, timeout)
+
+    def _ask(self, action: str, key: str | bytes | None, timeout: float | None) -> KeyReport:
+        pending = self._begin(action, key, timeout)
+        return keys_result(_wait(pending, None, "query about keys"))
 
 
 def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""Turns the outcome of a join, look, leave or hint into a result or an exception."""
+"""Turns the outcome of a join, look, leave, hint or query about keys into a result or an error."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from ._errors import ClosedError, Error, JoinError, LeaveError, TimeoutError
+from ._errors import ClosedError, Error, JoinError, KeyringError, LeaveError, TimeoutError
+from ._keyring import KeyAnswers, KeyReport
 from ._native import Members
 
 __all__ = [
     "Outcome",
     "hint_result",
     "join_result",
+    "keys_result",
     "last_leave",
     "leave_result",
     "look_result",
@@ -21,12 +23,14 @@ __all__ = [
 
 _log = logging.getLogger("sprat")
 
-Outcome = tuple[int | None, Error | None, list[tuple[str, Error]], list[str], Members]
+Outcome = tuple[
+    int | None, Error | None, list[tuple[str, Error]], list[str], Members, KeyAnswers | None
+]
 """The outcome of an operation.
 
 It has the number of addresses that a join or look reached, the error, the error of each address
-that a join or look did not reach, the members that did not acknowledge a leave, and the members
-that a look has found.
+that a join or look did not reach, the members that did not acknowledge a leave, the members that a
+look has found, and the answers to a query about keys that was sent.
 """
 
 
@@ -40,7 +44,7 @@ def join_result(outcome: Outcome) -> int:
 
 def look_result(outcome: Outcome) -> Members:
     """Return the members that a look has found, or raise its error."""
-    _, error, failures, _, members = outcome
+    _, error, failures, _, members, _ = outcome
     if error is None:
         return members
     raise _unanswered(error, failures)
@@ -54,7 +58,7 @@ def _unanswered(error: Error, failures: list[tuple[str, Error]]) -> Error:
 
 def leave_result(outcome: Outcome) -> None:
     """Raise the error of a leave, if there is one."""
-    _, error, _, unacked, _ = outcome
+    _, error, _, unacked, *_ = outcome
     if error is None:
         return
     # Without a free descriptor, only the message names members.
@@ -71,6 +75,18 @@ def hint_result(outcome: Outcome) -> bool:
     if error.code == "SPRAT_ERR_UNREACHABLE":
         return False
     raise error
+
+
+def keys_result(outcome: Outcome) -> KeyReport:
+    """Return the answers to a query about keys, or raise the error if a member has not done it."""
+    *_, answers = outcome
+    error = outcome[1]
+    report = None if answers is None else KeyReport._from_native(answers)
+    if error is None and report is not None:
+        return report
+    if error is None or report is None:  # the query was not sent, or the node was closed
+        raise error or ClosedError("the node was shut down")
+    raise KeyringError(str(error), code=error.code, report=report)
 
 
 def timed_out(operation: str, timeout: float | None) -> TimeoutError:

@@ -19,11 +19,13 @@ from ._base_node import BaseNode
 from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError, ForkedError
 from ._events import BATCH, BaseEvents, Selection
+from ._keyring import BaseKeyring, KeyReport
 from ._native import Event, Members, Response
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
+    keys_result,
     last_leave,
     leave_result,
     look_result,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from .types import Address, Settings
 
-__all__ = ["Events", "Node", "QueryResult"]
+__all__ = ["Events", "Keyring", "Node", "QueryResult"]
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -114,6 +116,11 @@ class Node(BaseNode):
         number, subscription = begin_query(self._native, name, payload, *options)
         return QueryResult(subscription, self._native, number, self)
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of the cluster, which all members can be told to change or to list."""
+        return Keyring(self._native)
+
     async def next_event(self, timeout: float | None = None) -> Event | None:
         """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
         with self._reader_made:
@@ -143,6 +150,35 @@ class Node(BaseNode):
                     await self.leave()
         finally:
             self.close()
+
+
+class Keyring(BaseKeyring):
+    """The keys of an encrypted cluster, as `Node.keyring`; see `sprat.Keyring`.
+
+    A cancelled wait does not stop what was begun.
+    """
+
+    __slots__ = ()
+
+    async def install(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Add a key to the keyrings of all members, as `sprat.Keyring.install` does."""
+        return await self._ask("install", key, timeout)
+
+    async def use(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Make a key the primary one at all members, as `sprat.Keyring.use` does."""
+        return await self._ask("use", key, timeout)
+
+    async def remove(self, key: str | bytes, timeout: float | None = None) -> KeyReport:
+        """Remove a key from the keyrings of all members, as `sprat.Keyring.remove` does."""
+        return await self._ask("remove", key, timeout)
+
+    async def list(self, timeout: float | None = None) -> KeyReport:
+        """List the keys of all members, as `sprat.Keyring.list` does."""
+        return await self._ask("list", None, timeout)
+
+    async def _ask(self, action: str, key: str | bytes | None, timeout: float | None) -> KeyReport:
+        pending = self._begin(action, key, timeout)
+        return keys_result(await _wait(pending, None, "query about keys"))
 
 
 class Events(BaseEvents[E_co]):
