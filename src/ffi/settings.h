@@ -25,7 +25,7 @@
  * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
  *     The key that encrypts all traffic; it cannot be read back.
  *
- * keyring_file: file [not set], the path of a readable file
+ * keyring_file: file [not set], the path of a file
  *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It
  *     cannot be combined with other keys.
  *
@@ -35,6 +35,15 @@
  * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
  *     Addresses that the node joins at its start. Unless reconnect is false, it tries each
  *     again whenever no alive member has that address.
+ *
+ * snapshot: file [not set], the path of a file
+ *     A file in which the node keeps its members and clocks for its next run, as Serf does.
+ *     After a restart, the node looks for these members, unless reconnect is false, and gets
+ *     the user events that it has missed.
+ *
+ * rejoin_after_leave: boolean [false], true or false
+ *     Whether the node looks for the members in the snapshot even if its last run has left the
+ *     cluster.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.

@@ -1,6 +1,6 @@
 //! The settings of a core: the mode, what the node announces, and the times of leaving and reaping.
 
-use super::{MemberFilter, Tags};
+use super::{MemberFilter, Past, Tags};
 #[cfg(doc)]
 use crate::limits;
 use crate::swim;
@@ -47,6 +47,9 @@ pub struct Config {
     pub query_response_len: usize,
     /// True if a join also brings the user events that were sent before it.
     pub replay_events: bool,
+    /// The content of the snapshot of an earlier run, empty if there was none; `None` if no
+    /// snapshot is kept.
+    pub past: Option<Past>,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -67,6 +70,7 @@ impl Default for Config {
             query_len: 1024,
             query_response_len: 1024,
             replay_events: false,
+            past: None,
             filter: MemberFilter::default(),
         }
     }

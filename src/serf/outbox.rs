@@ -8,6 +8,7 @@ use super::CoreEvent;
 use super::counts::Counts;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
+use crate::swim::LostSince;
 use crate::wire::Refusal;
 use crate::wire::serf_message::SerfMessage;
 use std::net::SocketAddr;
@@ -44,6 +45,7 @@ pub(super) enum Order {
     RememberLost {
         name: Arc<str>,
         addr: SocketAddr,
+        since: LostSince,
     },
     ForgetLost {
         name: Arc<str>,

@@ -21,7 +21,7 @@ use super::replay::Replay;
 use super::request::{Content, Request, Sender};
 use super::seen::Seen;
 use super::user_event::SeenEvent;
-use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
+use super::{CommandError, Config, CoreEvent, Numbers, Past, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::Names;
@@ -49,8 +49,9 @@ pub(super) struct SerfState {
 }
 
 impl SerfState {
-    pub fn new(config: Config, name: Arc<str>, now: Time) -> SerfState {
-        SerfState {
+    pub fn new(mut config: Config, name: Arc<str>, now: Time) -> SerfState {
+        let past = config.past.take();
+        let mut serf = SerfState {
             tags: config.tags.clone(),
             intents: Intents::new(),
             events: Seen::new(),
@@ -65,6 +66,55 @@ impl SerfState {
             conflicts: Conflicts::default(),
             name_is_taken: false,
             common: Common::new(config, name),
+        };
+        if let Some(past) = past {
+            serf.resume(now, past);
+        }
+        serf
+    }
+
+    /// Takes over the clocks and the members of an earlier run, and begins to keep a snapshot of
+    /// this one. User events and queries up to the times of the earlier run count as too old.
+    fn resume(&mut self, now: Time, past: Past) {
+        let Numbers {
+            intent,
+            event,
+            query,
+            ..
+        } = past.numbers;
+        self.witness(intent, event, query);
+        self.events.ignore_before(event.saturating_add(1));
+        self.queries.seen.ignore_before(query.saturating_add(1));
+        if event > 0 {
+            self.replay.resume();
+        }
+        self.common.resume(now, past);
+    }
+
+    /// Advances the clocks past these times. A time that is too far ahead to be believed is
+    /// counted.
+    fn witness(&mut self, intent: u64, event: u64, query: u64) {
+        for (clock, time) in [
+            (&mut self.intents.clock, intent),
+            (&mut self.events.clock, event),
+            (&mut self.queries.seen.clock, query),
+        ] {
+            if !clock.witness(time) {
+                self.common.out.counts.ltimes_refused += 1;
+            }
+        }
+    }
+
+    /// Tells the snapshot the clocks, and the incarnation of this node. The latest Lamport time in
+    /// use is one less than the time that a clock will use next.
+    pub fn note_numbers(&mut self, incarnation: u32) {
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.set_numbers(Numbers {
+                intent: self.intents.clock.time() - 1,
+                event: self.events.clock.time() - 1,
+                query: self.queries.seen.clock.time() - 1,
+                incarnation,
+            });
         }
     }
 
@@ -329,15 +379,9 @@ impl SerfState {
         }
         // A push/pull carries the next time that each clock will use, so the latest time in use is
         // one less.
-        for (clock, next) in [
-            (&mut self.intents.clock, state.ltime),
-            (&mut self.events.clock, state.event_ltime),
-            (&mut self.queries.seen.clock, state.query_ltime),
-        ] {
-            if !clock.witness(next.saturating_sub(1)) {
-                self.common.out.counts.ltimes_refused += 1;
-            }
-        }
+        let [intent, event, query] =
+            [state.ltime, state.event_ltime, state.query_ltime].map(|next| next.saturating_sub(1));
+        self.witness(intent, event, query);
         let own = self.common.name.clone();
         for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
@@ -389,6 +433,9 @@ impl SerfState {
             self.announce_leave(now, &name, false, begun.announce);
         }
         self.conflicts.name_given_up();
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_leave(now);
+        }
         begun.op
     }
 
@@ -411,6 +458,9 @@ impl SerfState {
             return false;
         }
         self.leave.cancel(&mut self.common);
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_return();
+        }
         // A peer that learns of the leave by push/pull applies it with a Lamport time one later
         // than the one announced. The join intent must be later still.
         self.intents.clock.tick();

@@ -129,6 +129,7 @@ pub use context::ShareFacts;
 pub use explain::Health;
 pub use explanation::Explanation;
 pub use identity::Identity;
+pub use lost_members::LostSince;
 pub use output::*;
 pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 pub use refusals::{Source, SourceCount, Transport};
@@ -465,8 +466,8 @@ impl Swim {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other member, or only
-    /// members that have left.
+    /// Returns true if this node has seeds other than itself, or former members, but knows no other
+    /// member, or only members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
