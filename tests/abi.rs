@@ -333,6 +333,13 @@ fn user_events_and_queries_cross_between_two_nodes() {
 }
 
 #[test]
+fn a_node_with_a_snapshot_finds_its_member_again_in_the_next_run() {
+    passes("snapshot.c", &[]);
+    passes_asan("snapshot.c", &[]);
+    passes_valgrind("snapshot.c", &[]);
+}
+
+#[test]
 fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }
