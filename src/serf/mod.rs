@@ -284,7 +284,8 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if this node knows another member that has not left. Lost members count.
+    /// Returns true if this node knows another member that has not left. Failed members count,
+    /// former members do not.
     pub fn knows_others(&self) -> bool {
         self.swim.knows_others()
     }

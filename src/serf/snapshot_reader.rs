@@ -273,6 +273,7 @@ mod tests {
         assert_eq!(members(&past), ["a 10.0.0.1:1"]);
         assert_eq!((past.unreadable, past.is_foreign), (3, false));
         for foreign in [
+            "sprat-3\n",
             "root:x:0:0::/root:/bin/sh\n",
             "hello",
             "# config\nname = a\n",

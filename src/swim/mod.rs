@@ -472,7 +472,8 @@ impl Swim {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
 
-    /// Returns true if this node knows another member that has not left. Lost members count.
+    /// Returns true if this node knows another member that has not left. Failed members count,
+    /// former members do not.
     pub fn knows_others(&self) -> bool {
         explain::others_known(&self.ctx, self.reconnect.lost()) > 0
     }

@@ -1,10 +1,11 @@
 //! The snapshot file of a node: read when the node starts, and written by the engine.
 //!
 //! The core says which lines are to be written, and when. The engine writes them itself: an append
-//! goes to the memory of the system, and the engine waits for the disk only at the node's leave and
-//! end and when the file is replaced, which happens once for thousands of changes. It never blocks
-//! longer than that. An error neither ends the node nor delays it: the error is counted, logged
-//! once, and what could not be written is written half a minute later.
+//! goes to the memory of the system. The engine waits for the disk only at the leave and at the end
+//! of the node, and when the file is replaced, which happens once for thousands of changes. If the
+//! disk takes seconds, the wait counts as a stall, and no other node is blamed for it. An error
+//! neither ends the node nor delays it: the error is counted and logged once, and the lines that
+//! could not be written are written half a minute later.
 
 use crate::driver::os::kept_file::KeptFile;
 use crate::error::{Error, Result, Status};

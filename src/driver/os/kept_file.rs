@@ -105,14 +105,20 @@ impl KeptFile {
         self.file.set_len(len)
     }
 
+    /// Checks that the descriptor does not stand for a file of the host program.
+    fn check_intact(&self) -> io::Result<()> {
+        match self.is_intact() {
+            true => Ok(()),
+            false => Err(io::Error::other("this process has closed its descriptor")),
+        }
+    }
+
     /// Appends bytes. After an error, the file is as before, if the system still allows that.
     ///
     /// # Errors
     /// The error of the system; `Other` if the host program has closed the descriptor.
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        if !self.is_intact() {
-            return Err(io::Error::other("this process has closed its descriptor"));
-        }
+        self.check_intact()?;
         let len = self.len()?;
         let written = (&*self.file).write_all(bytes);
         written.inspect_err(|_| drop(self.cut(len)))
@@ -121,8 +127,9 @@ impl KeptFile {
     /// Replaces the content. After an error, the file is as before.
     ///
     /// # Errors
-    /// The error of the system.
+    /// The same as for [`KeptFile::append`].
     pub fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_intact()?;
         let temporary = self.temporary();
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -148,8 +155,9 @@ impl KeptFile {
     /// Waits until everything that was written is on the disk.
     ///
     /// # Errors
-    /// The error of the system.
+    /// The same as for [`KeptFile::append`].
     pub fn sync(&self) -> io::Result<()> {
+        self.check_intact()?;
         self.file.sync_data()
     }
 
