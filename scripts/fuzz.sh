@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs libFuzzer on the decoders, on the readers of settings and keyring files, on a node and on
-# sequences of C calls, starting from the captured bytes in tests/golden and a few examples of the
-# other inputs. Each target runs for FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead
+# Runs libFuzzer on the decoders, on the readers of settings, keyring files and snapshots, on a node
+# and on sequences of C calls, starting from the captured bytes in tests/golden and a few examples
+# of the other inputs. Each target runs for FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead
 # runs for this number of inputs, which is the same amount of work on every machine.
 #
 # The stable compiler is enough: the flags below add the counters from which libFuzzer sees which
@@ -76,6 +76,9 @@ for text in settings:
     write("settings", text)
     write("settings", text, valid)
 write("keyring", b'["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]\n')
+write("snapshot", b"\x05alive: a b 10.0.0.1:7946\nalive: c [::1]:7946\nnot-alive: c\nclock: 3\n"
+      b"# failed: d 10.0.0.4:1\nevent-clock: 4\nquery-clock: 5\n# incarnation: 2\ncoordinate: {}\n")
+write("snapshot", b"\x00alive: a 10.0.0.1:7946\nleave\nclock: 9\n\0\0\0alive: e\xff 10.0.0.5:1\nal")
 # Starts two nodes, joins them, lists the members, and frees one. A call is a kind, a handle and two
 # texts. A text begins with a byte: below 8, the number of a known text; else its length plus 8.
 write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 16, 0, 2, 2, 2, 1, 0, 0]))
@@ -85,7 +88,7 @@ END
 # A settings file with one wrong line is refused as a whole, so fuzzing would not start from it.
 SPRAT_FUZZ_VALID=1 "$folder/$host/fuzz/settings" "$folder"/valid/settings/* \
     >"$folder/valid.log" 2>&1 || { cat "$folder/valid.log"; die "a settings file is refused"; }
-for target in datagram stream node spoe sealed settings keyring calls; do
+for target in datagram stream node spoe sealed settings keyring snapshot calls; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \

@@ -346,6 +346,13 @@ fn the_keys_of_two_nodes_are_changed_listed_and_stored() {
 }
 
 #[test]
+fn a_node_with_a_snapshot_finds_its_member_again_in_the_next_run() {
+    passes("snapshot.c", &[]);
+    passes_asan("snapshot.c", &[]);
+    passes_valgrind("snapshot.c", &[]);
+}
+
+#[test]
 fn without_memory_a_start_fails_or_the_process_aborts_with_a_message() {
     passes("out_of_memory.c", &[]);
 }

@@ -3,7 +3,10 @@
 //! link or switches a node off. The simulator (`tests/sim.rs`) tests random faults and large
 //! clusters.
 
-use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, QueryOptions, Tags};
+use sprat::serf::{
+    CommandError, Config, Core, CoreEvent, FormerMember, MemberState, Mode, Past, QueryOptions,
+    SnapshotReader, Tags,
+};
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
     StreamEnd, StreamId,
@@ -72,6 +75,14 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The settings of a node that keeps a snapshot, and resumes from this past.
+fn resuming(past: Past) -> Config {
+    Config {
+        past: Some(past),
+        ..Config::default()
+    }
+}
+
 impl Net {
     fn new(hosts: usize) -> Net {
         Net::with(hosts, |_| Config::default())
@@ -113,6 +124,18 @@ impl Net {
             events: Vec::new(),
             peers: HashMap::new(),
         }
+    }
+
+    /// Ends a node without a leave, and starts it again from the snapshot that it has kept.
+    fn restart(&mut self, host: usize) {
+        let mut reader = SnapshotReader::new(false);
+        if let Some(write) = self.hosts[host].core.snapshot_write(self.now) {
+            reader.read(&write.bytes);
+        }
+        let past = reader.finish();
+        assert_eq!(past.unreadable, 0);
+        self.hosts[host] = self.boot(host, resuming(past));
+        self.collect(host);
     }
 
     /// Returns a network of this many nodes, all of which know one another.
@@ -1426,4 +1449,77 @@ fn answers_come_through_another_member_if_the_direct_way_is_cut() {
         net.answer_queries();
     }
     assert_eq!(net.outcome(0), (0, 1, Some(vec![])));
+}
+
+#[test]
+fn a_node_that_restarts_unnoticed_is_known_with_a_higher_incarnation_and_its_new_tags() {
+    let mut net = Net::with(3, |_| resuming(Past::default()));
+    net.join_all();
+    for tag in ["first", "second"] {
+        let before = net.hosts[0].core.member("n2").unwrap().incarnation;
+        net.restart(2);
+        let new = tags(&[("run", tag)]);
+        net.command(2, |core, now| core.set_tags(now, new.clone()))
+            .unwrap();
+        net.run_until(10, |net| {
+            let known = |viewer: usize| {
+                let member = net.hosts[viewer].core.member("n2").unwrap();
+                let tag_is_new = member.tags().get("run").as_deref() == Some(tag);
+                member.incarnation > before && tag_is_new
+            };
+            net.alive(2) == 3 && (0..2).all(known)
+        });
+    }
+    assert_eq!(net.counter(2, "refutations"), 0);
+    assert!(!net.reported_about(0, 2).contains(&"fail"));
+}
+
+#[test]
+fn a_node_that_lost_all_others_before_it_restarted_finds_them_again() {
+    let mut net = Net::with(3, |_| resuming(Past::default()));
+    net.join_all();
+    net.cuts.extend([(0, 2), (1, 2)]);
+    net.run_until(60, |net| {
+        (0..2).all(|other| net.state(2, other) == Some(MemberState::Failed))
+    });
+    net.restart(2);
+    assert_eq!(net.health(2).known, 1);
+    net.run(secs(60));
+    assert_eq!(net.health(2).summary, "alone: no seed answers");
+    // The other nodes forget the node, so that only its own search can bring it back.
+    for other in 0..2 {
+        net.command(other, |core, now| core.remove_failed(now, "n2", true))
+            .unwrap();
+    }
+    net.cuts.clear();
+    net.run_until(60, |net| (0..3).all(|host| net.alive(host) == 3));
+}
+
+#[test]
+fn former_members_are_asked_unless_their_addresses_are_not_allowed() {
+    let former = |addr: &str| FormerMember {
+        addr: addr.parse().unwrap(),
+        had_failed: false,
+    };
+    let past = Past {
+        members: BTreeMap::from([
+            ("n1".into(), former("10.0.0.2:7946")),
+            ("outside".into(), former("192.168.0.1:7946")),
+            ("nowhere".into(), former("0.0.0.0:7946")),
+            ("n0".into(), former("10.0.0.1:7946")),
+        ]),
+        ..Past::default()
+    };
+    let mut net = Net::with(2, |host| {
+        let mut config = match host {
+            0 => resuming(past.clone()),
+            _ => Config::default(),
+        };
+        config.swim.cidrs_allowed = vec!["10.0.0.0/8".parse().unwrap()];
+        config
+    });
+    net.run_until(2, |net| (0..2).all(|host| net.alive(host) == 2));
+    assert_eq!(net.counter(0, "refused_address_not_allowed"), 2);
+    net.run(secs(100));
+    assert_eq!(net.counter(0, "reconnects"), 1);
 }

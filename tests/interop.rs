@@ -40,6 +40,8 @@ mod net;
 mod ours;
 #[path = "interop/refused.rs"]
 mod refused;
+#[path = "interop/snapshot.rs"]
+mod snapshot;
 #[path = "interop/stopped.rs"]
 mod stopped;
 #[path = "interop/through.rs"]

@@ -10,6 +10,8 @@ mod limits;
 mod pressure;
 #[path = "node/process.rs"]
 mod process;
+#[path = "node/snapshot.rs"]
+mod snapshot;
 #[path = "node/spoe.rs"]
 mod spoe;
 #[path = "node/waiting.rs"]

@@ -45,6 +45,13 @@ macro_rules! settings_table {
         "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
             "Addresses that the node joins at its start. Unless reconnect is false, it tries each \
              again whenever no alive member has that address.";
+        "snapshot" => snapshot = None, [snapshot(PathBuf)]
+            "A file in which the node keeps its members and clocks for its next run, as Serf \
+             does. After a restart, the node looks for these members, unless reconnect is false, \
+             and gets the user events that it has missed.";
+        "rejoin_after_leave" => rejoin_after_leave = false,
+            "Whether the node looks for the members in the snapshot even if its last run has left \
+             the cluster.";
 
         "probe_interval_ms" => core.swim.probe_interval: 1_000, 5_000, 1_000 in 10..=600_000 "ms",
             [probe_interval(Duration)]

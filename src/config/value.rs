@@ -92,7 +92,7 @@ impl Value for PathBuf {
     const KEEPS_SPACE: bool = true;
 
     fn allowed() -> String {
-        "the path of a readable file".to_owned()
+        "the path of a file".to_owned()
     }
 
     fn read(text: &str) -> Result<PathBuf, Reason> {

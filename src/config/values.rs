@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) keyring_file: Option<PathBuf>,
     pub(crate) label: Label,
     pub(crate) seeds: Vec<Seed>,
+    pub(crate) snapshot: Option<PathBuf>,
+    pub(crate) rejoin_after_leave: bool,
     pub(crate) compression: bool,
     pub(crate) verify_incoming: bool,
     pub(crate) verify_outgoing: bool,

@@ -36,6 +36,15 @@
  *     Addresses that the node joins at its start. Unless reconnect is false, it tries each
  *     again whenever no alive member has that address.
  *
+ * snapshot: file [not set], the path of a file
+ *     A file in which the node keeps its members and clocks for its next run, as Serf does.
+ *     After a restart, the node looks for these members, unless reconnect is false, and gets
+ *     the user events that it has missed.
+ *
+ * rejoin_after_leave: boolean [false], true or false
+ *     Whether the node looks for the members in the snapshot even if its last run has left the
+ *     cluster.
+ *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.
  *

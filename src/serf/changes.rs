@@ -79,6 +79,7 @@ impl Changes<'_> {
         let Some(row) = self.common.members.get(&name) else {
             if self.adopt(member, hidden) {
                 self.common.end_search(&name);
+                self.common.record_present(&name);
                 self.common.tell(&name, EventBody::MemberJoin);
             }
             return;
@@ -142,6 +143,7 @@ impl Changes<'_> {
             row.suspicion_told &= !hidden;
             row.hidden = hidden;
         });
+        self.common.record_present(&name);
         if !status.is_present() {
             return;
         }
@@ -189,6 +191,7 @@ impl Changes<'_> {
             self.common.start_search(now, name, addr);
             return;
         }
+        self.common.give_up(name);
         self.common.tell(name, EventBody::MemberLeave);
         if prune {
             self.common.erase(name);

@@ -7,9 +7,10 @@
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
-use super::{Config, Member, MemberState, Mode};
+use super::snapshot::Snapshot;
+use super::{Config, Member, MemberState, Mode, Past};
 use crate::event::EventBody;
-use crate::swim::Node;
+use crate::swim::{LostSince, Node};
 use crate::time::Time;
 use crate::wire::serf_message::TagReader;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub(super) struct Common {
     pub name: Arc<str>,
     pub members: Members,
     pub lost: Lost,
+    /// `None` if no snapshot is kept.
+    pub snapshot: Option<Box<Snapshot>>,
     pub out: Outbox,
 }
 
@@ -34,6 +37,7 @@ impl Common {
             name,
             members: Members::default(),
             lost: Lost::default(),
+            snapshot: None,
             out: Outbox::default(),
         }
     }
@@ -125,26 +129,62 @@ impl Common {
         }
     }
 
+    /// Begins to keep a snapshot, and to search for the members of the earlier run.
+    pub fn resume(&mut self, now: Time, mut past: Past) {
+        past.members.remove(&self.name);
+        self.snapshot = Some(Box::new(Snapshot::new(&past, now)));
+        for (name, member) in past.members {
+            let had_failed = member.had_failed;
+            let since = LostSince::EarlierRun { had_failed };
+            let (lost, out) = (&mut self.lost, &mut self.out);
+            lost.add(now, out, &name, member.addr, since);
+        }
+    }
+
+    /// Puts a member into the snapshot if it is present and is another node.
+    pub fn record_present(&mut self, name: &Arc<str>) {
+        let (Some(snapshot), Some(row)) = (&mut self.snapshot, self.members.get(name)) else {
+            return;
+        };
+        if row.status.is_present() && *self.name != **name {
+            snapshot.on_present(name, row.member.addr);
+        }
+    }
+
     /// Takes a member off the list. The search for it goes on.
     pub fn drop_member(&mut self, name: &str) {
         if let Some(row) = self.members.remove(name).filter(|row| !row.hidden) {
             self.out.counts.reaped += 1;
             self.out.tell(EventBody::MemberReap(row.member));
         }
+        if !self.lost.contains(name) {
+            self.give_up(name);
+        }
     }
 
     /// Takes a member off the list and ends the search for it.
     pub fn erase(&mut self, name: &str) {
         self.drop_member(name);
-        self.end_search(name);
+        self.give_up(name);
     }
 
-    /// Starts the search of the SWIM machine for a member.
+    /// Starts the search of the SWIM machine for a member that has failed.
     pub fn start_search(&mut self, now: Time, name: &Arc<str>, addr: SocketAddr) {
-        self.lost.add(now, &mut self.out, name, addr);
+        (self.lost).add(now, &mut self.out, name, addr, LostSince::ThisRun);
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.on_failed(name, addr);
+        }
     }
 
-    /// Ends the search for a member.
+    /// Ends the search for a member that has left, is erased, or has been lost for too long.
+    pub fn give_up(&mut self, name: &str) {
+        self.end_search(name);
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.on_gone(name);
+        }
+    }
+
+    /// Ends the search for a member, because it is back.
     pub fn end_search(&mut self, name: &str) {
         self.lost.remove(&mut self.out, name);
     }

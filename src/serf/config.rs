@@ -1,6 +1,6 @@
 //! The settings of a core: the mode, what the node announces, and the times of leaving and reaping.
 
-use super::{CoalesceTimes, MemberFilter, Tags};
+use super::{CoalesceTimes, MemberFilter, Past, Tags};
 #[cfg(doc)]
 use crate::limits;
 use crate::swim;
@@ -56,6 +56,9 @@ pub struct Config {
     /// True if the driver stores the keys after each change, and reports the outcome with
     /// `Core::keys_stored`. The answer to a query that changes keys waits for that.
     pub store_keys: bool,
+    /// The content of the snapshot of an earlier run, empty if there was none; `None` if no
+    /// snapshot is kept.
+    pub past: Option<Past>,
     /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
@@ -80,6 +83,7 @@ impl Default for Config {
             coalesce_events: CoalesceTimes::default(),
             coordinates: true,
             store_keys: false,
+            past: None,
             filter: MemberFilter::default(),
         }
     }

@@ -75,7 +75,7 @@ impl Intents {
                 common.change(&name, |row| {
                     (row.status, row.ltime) = (SerfStatus::Left, ltime)
                 });
-                common.end_search(&name);
+                common.give_up(&name);
                 common.tell(&name, EventBody::MemberLeave);
             }
             SerfStatus::Left => common.change(&name, |row| {

@@ -1,4 +1,5 @@
-//! Failed members, which the SWIM machine tries to reach again from time to time.
+//! Lost members, which the SWIM machine tries to reach again from time to time: those that failed,
+//! and those of an earlier run of this node.
 //!
 //! A failed member may be on the far side of a broken network, so the search goes on until the
 //! member is back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In
@@ -9,6 +10,7 @@
 use super::members::ByName;
 use super::outbox::{Order, Outbox};
 use crate::limits;
+use crate::swim::LostSince;
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,13 +24,20 @@ pub(super) struct Lost {
 
 impl Lost {
     /// Starts the search for a member, unless too many are lost.
-    pub fn add(&mut self, now: Time, out: &mut Outbox, name: &Arc<str>, addr: SocketAddr) {
+    pub fn add(
+        &mut self,
+        now: Time,
+        out: &mut Outbox,
+        name: &Arc<str>,
+        addr: SocketAddr,
+        since: LostSince,
+    ) {
         if self.since.len() >= limits::MEMBERS {
             return;
         }
         self.since.insert(name.clone(), Box::new(now));
         let name = name.clone();
-        out.order(Order::RememberLost { name, addr });
+        out.order(Order::RememberLost { name, addr, since });
     }
 
     /// Ends the search for a member; does nothing if the member is not searched for.
@@ -38,12 +47,16 @@ impl Lost {
         }
     }
 
-    /// Ends the search for members that have been lost for longer than `timeout`.
-    pub fn expire(&mut self, now: Time, out: &mut Outbox, timeout: Duration) {
-        let given_up = self.since.iter();
-        let given_up = given_up.filter(|(_, since)| now.since(***since) > timeout);
-        let given_up: Vec<Arc<str>> = given_up.map(|(name, _)| name.clone()).collect();
-        given_up.iter().for_each(|name| self.remove(out, name));
+    /// Returns true if the member is searched for.
+    pub fn contains(&self, name: &str) -> bool {
+        self.since.contains_key(name)
+    }
+
+    /// Returns the members that have been lost for longer than `timeout`.
+    pub fn longer_than(&self, now: Time, timeout: Duration) -> Vec<Arc<str>> {
+        let lost = self.since.iter();
+        let lost = lost.filter(|(_, since)| now.since(***since) > timeout);
+        lost.map(|(name, _)| name.clone()).collect()
     }
 
     /// Moves forward the times at which members were lost, after a stall of this process.

@@ -26,6 +26,8 @@
 //! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `look` | the members that another node lists |
+//! | `snapshot` | the file from which the next run knows members and clocks: what to write |
+//! | `snapshot_record`, `snapshot_reader` | the lines of that file, and how they are read |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `coalesce` | many events within a short time become few |
@@ -72,6 +74,11 @@ mod request;
 mod ring;
 mod seen;
 mod serf_state;
+mod snapshot;
+mod snapshot_reader;
+mod snapshot_record;
+#[cfg(test)]
+mod snapshot_tests;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -99,6 +106,9 @@ pub use key_query::KeyQuery;
 pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
 use outbox::Order;
 use serf_state::SerfState;
+pub use snapshot::SnapshotWrite;
+pub use snapshot_reader::{FormerMember, Past, SnapshotReader};
+pub use snapshot_record::Numbers;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,12 +147,15 @@ impl Core {
             Mode::Memberlist => (config.meta.clone(), [0; 3]),
         };
         let meta = command_error::checked_meta(meta)?;
+        // Members that still know an earlier run believe this one without being asked to.
+        let past = config.past.as_ref();
+        let earlier = past.map_or(0, |past| past.numbers.incarnation);
         let identity = Identity {
             name: name.clone(),
             addr,
             meta,
             delegate,
-            incarnation: 1,
+            incarnation: earlier.saturating_add(1),
         };
         let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
         let mut core = Core {
@@ -302,13 +315,14 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if this node knows another member that has not left. Lost members count.
+    /// Returns true if this node knows another member that has not left. Failed members count,
+    /// former members do not.
     pub fn knows_others(&self) -> bool {
         self.swim.knows_others()
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other member, or only
-    /// members that have left.
+    /// Returns true if this node has seeds other than itself, or former members, but knows no other
+    /// member, or only members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }
@@ -316,6 +330,26 @@ impl Core {
     /// Returns all counters, including those of refusals.
     pub fn stats(&self) -> Vec<Counter> {
         stats::all(&self.swim.stats(), &self.serf)
+    }
+
+    /// Returns the time from which [`Core::snapshot_write`] returns lines; `None` if it has none,
+    /// or if no snapshot is kept.
+    pub fn snapshot_deadline(&self) -> Option<Time> {
+        self.serf.common.snapshot.as_ref()?.deadline()
+    }
+
+    /// Returns the lines of the snapshot that are to be written; `None` if nothing has changed. The
+    /// driver calls this when [`Core::snapshot_deadline`] has passed, and at the end of the node.
+    /// It reports the result with [`Core::on_snapshot_written`].
+    pub fn snapshot_write(&self, now: Time) -> Option<SnapshotWrite> {
+        self.serf.common.snapshot.as_ref()?.write(now)
+    }
+
+    /// The driver has written these lines, or has failed to.
+    pub fn on_snapshot_written(&mut self, now: Time, write: &SnapshotWrite, succeeded: bool) {
+        if let Some(snapshot) = &mut self.serf.common.snapshot {
+            snapshot.on_written(now, write, succeeded);
+        }
     }
 
     /// Handles notices and carries out orders until there are none left. `asked` is true if the
@@ -335,6 +369,7 @@ impl Core {
         self.serf.set_name_is_taken(is_taken);
         self.carry_out_orders(now);
         self.serf.refresh_self(now, self.swim.self_node());
+        self.serf.note_numbers(self.swim.self_node().incarnation);
         if self.population != self.serf.common.members.len() {
             self.population = self.serf.common.members.len();
             self.swim.set_population(self.population);
@@ -424,7 +459,9 @@ impl Core {
                 not,
                 bytes,
             } => self.swim.send_user_through(now, helpers, not, &bytes),
-            Order::RememberLost { name, addr } => self.swim.remember_lost(now, name, addr),
+            Order::RememberLost { name, addr, since } => {
+                self.swim.remember_lost(now, name, addr, since);
+            }
             Order::ForgetLost { name } => self.swim.forget_lost(&name),
             Order::AnnounceLeave { intent } => self.swim.announce_leave(now, &intent),
             Order::Leave => self.swim.leave(now),

@@ -10,6 +10,7 @@ use super::counts::Counts;
 use super::key_query::KeyQuery;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
+use crate::swim::LostSince;
 use crate::wire::Refusal;
 use crate::wire::serf_message::SerfMessage;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub(super) enum Order {
     RememberLost {
         name: Arc<str>,
         addr: SocketAddr,
+        since: LostSince,
     },
     ForgetLost {
         name: Arc<str>,

@@ -34,6 +34,7 @@ impl Reaper {
         });
         let due: Vec<Arc<str>> = due.map(|row| row.member.name.clone()).collect();
         due.iter().for_each(|name| common.erase(name));
-        common.lost.expire(now, &mut common.out, reconnect_timeout);
+        let given_up = common.lost.longer_than(now, reconnect_timeout);
+        given_up.iter().for_each(|name| common.give_up(name));
     }
 }

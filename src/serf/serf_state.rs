@@ -25,7 +25,7 @@ use super::relays::Relays;
 use super::replay::Replay;
 use super::request::{Content, Request, Sender};
 use super::user_event::UserEvents;
-use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
+use super::{CommandError, Config, CoreEvent, Numbers, Past, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
@@ -57,7 +57,8 @@ pub(super) struct SerfState {
 }
 
 impl SerfState {
-    pub fn new(config: Config, name: Arc<str>, now: Time) -> SerfState {
+    pub fn new(mut config: Config, name: Arc<str>, now: Time) -> SerfState {
+        let past = config.past.take();
         let mut state = SerfState {
             tags: config.tags.clone(),
             intents: Intents::new(),
@@ -78,7 +79,57 @@ impl SerfState {
             common: Common::new(config, name),
         };
         state.coordinates.start(&mut state.common);
+        if let Some(past) = past {
+            state.resume(now, past);
+        }
         state
+    }
+
+    /// Takes over the clocks and the members of an earlier run, and begins to keep a snapshot of
+    /// this one. User events and queries up to the times of the earlier run count as too old.
+    fn resume(&mut self, now: Time, past: Past) {
+        let Numbers {
+            intent,
+            event,
+            query,
+            ..
+        } = past.numbers;
+        self.witness(intent, event, query);
+        let next = event.saturating_add(1);
+        self.events.seen.ignore_before(next);
+        self.events.order.skip_to(&mut self.common.out, next);
+        self.queries.seen.ignore_before(query.saturating_add(1));
+        if event > 0 {
+            self.replay.resume();
+        }
+        self.common.resume(now, past);
+    }
+
+    /// Advances the clocks past these times. A time that is too far ahead to be believed is
+    /// counted.
+    fn witness(&mut self, intent: u64, event: u64, query: u64) {
+        for (clock, time) in [
+            (&mut self.intents.clock, intent),
+            (&mut self.events.seen.clock, event),
+            (&mut self.queries.seen.clock, query),
+        ] {
+            if !clock.witness(time) {
+                self.common.out.counts.ltimes_refused += 1;
+            }
+        }
+    }
+
+    /// Tells the snapshot the clocks, and the incarnation of this node. The latest Lamport time in
+    /// use is one less than the time that a clock will use next.
+    pub fn note_numbers(&mut self, incarnation: u32) {
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.set_numbers(Numbers {
+                intent: self.intents.clock.time() - 1,
+                event: self.events.seen.clock.time() - 1,
+                query: self.queries.seen.clock.time() - 1,
+                incarnation,
+            });
+        }
     }
 
     /// Returns the time at which [`SerfState::handle_timeout`] has to be called.
@@ -352,15 +403,9 @@ impl SerfState {
         }
         // A push/pull carries the next time that each clock will use, so the latest time in use is
         // one less.
-        for (clock, next) in [
-            (&mut self.intents.clock, state.ltime),
-            (&mut self.events.seen.clock, state.event_ltime),
-            (&mut self.queries.seen.clock, state.query_ltime),
-        ] {
-            if !clock.witness(next.saturating_sub(1)) {
-                self.common.out.counts.ltimes_refused += 1;
-            }
-        }
+        let [intent, event, query] =
+            [state.ltime, state.event_ltime, state.query_ltime].map(|next| next.saturating_sub(1));
+        self.witness(intent, event, query);
         let own = self.common.name.clone();
         for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
@@ -420,6 +465,9 @@ impl SerfState {
             self.announce_leave(now, &name, false, begun.announce);
         }
         self.conflicts.name_given_up();
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_leave(now);
+        }
         begun.op
     }
 
@@ -442,6 +490,9 @@ impl SerfState {
             return false;
         }
         self.leave.cancel(&mut self.common);
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_return();
+        }
         // A peer that learns of the leave by push/pull applies it with a Lamport time one later
         // than the one announced. The join intent must be later still.
         self.intents.clock.tick();

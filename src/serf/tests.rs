@@ -8,7 +8,9 @@ use super::serf_state::SerfState;
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
 use crate::event::EventBody;
 use crate::limits;
-use crate::swim::{Change, ConflictVerdict, JoinReport, NameConflict, Node, NodeState, OpId};
+use crate::swim::{
+    Change, ConflictVerdict, JoinReport, LostSince, NameConflict, Node, NodeState, OpId,
+};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
@@ -270,7 +272,8 @@ fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
         rig.orders(),
         [Order::RememberLost {
             name: "a".into(),
-            addr
+            addr,
+            since: LostSince::ThisRun,
         }]
     );
     rig.wait(24 * 3600);

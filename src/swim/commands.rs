@@ -4,7 +4,7 @@
 use super::broadcast_queue::PART_COST;
 use super::members::MemberRecord;
 use super::output::OpId;
-use super::{FreshBits, NodeState, Seed, Swim, local_node};
+use super::{FreshBits, LostSince, NodeState, Seed, Swim, local_node};
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
 use crate::wire::{Keyring, Refusal};
@@ -218,11 +218,12 @@ impl Swim {
         codec.encrypts().then_some(&mut codec.keyring)
     }
 
-    /// Remembers a member that failed. This node tries to reach it again and again until
+    /// Remembers a member that is lost. This node tries to reach it again and again until
     /// [`Swim::forget_lost`], unless the setting `reconnect` is false.
-    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
+    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr, since: LostSince) {
         self.at(now, |swim| {
-            swim.reconnect.remember_lost(&mut swim.ctx, name, addr);
+            let reconnect = &mut swim.reconnect;
+            reconnect.remember_lost(&mut swim.ctx, name, addr, since);
         });
     }
 

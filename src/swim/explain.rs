@@ -71,7 +71,7 @@ pub(super) fn explanation(
 /// The facts that the health of a node depends on, in addition to its context.
 pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
-    /// True if there are seeds other than this node itself.
+    /// True if there are seeds other than this node itself, or former members.
     pub has_other_seeds: bool,
     pub lost: &'a LostMembers,
 }
@@ -108,16 +108,17 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     }
 }
 
-/// Returns true if this node has seeds other than itself, but knows no other member, or only
-/// members that have left. A node that has left itself waits for none.
+/// Returns true if this node has seeds other than itself, or former members, but knows no other
+/// member, or only members that have left. A node that has left itself waits for none.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     !ctx.local.left && facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
 
-/// Returns the number of other members that have not left: the live ones, and the lost ones. A dead
-/// member of the table that is not lost was removed by the layer above, or has left.
+/// Returns the number of other members that have not left: the live ones, and the lost ones that
+/// are no former members. A dead member of the table that is not lost was removed by the layer
+/// above, or has left.
 pub(super) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
-    ctx.table.live_others() + lost.len()
+    ctx.table.live_others() + lost.known()
 }
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be

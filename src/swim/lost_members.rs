@@ -1,5 +1,5 @@
-//! The lost members: failed members that the layer above still waits for, each with the time of the
-//! next attempt to reach it.
+//! The lost members that the layer above still waits for, each with the time of the next attempt to
+//! reach it: members that failed, and former members, which an earlier run of this node knew.
 
 use super::retry::Retry;
 use crate::limits;
@@ -9,9 +9,22 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// The run of this node in which a lost member was last present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostSince {
+    /// The member has failed in this run.
+    ThisRun,
+    /// This node has not met the member since it started.
+    EarlierRun {
+        /// True if the member had failed in the earlier run.
+        had_failed: bool,
+    },
+}
+
 /// A member that is lost.
 struct LostMember {
     addr: SocketAddr,
+    since: LostSince,
     retry: Retry,
 }
 
@@ -29,6 +42,12 @@ impl LostMembers {
         self.by_name.len()
     }
 
+    /// The number of lost members that are no former members.
+    pub fn known(&self) -> usize {
+        let since = self.by_name.values().map(|it| it.since);
+        since.filter(|since| *since == LostSince::ThisRun).count()
+    }
+
     pub fn contains(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
@@ -40,9 +59,9 @@ impl LostMembers {
 
     /// Adds a member, or replaces the entry that it has already. If too many members are lost, the
     /// new one is left out; the layer above does not remember more either.
-    pub fn add(&mut self, name: Arc<str>, addr: SocketAddr, retry: Retry) {
+    pub fn add(&mut self, name: Arc<str>, addr: SocketAddr, since: LostSince, retry: Retry) {
         if self.len() < limits::MEMBERS || self.contains(&name) {
-            let member = Box::new(LostMember { addr, retry });
+            let member = Box::new(LostMember { addr, since, retry });
             self.by_name.insert(name.clone(), member);
             self.attempts.push(Reverse((retry.next, name)));
             self.tidy();

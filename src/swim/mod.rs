@@ -131,6 +131,7 @@ pub use context::ShareFacts;
 pub use explain::Health;
 pub use explanation::Explanation;
 pub use identity::Identity;
+pub use lost_members::LostSince;
 pub use output::*;
 pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 pub use refusals::{Source, SourceCount, Transport};
@@ -467,13 +468,14 @@ impl Swim {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other member, or only
-    /// members that have left.
+    /// Returns true if this node has seeds other than itself, or former members, but knows no other
+    /// member, or only members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
 
-    /// Returns true if this node knows another member that has not left. Lost members count.
+    /// Returns true if this node knows another member that has not left. Failed members count,
+    /// former members do not.
     pub fn knows_others(&self) -> bool {
         explain::others_known(&self.ctx, self.reconnect.lost()) > 0
     }

@@ -8,12 +8,13 @@
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
-use super::lost_members::LostMembers;
+use super::lost_members::{LostMembers, LostSince};
 use super::retry::Retry;
 use super::seeds::{Seed, Seeds};
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
 use crate::time::Time;
+use crate::wire::Refusal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -47,10 +48,25 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Remembers a member that the layer above lost, until [`Reconnect::forget_lost`].
-    pub fn remember_lost(&mut self, ctx: &mut Context, name: Arc<str>, addr: SocketAddr) {
-        let retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
-        self.lost.add(name, addr, retry);
+    /// Remembers a member that the layer above lost, until [`Reconnect::forget_lost`]. Former
+    /// members that had not failed are asked first, in random order.
+    pub fn remember_lost(
+        &mut self,
+        ctx: &mut Context,
+        name: Arc<str>,
+        addr: SocketAddr,
+        since: LostSince,
+    ) {
+        let mut retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
+        if let LostSince::EarlierRun { had_failed } = since {
+            if !ctx.is_allowed(addr.ip()) {
+                return ctx.outbox.refuse(Refusal::AddressNotAllowed);
+            }
+            if had_failed {
+                retry.next = retry.next + ctx.config.reconnect_min;
+            }
+        }
+        self.lost.add(name, addr, since, retry);
         self.arm(ctx);
     }
 
@@ -75,9 +91,9 @@ impl Reconnect {
         &self.lost
     }
 
-    /// Returns true if there are seeds other than this node itself.
+    /// Returns true if there are seeds other than this node itself, or former members.
     pub fn has_other_seeds(&self, own: SocketAddr) -> bool {
-        self.seeds.has_others(own)
+        self.seeds.has_others(own) || self.lost.known() < self.lost.len()
     }
 
     /// Sets the timer for the next seed or lost member that is to be asked.

@@ -3,23 +3,25 @@
 //! The node runs in a forked child, which reports its events and counters through a pipe.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
-use super::ours::Ours;
+use super::ours::{self, Ours};
 use super::wait::{throughout, until};
+use sprat::Config;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A child process with a sprat node.
-struct Process {
+pub(super) struct Process {
     pid: libc::pid_t,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
-    fn start(name: &str, ip: IpAddr, seed: SocketAddr) -> Process {
+    /// Starts a node with these settings in a child process. It joins the seed, if there is one.
+    pub(super) fn start(config: &Config, seed: Option<SocketAddr>) -> Process {
         let mut ends = [0; 2];
         // SAFETY: `ends` has room for two descriptors.
         assert_eq!(
@@ -33,7 +35,7 @@ impl Process {
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
-            live(name, ip, seed, to);
+            live(config, seed, to);
         }
         drop(to);
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -70,7 +72,7 @@ impl Drop for Process {
 }
 
 /// Runs a node in the child process until that process is killed.
-fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
+fn live(config: &Config, seed: Option<SocketAddr>, mut to: File) -> ! {
     let fd = to.as_raw_fd() as u32;
     // SAFETY: no code in the child uses the descriptors that are closed here. They are copies of
     // descriptors of other tests, which would otherwise wait for their pipes to close. `prctl`
@@ -81,8 +83,10 @@ fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
     let mut life = || -> std::io::Result<()> {
-        let ours = Ours::start(name, ip);
-        ours.join(seed);
+        let ours = Ours::with(config);
+        if let Some(seed) = seed {
+            ours.join(seed);
+        }
         let mut counted = (0, 0);
         loop {
             let event = ours.node().next_event(Some(Duration::from_millis(200)));
@@ -109,7 +113,8 @@ fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_agai
     let second = Setup::new("web2", block.ip(2)).join(first.addr()).start();
     let third = Setup::new("web3", block.ip(3)).join(first.addr()).start();
     let agents: [&Agent; 3] = [&first, &second, &third];
-    let process = Process::start("ours", block.ip(4), first.addr());
+    let config = ours::config("ours", block.ip(4));
+    let process = Process::start(&config, Some(first.addr()));
     let names = ["ours", "web1", "web2", "web3"];
     all_see_alive(&agents, &names);
     process.signal(libc::SIGSTOP);

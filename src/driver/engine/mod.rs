@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
+//! | `counters` | the counters of the engine and of all other parts |
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
 //! | `messages` | running the commands about user events and queries |
@@ -18,11 +19,13 @@
 //! | `reports` | reports of the core on their way to the application |
 //! | `services` | the thread that hosts services such as SPOE |
 //! | `shortage` | running out of descriptors |
+//! | [`snapshot`] | the file that keeps members and clocks for the next run |
 //! | `stall` | noticing that the engine did not run for a while |
 //! | `streams` | opening, accepting and serving streams |
 //! | `woken` | the reasons why the engine woke up |
 
 pub(in crate::driver) mod command;
+mod counters;
 mod dispatch;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod key_writer;
@@ -34,6 +37,7 @@ mod reports;
 pub(in crate::driver) mod resolvers;
 pub(in crate::driver) mod services;
 mod shortage;
+pub(in crate::driver) mod snapshot;
 mod stall;
 mod streams;
 mod woken;
@@ -46,6 +50,7 @@ use crate::driver::engine::operations::Operations;
 use crate::driver::engine::own_address::OwnAddress;
 use crate::driver::engine::resolvers::{Lookup, Resolvers};
 use crate::driver::engine::shortage::Shortage;
+use crate::driver::engine::snapshot::SnapshotKeeper;
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::engine::woken::{PollSource, Woken};
 use crate::driver::events::log::Log;
@@ -58,7 +63,7 @@ use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
 use crate::event::Level;
 use crate::limits;
-use crate::serf::{Core, Counter};
+use crate::serf::Core;
 use crate::swim::{Health, Output, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
@@ -102,6 +107,8 @@ pub(in crate::driver) struct Engine {
     log: Log,
     shortage: Shortage,
     own_address: OwnAddress,
+    /// `None` if no snapshot is kept.
+    snapshot: Option<SnapshotKeeper>,
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
@@ -129,6 +136,7 @@ impl Engine {
         handle: Arc<EngineHandle>,
         sockets: Sockets,
         resolvers: Arc<Resolvers>,
+        snapshot: Option<SnapshotKeeper>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
         let mut engine = Engine {
@@ -147,6 +155,7 @@ impl Engine {
             commands: VecDeque::new(),
             operations: Operations::default(),
             shortage: Shortage::new()?,
+            snapshot,
             counts: Counts::default(),
             eventfds_due: now,
             left_over: Vec::new(),
@@ -171,6 +180,7 @@ impl Engine {
             self.check_own_address();
             self.core.handle_timeout(self.now);
             self.settle();
+            self.write_snapshot();
             let woken = self.sleep();
             self.now = clock::now();
             let suspended = clock::suspended();
@@ -182,7 +192,7 @@ impl Engine {
                 return self.handle.on_lost_descriptors();
             }
             if woken.commands && self.run_commands() {
-                return;
+                return self.end_snapshot();
             }
             if woken.datagrams {
                 self.receive();
@@ -209,6 +219,7 @@ impl Engine {
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
             && self.shortage.is_intact()
+            && (self.snapshot.as_ref()).is_none_or(SnapshotKeeper::is_intact)
     }
 
     /// Checks the interfaces of this host if a check is due.
@@ -307,6 +318,24 @@ impl Engine {
         (self.log).check(&handle.events, &mut self.core, &handle.services, self.now);
     }
 
+    /// Writes the lines of the snapshot that are due.
+    fn write_snapshot(&mut self) {
+        let Some(keeper) = &mut self.snapshot else {
+            return;
+        };
+        keeper.write_due(&mut self.core, self.now);
+        if let Some(text) = keeper.take_warning() {
+            self.warn("snapshot", text);
+        }
+    }
+
+    /// Writes the last lines of the snapshot.
+    fn end_snapshot(&mut self) {
+        if let Some(keeper) = &mut self.snapshot {
+            keeper.end(&mut self.core, self.now);
+        }
+    }
+
     /// Logs a debug line. The text is only created if debug lines are logged.
     fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.log
@@ -349,7 +378,11 @@ impl Engine {
     fn sleep(&mut self) -> Woken {
         let now = clock::now();
         let mut wanted = now + LONGEST_SLEEP;
-        for deadline in [self.core.poll_timeout(), self.streams.deadline()] {
+        for deadline in [
+            self.core.poll_timeout(),
+            self.core.snapshot_deadline(),
+            self.streams.deadline(),
+        ] {
             wanted = wanted.min(deadline.unwrap_or(wanted));
         }
         let accept_from = self.accept_from(now);
@@ -400,53 +433,6 @@ impl Engine {
             health.summary = problem;
         }
         health
-    }
-
-    /// The counters of the core, the engine and the services.
-    pub fn counters(&self) -> Vec<Counter> {
-        let mut all = self.core.stats();
-        let own = [
-            (
-                "events_waiting",
-                self.handle.events.waiting() as u64,
-                "Events that wait for a reader.",
-            ),
-            (
-                "events_lost",
-                self.handle.events.lost(),
-                "Events merged or dropped because the queue was full.",
-            ),
-            (
-                "streams_open",
-                self.streams.len() as u64,
-                "Streams that are open now.",
-            ),
-            (
-                "accept_failures",
-                self.counts.accept_failures,
-                "Times that no connection could be accepted because descriptors or memory ran out.",
-            ),
-            (
-                "streams_given_up",
-                self.counts.streams_given_up,
-                "Accepted streams that were dropped for newer ones.",
-            ),
-            (
-                "stalls",
-                self.counts.stalls,
-                "Times that this process or machine did not run for a while.",
-            ),
-            (
-                "engine_turns",
-                self.counts.turns,
-                "Times that the engine woke up.",
-            ),
-        ];
-        all.extend(own.map(|(name, value, help)| Counter::new(name, value, help)));
-        for service in &self.handle.services {
-            all.extend(service.read());
-        }
-        all
     }
 }
 

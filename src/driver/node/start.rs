@@ -8,6 +8,7 @@ use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::key_writer::{KeyWriter, KeyWriting};
 use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::engine::services::{Hosted, ServiceHost};
+use crate::driver::engine::snapshot::SnapshotKeeper;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::EventQueue;
@@ -22,7 +23,7 @@ use crate::driver::os::panic;
 use crate::driver::os::worker::{STACK, Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::networks;
-use crate::serf::Core;
+use crate::serf::{Core, Past};
 use crate::service::sessions::Sessions;
 use crate::service::{CounterNames, Service, ServiceCounters};
 use crate::time::Time;
@@ -71,7 +72,8 @@ fn build(
         check_own_address(addr.ip(), networks)?;
     }
     let services = services(config, is_loopback && !is_chosen)?;
-    let core = core(config, &name, addr)?;
+    let (snapshot, past) = open_snapshot(config)?;
+    let core = core(config, &name, addr, past)?;
     let (key_writer, key_writing) = key_writer(config)?.unzip();
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("cannot create the descriptor of a node", &error);
@@ -92,7 +94,8 @@ fn build(
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
     let resolvers = Arc::new(Resolvers::default());
-    let engine = Engine::new(config, core, handle.clone(), sockets, resolvers.clone());
+    let (own, lookups) = (handle.clone(), resolvers.clone());
+    let engine = Engine::new(config, core, own, sockets, lookups, snapshot);
     let mut engine = engine.map_err(no_descriptor)?;
     engine.store_keys_with(key_writer);
     if !settings.seeds.is_empty() {
@@ -137,7 +140,18 @@ fn check_own_address(own: IpAddr, networks: &[IpNet]) -> Result<()> {
     Err(Error::new(Status::Config, message))
 }
 
-fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
+/// Opens the snapshot if the settings name one, and reads what the earlier run has left there.
+fn open_snapshot(config: &Config) -> Result<(Option<SnapshotKeeper>, Option<Past>)> {
+    let (path, rejoins) = (
+        &config.settings.snapshot,
+        config.settings.rejoin_after_leave,
+    );
+    let opened = path.as_ref();
+    let opened = opened.map(|path| SnapshotKeeper::open(path, rejoins));
+    Ok(opened.transpose()?.unzip())
+}
+
+fn core(config: &Config, name: &str, addr: SocketAddr, past: Option<Past>) -> Result<Core> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
         let message = format!("the system provides no random numbers: {error}");
@@ -145,6 +159,7 @@ fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     })?;
     let (mut settings, codec) = (config.settings.core.clone(), config.codec()?);
     settings.store_keys = config.stored_keyring().is_some();
+    settings.past = past;
     let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
     let error = |error| command_error("this node cannot be a member", &error);
     let mut core = core.map_err(error)?;

@@ -8,6 +8,7 @@
 //! | [`frame`] | whether a function that called code of the program still runs |
 //! | [`identity`] | the file to which a descriptor refers |
 //! | [`interfaces`] | the name and the addresses of this host |
+//! | [`kept_file`] | a file that only one node writes |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |
 //! | [`oneshot`] | one answer, handed from one thread to another |
 //! | [`own_fd`] | a descriptor of this library in the process of a host program |
@@ -28,6 +29,7 @@ pub(crate) mod fork;
 pub(crate) mod frame;
 pub(crate) mod identity;
 pub(crate) mod interfaces;
+pub(crate) mod kept_file;
 pub(crate) mod lock;
 pub(crate) mod oneshot;
 pub(crate) mod own_fd;

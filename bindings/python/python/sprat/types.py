@@ -51,6 +51,8 @@ class OtherSettings(TypedDict, total=False):
     encrypt: str | None
     keyring_file: str | os.PathLike[str] | None
     label: str | None
+    snapshot: str | os.PathLike[str] | None
+    rejoin_after_leave: bool | None
     member_bytes: int | None
     cidrs_allowed: Networks | None
     probe_interval_ms: Milliseconds | None
