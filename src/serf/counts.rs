@@ -43,8 +43,8 @@ counts! {
     queries_sent: "Queries that this node sent.",
     queries_answered: "Answers of this node's application to queries.",
     queries_unanswered:
-        "Queries that were not handed to the application: their sender is not a member, they had \
-         no time left, or too many others wait for an answer.",
+        "Queries that were neither answered nor handed to the application: their sender is not a \
+         member, they had no time left, the answer does not fit, or too many others wait.",
     queries_relayed: "Queries of others passed on.",
     user_events_sent: "User events that this node sent.",
     user_events_relayed: "User events of others passed on.",

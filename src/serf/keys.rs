@@ -24,9 +24,10 @@ const LISTED_KEY_LEN: usize = 25;
 /// The number of bytes of the error of the driver that an answer carries.
 const MESSAGE_LEN: usize = 256;
 
-/// The answers that wait until the keys are stored, by the number of the change.
+/// The queries whose answers wait until the keys are stored.
 #[derive(Default)]
 pub(super) struct Keys {
+    /// By the number of the change.
     waiting: SortedMap<u64, Asker>,
     last: u64,
 }
@@ -119,6 +120,6 @@ fn listed(common: &Common, asker: &Asker, keyring: &Keyring) -> Option<Vec<u8>> 
         let text = format!("truncated key list response, showing first {count} of {all} keys");
         list(count, &text)
     };
-    let lists = std::iter::once(list(all, "")).chain((0..=most).rev().map(truncated));
-    lists.into_iter().find(fits)
+    let mut lists = std::iter::once(list(all, "")).chain((0..=most).rev().map(truncated));
+    lists.find(fits)
 }

@@ -7,7 +7,6 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::keys_outcome;
 use crate::event::Level;
 use crate::serf::{KeyChange, KeyReport};
-use crate::vocabulary::KeyAction;
 
 impl Engine {
     /// Makes the engine store the keys after each change.
@@ -44,13 +43,8 @@ impl Engine {
 
     /// The keys of this node have changed, because a member asked for it.
     pub(super) fn on_keys_changed(&mut self, KeyChange { action, by, store }: KeyChange) {
-        let what = match action {
-            KeyAction::Install => "holds another key",
-            KeyAction::Use => "encrypts with another key",
-            KeyAction::Remove => "has removed a key",
-            KeyAction::List => "has listed its keys",
-        };
-        let text = || format!("this node {what}, as {by} has asked");
+        let what = action.name();
+        let text = || format!("{by} has asked this node to {what} a key, and the node has done so");
         (self.log).line(&self.handle.events, Level::Info, "keys", text);
         if let (Some(store), Some(writer)) = (store, &self.key_writer) {
             writer.write(store);
