@@ -7,6 +7,7 @@
 //! | `facts` | the facts about members, which all nodes share |
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
+//! | `hostile` | a member that knows the keys and lies |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap`, `scale` | the tests |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
@@ -20,6 +21,7 @@ mod facts;
 mod faults;
 mod healing;
 mod host;
+mod hostile;
 mod leaving;
 mod life;
 mod net;
