@@ -106,7 +106,7 @@ impl Queries {
     /// Acknowledges a query and answers it or hands it to the application, if it is meant for this
     /// node.
     fn take_up(&mut self, now: Time, common: &mut Common, query: &Query<'_>) {
-        let filters = Filters::of(query);
+        let filters = Filters::of(query.filters.iter().flatten().copied());
         let own = common.members.own();
         if !own.is_some_and(|own| filters.select(&own.member)) {
             return;
