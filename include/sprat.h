@@ -458,8 +458,6 @@ enum sprat_log_level {
 enum sprat_probe_answer {
     /** The member was not probed this way, or another way brought the answer first. */
     SPRAT_PROBE_NOT_ASKED = 1,
-    /** The member was probed, and there is still time to answer. */
-    SPRAT_PROBE_WAITING = 2,
     /** The member answered. */
     SPRAT_PROBE_ANSWERED = 3,
     /** The helper reported that the member does not answer. */
