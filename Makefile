@@ -18,7 +18,7 @@ help:
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
 	@echo 'make bench          resources and reaction times, compared with those of other programs; 25 minutes'
 	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent that reloads it; 7 minutes'
-	@echo 'make fuzz           a minute of libFuzzer on each decoder, on a node and on C calls; FUZZ_SECONDS=60'
+	@echo 'make fuzz           a minute of libFuzzer on each decoder and reader, on a node and on C calls; FUZZ_SECONDS=60'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
 	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make wheel          the Python package: a manylinux2014 wheel and the source distribution'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs libFuzzer on the decoders, on the readers of settings, keyring files and snapshots, on a node
-# and on sequences of C calls, starting from the captured bytes in tests/golden and a few examples
-# of the other inputs. Each target runs for FUZZ_SECONDS (60). If FUZZ_RUNS is set, each target instead
-# runs for this number of inputs, which is the same amount of work on every machine.
+# Runs libFuzzer on the decoders, on the readers of settings, keyring and snapshot files and of
+# HAProxy's list of servers, on a node and on sequences of C calls, starting from the captured bytes
+# in tests/golden and a few examples of the other inputs. Each target runs for FUZZ_SECONDS (60). If
+# FUZZ_RUNS is set, each target instead runs for this number of inputs, which is the same amount of
+# work on every machine.
 #
 # The stable compiler is enough: the flags below add the counters from which libFuzzer sees which
 # code an input reached. Inputs that reach new code are kept in target/fuzz/corpus for later runs.
@@ -82,13 +83,22 @@ write("snapshot", b"\x00alive: a 10.0.0.1:7946\nleave\nclock: 9\n\0\0\0alive: e\
 # Starts two nodes, joins them, lists the members, and frees one. A call is a kind, a handle and two
 # texts. A text begins with a byte: below 8, the number of a known text; else its length plus 8.
 write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 16, 0, 2, 2, 2, 1, 0, 0]))
+write("servers", b"# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state"
+      b" srv_uweight srv_check_state srv_agent_state srv_port\n"
+      b"3 nodes 7 web-1 10.0.0.1 2 4 100 6 0 3000\n3 nodes 8 web-2 - 0 1 1 2 2 0\n")
+lines = (b"frozen\norder nodes role=web drain web-1\npeer 10.0.0.9:7946\n"
+         b"server nodes role=web s1 ready 100 10.0.0.1:3000 web-1\n")
+write("server-snapshot", b"\x10" + lines + lines)
+write("server-snapshot", b"\x11" + lines + lines)
+write("server-snapshot", b"\0sprat-3\n")
 for question in (b"".join(questions), *questions):
     write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))
 END
 # A settings file with one wrong line is refused as a whole, so fuzzing would not start from it.
 SPRAT_FUZZ_VALID=1 "$folder/$host/fuzz/settings" "$folder"/valid/settings/* \
     >"$folder/valid.log" 2>&1 || { cat "$folder/valid.log"; die "a settings file is refused"; }
-for target in datagram stream node spoe sealed settings keyring snapshot calls; do
+for target in datagram stream node spoe sealed settings keyring snapshot calls servers \
+    server-snapshot; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \

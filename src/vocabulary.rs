@@ -382,8 +382,7 @@ vocabulary! {
     pub enum ProbeAnswer {
         /// The member was not probed this way, or another way brought the answer first.
         NotAsked = 1, "not-asked";
-        /// The member was probed, and there is still time to answer.
-        Waiting = 2, "waiting";
+        // 2 is not used: a probe that still waits for answers is never reported.
         /// The member answered.
         Answered = 3, "answered";
         /// The helper reported that the member does not answer.

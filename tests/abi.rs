@@ -319,6 +319,13 @@ fn a_callback_may_be_left_by_an_exception_the_end_of_its_thread_or_a_jump() {
 }
 
 #[test]
+fn a_thread_may_be_cancelled_inside_a_callback() {
+    passes("cancel.c", &[]);
+    passes_asan("cancel.c", &[]);
+    passes_valgrind("cancel.c", &[]);
+}
+
+#[test]
 fn the_done_event_of_an_operation_never_comes_before_its_number_and_no_event_is_missed() {
     passes("operations.c", &[]);
     passes_asan("operations.c", &[]);

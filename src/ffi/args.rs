@@ -70,6 +70,23 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
 
+/// Reads the name and the payload of a user event or a query.
+///
+/// # Safety
+/// `name` is NULL or a NUL-terminated string, `payload` is NULL or points to `len` bytes, and both
+/// outlive `'a`.
+pub(super) unsafe fn message<'a>(
+    name: *const c_char,
+    payload: *const c_void,
+    len: usize,
+) -> Result<(&'a str, &'a [u8])> {
+    // SAFETY: `name` is NULL or a NUL-terminated string that outlives `'a`, as the caller promises.
+    let name = unsafe { string("name", name)? };
+    // SAFETY: `payload` is NULL or `len` bytes that outlive `'a`, as the caller promises.
+    let payload = unsafe { bytes("payload", payload, len, MESSAGE_LEN)? };
+    Ok((name, payload))
+}
+
 /// Reads a list of `len` items, and refuses more than [`LIST_LEN`]. `at` may be NULL if `len` is 0.
 ///
 /// # Safety

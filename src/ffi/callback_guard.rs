@@ -11,8 +11,9 @@
 //! no callback runs. No lock is held while code of the program runs.
 //!
 //! A callback that runs on a thread of the program may be left without a return: by an exception,
-//! by the end of the thread, or by longjmp(). The first two unwind the stack, which ends the
-//! callback here as well. A jump does not, but it leaves traces, which `driver/os/frame.rs` finds.
+//! by the end of the thread (pthread_exit() or pthread_cancel()), or by longjmp(). The first two
+//! unwind the stack, which ends the callback here as well. A jump does not, but it leaves traces,
+//! which `driver/os/frame.rs` finds.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
 use crate::driver::os::frame::{Frame, FrameMarker, Place};

@@ -269,12 +269,12 @@ fn check_max(max: usize) -> Result<()> {
 /// at that moment. If further events have come meanwhile, the descriptor signals once more, also to
 /// a poller that reports only changes. The events are borrowed: cb must not free them.
 ///
-/// An exception may leave cb, and cb may call pthread_exit(): the event then counts as delivered,
-/// the other events stay queued, and any thread can use and free the node as usual. longjmp() out
-/// of cb, as lua_error() does, leaks the event that was given to cb. After such a jump,
-/// sprat_node_free() on another thread waits until the library can tell that cb was left. It can
-/// tell when the thread that jumped sleeps outside of cb, overwrites that part of its stack, calls
-/// this function again, or ends.
+/// An exception may leave cb, cb may call pthread_exit(), and pthread_cancel() may end the thread
+/// in cb: the event then counts as delivered, the other events stay queued, and any thread can use
+/// and free the node as usual. longjmp() out of cb, as lua_error() does, leaks the event that was
+/// given to cb. After such a jump, sprat_node_free() on another thread waits until the library can
+/// tell that cb was left. It can tell when the thread that jumped sleeps outside of cb, overwrites
+/// that part of its stack, calls this function again, or ends.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,

@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(text(by), "web2");
         assert_eq!((text(helpers[0].name), helpers[0].answer), ("web2", 4));
         assert_eq!((text(helpers[1].name), helpers[1].answer), ("web3", 3));
-        assert_eq!((c_view.probe_direct, c_view.probe_stream), (5, 2));
+        assert_eq!((c_view.probe_direct, c_view.probe_stream), (5, 1));
         assert_eq!((c_view.probe_ago_ms, c_view.rtt_us), (600, 1045));
     }
 }

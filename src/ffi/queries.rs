@@ -69,10 +69,9 @@ pub unsafe extern "C" fn sprat_node_query(
         // SAFETY: the program passes NULL or a place for a number.
         let id = unsafe { OperationId::new(id) };
         let slot = handle::get(node)?;
-        // SAFETY: the program passes NULL or a NUL-terminated string.
-        let name = unsafe { args::string("name", name)? };
-        // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
+        // SAFETY: the program passes NULL or a NUL-terminated string as the name, and NULL or
+        // `payload_len` bytes as the payload.
+        let (name, payload) = unsafe { args::message(name, payload, payload_len)? };
         // SAFETY: the program passes NULL or options whose pointers are valid.
         let options = unsafe { read_options(options)? };
         id.begin(&slot.node, op_data, |operation| {
@@ -110,10 +109,9 @@ pub unsafe extern "C" fn sprat_node_query_wait(
         // SAFETY: the program passes NULL or a place for a pointer.
         unsafe { args::out("out", out, ptr::null_mut())? };
         let slot = handle::get(node)?;
-        // SAFETY: the program passes NULL or a NUL-terminated string.
-        let name = unsafe { args::string("name", name)? };
-        // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
+        // SAFETY: the program passes NULL or a NUL-terminated string as the name, and NULL or
+        // `payload_len` bytes as the payload.
+        let (name, payload) = unsafe { args::message(name, payload, payload_len)? };
         // SAFETY: the program passes NULL or options whose pointers are valid.
         let options = unsafe { read_options(options)? };
         let back = slot.node.query_and_wait(name, payload, &options)?;

@@ -41,10 +41,9 @@ pub unsafe extern "C" fn sprat_node_send_event(
     entry::status("sprat_node_send_event", || {
         let slot = handle::get(node)?;
         args::flags(flags, COALESCE)?;
-        // SAFETY: the program passes NULL or a NUL-terminated string.
-        let name = unsafe { args::string("name", name)? };
-        // SAFETY: the program passes NULL or `payload_len` bytes.
-        let payload = unsafe { args::bytes("payload", payload, payload_len, args::MESSAGE_LEN)? };
+        // SAFETY: the program passes NULL or a NUL-terminated string as the name, and NULL or
+        // `payload_len` bytes as the payload.
+        let (name, payload) = unsafe { args::message(name, payload, payload_len)? };
         let coalescing = match flags & COALESCE {
             0 => Coalescing::Forbidden,
             _ => Coalescing::Allowed,

@@ -104,7 +104,7 @@ impl Queries {
         query: &Query<'_>,
         keys: Option<KeyQuery>,
     ) {
-        let filters = Filters::of(query);
+        let filters = Filters::of(query.filters.iter().flatten().copied());
         let own = common.members.own();
         if !own.is_some_and(|own| filters.select(&own.member)) {
             return;

@@ -7,7 +7,7 @@
 
 use super::Member;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
-use crate::wire::{Names, node_name, serf_message::Query};
+use crate::wire::{Names, node_name};
 use regex_lite::{Regex, RegexBuilder};
 
 /// The number of bytes that a compiled expression may take.
@@ -22,15 +22,28 @@ enum Filter {
         key: Box<[u8]>,
         expression: Regex,
     },
-    /// The filter cannot be read or compiled, so it matches nothing.
-    Nothing,
+    /// The expression cannot be compiled, for this reason, so the filter matches nothing.
+    BadExpression {
+        expression: String,
+        why: String,
+    },
+    /// The filter cannot be read, so it matches nothing.
+    Unreadable,
 }
 
 impl Filters {
-    /// The filters of a query.
-    pub fn of(query: &Query<'_>) -> Filters {
-        let filters = query.filters.iter().flatten();
-        Filters(filters.map(|bytes| Filter::of(bytes)).collect())
+    /// The filters of a query, from their form on the wire.
+    pub fn of<'a>(encoded: impl Iterator<Item = &'a [u8]>) -> Filters {
+        Filters(encoded.map(Filter::of).collect())
+    }
+
+    /// Returns an expression that cannot be compiled, and the reason in words; `None` if there is
+    /// none.
+    pub fn bad_expression(&self) -> Option<(&str, &str)> {
+        self.0.iter().find_map(|filter| match filter {
+            Filter::BadExpression { expression, why } => Some((&**expression, &**why)),
+            Filter::Nodes(_) | Filter::Tag { .. } | Filter::Unreadable => None,
+        })
     }
 
     /// Returns true if a query with these filters is addressed to this member.
@@ -45,17 +58,24 @@ impl Filter {
             Ok(QueryFilter::Nodes(NodeNames(names))) => {
                 Filter::Nodes(names.into_iter().map(Box::from).collect())
             }
-            Ok(QueryFilter::Tag(TagFilter { tag, expr })) => {
-                let expr = std::str::from_utf8(expr).ok();
-                match expr.and_then(|expr| compile(expr).ok()) {
-                    Some(expression) => Filter::Tag {
-                        key: tag.into(),
-                        expression,
-                    },
-                    None => Filter::Nothing,
-                }
-            }
-            Err(_) => Filter::Nothing,
+            Ok(QueryFilter::Tag(TagFilter { tag, expr })) => match std::str::from_utf8(expr) {
+                Ok(expr) => Filter::by_tag(tag, expr),
+                Err(_) => Filter::Unreadable,
+            },
+            Err(_) => Filter::Unreadable,
+        }
+    }
+
+    fn by_tag(key: &[u8], expression: &str) -> Filter {
+        match compile(expression) {
+            Ok(expression) => Filter::Tag {
+                key: key.into(),
+                expression,
+            },
+            Err(why) => Filter::BadExpression {
+                expression: expression.to_owned(),
+                why,
+            },
         }
     }
 
@@ -71,7 +91,7 @@ impl Filter {
                     .and_then(|key| member.tags().get(key));
                 expression.is_match(value.as_deref().unwrap_or_default())
             }
-            Filter::Nothing => false,
+            Filter::BadExpression { .. } | Filter::Unreadable => false,
         }
     }
 }
@@ -80,7 +100,7 @@ impl Filter {
 ///
 /// # Errors
 /// The reason in words.
-pub(super) fn compile(expression: &str) -> Result<Regex, String> {
+fn compile(expression: &str) -> Result<Regex, String> {
     RegexBuilder::new(expression)
         .size_limit(EXPRESSION_BYTES)
         .build()

@@ -6,7 +6,7 @@ use super::common::Common;
 use super::internal_query;
 use super::key_report::KeyReport;
 use super::query::ACK;
-use super::query_filter::{Filters, compile};
+use super::query_filter::Filters;
 use crate::time::Time;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use crate::wire::serf_message::{Query, SerfMessage};
@@ -47,7 +47,10 @@ pub(super) struct Request<'a> {
     sender: Sender,
     octets: address::Encoded,
     source_node: Arc<str>,
+    /// The filters as the message carries them.
     filters: Vec<Vec<u8>>,
+    /// The same filters, ready for use.
+    selection: Filters,
     options: &'a QueryOptions,
     timeout: Duration,
 }
@@ -69,11 +72,11 @@ impl<'a> Request<'a> {
         if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
             return Err(CommandError::ReservedName);
         }
-        for (_, expression) in &options.tags {
-            compile(expression).map_err(|why| CommandError::BadExpression {
-                expression: expression.clone(),
-                why,
-            })?;
+        let filters = filters(options);
+        let selection = Filters::of(filters.iter().map(Vec::as_slice));
+        if let Some((expression, why)) = selection.bad_expression() {
+            let (expression, why) = (expression.to_owned(), why.to_owned());
+            return Err(CommandError::BadExpression { expression, why });
         }
         let request = Request {
             ltime,
@@ -81,7 +84,8 @@ impl<'a> Request<'a> {
             sender,
             octets: address::encode(sender.addr.ip(), false),
             source_node: common.name.clone(),
-            filters: filters(options),
+            filters,
+            selection,
             options,
             timeout: options
                 .timeout
@@ -120,11 +124,10 @@ impl<'a> Request<'a> {
 
     /// The query as it is kept until it ends, with the present members that it is addressed to.
     pub fn to_be_answered(&self, common: &Common, number: u64, now: Time) -> AskedQuery {
-        let filters = Filters::of(&self.query());
         let addressed: BTreeSet<Arc<str>> = common
             .members
             .iter()
-            .filter(|row| row.status.is_present() && filters.select(&row.member))
+            .filter(|row| row.status.is_present() && self.selection.select(&row.member))
             .map(|row| row.member.name.clone())
             .collect();
         let is_about_keys = self.content.is_about_keys;

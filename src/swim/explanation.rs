@@ -44,7 +44,6 @@ pub struct Explanation {
 fn describe_answer(answer: ProbeAnswer) -> &'static str {
     match answer {
         ProbeAnswer::NotAsked => "not tried",
-        ProbeAnswer::Waiting => "no answer yet",
         ProbeAnswer::Answered => "answered",
         ProbeAnswer::Nack => "no answer there either",
         ProbeAnswer::Silent => "no answer",
@@ -164,7 +163,7 @@ impl Explanation {
             probe: Some(ProbeReport {
                 ago: Duration::from_millis(600),
                 direct: ProbeAnswer::Silent,
-                stream: ProbeAnswer::Waiting,
+                stream: ProbeAnswer::NotAsked,
                 helpers: vec![
                     HelperReport {
                         name: "web2".into(),
@@ -192,7 +191,7 @@ mod tests {
             Explanation::of_a_suspect().to_string(),
             "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
              (1 of 2). It has 1.8 s left to refute this. Last probe 600 ms ago. By datagram: no \
-             answer. By stream: no answer yet. Through web2: no answer there either. Through web3: \
+             answer. By stream: not tried. Through web2: no answer there either. Through web3: \
              answered. Last round trip: 1.045 ms."
         );
     }

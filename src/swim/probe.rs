@@ -25,7 +25,7 @@ use super::context::Context;
 use super::final_probe::FINAL_PROBES;
 use super::members::MemberIndex;
 use super::output::{Notice, OpId, SendFailure};
-use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
+use super::probe_report::{LastProbe, OpenReport, ProbeAnswer};
 use super::rounds::{DirectPing, ProbeCause, Round};
 use super::streams::Purpose;
 use super::timer::Timer;
@@ -149,7 +149,7 @@ impl Probing {
             nacks: 0,
             unsent: 0,
             helper_addrs: Vec::new(),
-            report: ProbeReport::begun(),
+            report: OpenReport::begun(),
             cause,
         };
         ctx.outbox.stats.probes += 1;
@@ -209,7 +209,7 @@ impl Probing {
         let round = &mut self.rounds[index];
         let record = round.record(&ctx.table);
         if may_dial && record.is_some_and(|record| record.protocol_max() >= 3) {
-            round.report.stream = ProbeAnswer::Waiting;
+            round.report.stream = None;
             let (to, seq) = (round.addr, round.seq);
             ctx.dial(to, Purpose::Ping { seq, to }, round.deadline);
         }
@@ -226,11 +226,10 @@ impl Probing {
     /// answer ends it.
     pub fn on_stream_ping(&mut self, ctx: &mut Context, seq: u32, ok: bool) -> Option<ProbeEnd> {
         let i = self.position(seq)?;
-        self.rounds[i].report.stream = if ok {
-            ProbeAnswer::Answered
-        } else {
-            ProbeAnswer::Silent
-        };
+        self.rounds[i].report.stream = Some(match ok {
+            true => ProbeAnswer::Answered,
+            false => ProbeAnswer::Silent,
+        });
         // A regular round goes on, because an ack by datagram would show that datagrams work, too.
         if !ok || self.rounds[i].cause == ProbeCause::Turn {
             return None;
@@ -244,9 +243,9 @@ impl Probing {
         let i = self.position(ack.seq)?;
         let mut round = self.rounds.swap_remove(i);
         match round.helper_mut(from) {
-            Some(helper) => *helper = ProbeAnswer::Answered,
+            Some(helper) => *helper = Some(ProbeAnswer::Answered),
             None => {
-                round.report.direct = ProbeAnswer::Answered;
+                round.report.direct = Some(ProbeAnswer::Answered);
                 ctx.awareness.ping_answered();
                 if let Some(ping) = round.pings.iter().find(|ping| ping.seq == ack.seq) {
                     let rtt = ctx.now.since(ping.sent);
@@ -267,16 +266,11 @@ impl Probing {
         let round = &mut self.rounds[i];
         // Each helper counts once: a repeated nack must not make this node look healthier.
         match round.helper_mut(from) {
-            Some(answer @ ProbeAnswer::Waiting) => {
-                *answer = ProbeAnswer::Nack;
+            Some(answer @ None) => {
+                *answer = Some(ProbeAnswer::Nack);
                 round.nacks += 1;
             }
-            Some(
-                ProbeAnswer::NotAsked
-                | ProbeAnswer::Answered
-                | ProbeAnswer::Nack
-                | ProbeAnswer::Silent,
-            ) => {}
+            Some(Some(_)) => {}
             None => ctx.outbox.refuse(Refusal::UnknownSequence),
         }
     }
@@ -400,8 +394,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
     };
     let (to, nack) = (record.node().addr, record.protocol_max() >= 4);
     let name = record.node().name.clone();
-    let answer = ProbeAnswer::Waiting;
-    round.report.helpers.push(HelperReport { name, answer });
+    round.report.helpers.push((name, None));
     round.helper_addrs.push(to);
     round.nacks_expected += u32::from(nack);
     let own = address::encode(ctx.local.addr.ip(), false);
@@ -431,7 +424,7 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     if is_turn {
         ctx.awareness.ping_unanswered();
     }
-    if round.report.stream == ProbeAnswer::Answered {
+    if round.report.stream == Some(ProbeAnswer::Answered) {
         ctx.outbox.stats.stream_fallbacks += 1;
         return Some(answered(ctx, round));
     }
@@ -450,7 +443,7 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
 
 fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
     ctx.awareness.improve();
-    if round.report.stream == ProbeAnswer::Silent {
+    if round.report.stream == Some(ProbeAnswer::Silent) {
         ctx.awareness.stream_failed(); // the member is there, so the stream is at fault
     }
     let (member, addr) = (round.member, round.addr);
@@ -470,10 +463,9 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
         // A hint tries every way at the same time. If one way brought an answer, the other ways had
         // no time for theirs.
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
-        round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {
             began: round.began,
-            report: round.report,
+            report: round.report.end(had_time, answered),
         }));
     }
     if let ProbeCause::Hint(op) = round.cause {

@@ -31,13 +31,21 @@ pub struct HelperReport {
     pub answer: ProbeAnswer,
 }
 
-impl ProbeReport {
+/// The answers to a probe that is under way. An answer is `None` while there is still time for it.
+pub(super) struct OpenReport {
+    pub direct: Option<ProbeAnswer>,
+    pub stream: Option<ProbeAnswer>,
+    /// The name and the answer of each helper that was asked.
+    pub helpers: Vec<(Arc<str>, Option<ProbeAnswer>)>,
+    pub rtt: Option<Duration>,
+}
+
+impl OpenReport {
     /// Returns the report of a probe whose direct ping has just been sent.
-    pub(super) fn begun() -> ProbeReport {
-        ProbeReport {
-            ago: Duration::ZERO,
-            direct: ProbeAnswer::Waiting,
-            stream: ProbeAnswer::NotAsked,
+    pub fn begun() -> OpenReport {
+        OpenReport {
+            direct: None,
+            stream: Some(ProbeAnswer::NotAsked),
             helpers: Vec::new(),
             rtt: None,
         }
@@ -46,22 +54,22 @@ impl ProbeReport {
     /// Ends the report: no answer is awaited any more. If `direct_had_time` is true, a direct ping
     /// without an answer counts as silent. If `answered` is true, the member has answered in some
     /// way, so helpers and stream do not count as silent: they had no time to reply.
-    pub(super) fn end(&mut self, direct_had_time: bool, answered: bool) {
-        let over = |silent| {
-            if silent {
-                ProbeAnswer::Silent
-            } else {
-                ProbeAnswer::NotAsked
-            }
+    pub fn end(self, direct_had_time: bool, answered: bool) -> ProbeReport {
+        let missing = |had_time| match had_time {
+            true => ProbeAnswer::Silent,
+            false => ProbeAnswer::NotAsked,
         };
-        if self.direct == ProbeAnswer::Waiting {
-            self.direct = over(direct_had_time);
-        }
-        let helpers = self.helpers.iter_mut().map(|helper| &mut helper.answer);
-        for answer in helpers.chain([&mut self.stream]) {
-            if *answer == ProbeAnswer::Waiting {
-                *answer = over(!answered);
-            }
+        let other = |answer: Option<ProbeAnswer>| answer.unwrap_or(missing(!answered));
+        let helper = |(name, answer)| HelperReport {
+            name,
+            answer: other(answer),
+        };
+        ProbeReport {
+            ago: Duration::ZERO,
+            direct: self.direct.unwrap_or(missing(direct_had_time)),
+            stream: other(self.stream),
+            helpers: self.helpers.into_iter().map(helper).collect(),
+            rtt: self.rtt,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::members::{Announced, MemberIndex, MemberRecord, MemberTable};
 use super::output::OpId;
-use super::probe_report::{ProbeAnswer, ProbeReport};
+use super::probe_report::{OpenReport, ProbeAnswer};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) struct Round {
     pub unsent: usize,
     /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
-    pub report: ProbeReport,
+    pub report: OpenReport,
     pub cause: ProbeCause,
 }
 
@@ -92,10 +92,11 @@ impl Round {
         self.unsent > self.helper_addrs.len()
     }
 
-    /// Returns the answer of the helper at this address; `None` if no helper has that address.
-    pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut ProbeAnswer> {
+    /// Returns the answer of the helper at this address, which is `None` while it is awaited;
+    /// `None` if no helper has that address.
+    pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut Option<ProbeAnswer>> {
         let helper = self.helper_addrs.iter().position(|it| *it == addr)?;
-        Some(&mut self.report.helpers[helper].answer)
+        Some(&mut self.report.helpers[helper].1)
     }
 
     /// The time of the next step: asking the helpers, repeating the ping, or the deadline.

@@ -2,11 +2,14 @@
 //! and the views of all nodes must agree again without help. Clocks stay wrong, and processes that
 //! have ended are not restarted.
 //!
+//! With every second random seed, a hostile member lies during that hour, and once more at its end.
+//!
 //! Every choice follows from the random seed. The checkers watch the whole run. Within
 //! [`World::convergence`] of the end of the faults, all running nodes must see every node that
 //! takes part as alive, with its current tags. They must list every other node as left or failed,
 //! or not at all.
 
+use super::hostile::{Clocks, Hostile};
 use super::net::{Counters, Link};
 use super::rng::Rng;
 use super::scenario::{each_random_seed, millis, number_from_env, random_seeds, secs};
@@ -16,11 +19,17 @@ use sprat::wire::{Codec, Key, Keyring};
 use std::time::Duration;
 
 const FAULTY: Duration = Duration::from_secs(60 * 60);
+/// The memory in bytes that a node may use at the end of a campaign: five times as much as any node
+/// has needed so far.
+const MEMORY: isize = 512 << 10;
 
 /// A campaign against one cluster.
 struct Campaign {
     world: World,
     dice: Rng,
+    /// The member that lies; only every second random seed has one.
+    hostile: Option<Hostile>,
+    clocks: Clocks,
     log: Vec<String>,
 }
 
@@ -36,9 +45,12 @@ impl Campaign {
              --nocapture"
         );
         world.join_all_through(0);
+        let is_hostile = random_seed % 2 == 1;
         Campaign {
+            hostile: is_hostile.then(|| Hostile::new(&mut world, random_seed)),
             world,
             dice,
+            clocks: Clocks::default(),
             log: Vec::new(),
         }
     }
@@ -207,6 +219,25 @@ impl Campaign {
         }
     }
 
+    fn lie(&mut self) {
+        if let Some(mut hostile) = self.hostile.take() {
+            hostile.lie(&mut self.world);
+            self.note(format!("{} lies so far", hostile.lies));
+            self.hostile = Some(hostile);
+        }
+    }
+
+    /// Ends the processes that have left, after the last lie. Such a process still answers pings,
+    /// so the members believe a lie that it is alive for as long as it runs.
+    fn end_those_that_have_left(&mut self) {
+        for host in 0..self.world.hosts.len() {
+            let h = &self.world.hosts[host];
+            if self.hostile.is_some() && h.leaving && h.core.is_some() {
+                self.world.kill(host);
+            }
+        }
+    }
+
     fn life(&self, host: usize) -> u32 {
         self.world.hosts[host].life
     }
@@ -241,11 +272,17 @@ impl Campaign {
         let end = self.world.now + FAULTY;
         while self.world.now < end {
             self.act();
+            if self.hostile.is_some() && self.dice.chance(0.1) {
+                self.lie();
+            }
+            self.clocks.read(&self.world);
             let pause = self.dice.between(millis(10), secs(30));
             self.world.run(pause);
         }
         self.world.heal();
         self.resume_all();
+        self.lie();
+        self.end_those_that_have_left();
         self.note("all faults end".to_owned());
         let longest = self.world.convergence();
         let Some(took) = self.world.try_until(longest, Campaign::is_right) else {
@@ -260,6 +297,11 @@ impl Campaign {
         self.world.run(self.world.grace());
         self.world.run_until(longest, Campaign::is_right);
         self.world.expect_throughout(secs(60), Campaign::is_right);
+        self.clocks.read(&self.world);
+        for host in 0..self.world.hosts.len() {
+            let bytes = self.world.memory_of(host);
+            assert!(bytes < MEMORY, "n{host} has {bytes} bytes in use");
+        }
         (took, self.world.net.count.clone())
     }
 }

@@ -14,7 +14,7 @@ use sprat::EventBody;
 use sprat::serf::{Member, MemberState, NodeFacts, Tags, encode_tags};
 use sprat::swim::Health;
 use sprat::time::Time;
-use sprat::wire::{Codec, message::Message, packet};
+use sprat::wire::{Codec, Names, message::Message, packet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,7 +211,8 @@ pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
     }
     let mut fault = None;
     packet::walk(plain, &mut |part| {
-        let decoded = part.and_then(|part| Message::decode(part).map(|_| ()));
+        let names = Names::default();
+        let decoded = part.and_then(|part| Message::decode_in(part, &names).map(|_| ()));
         if let Err(why) = decoded {
             fault = Some(format!("a part that cannot be decoded: {why:?}"));
         }

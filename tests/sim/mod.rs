@@ -7,6 +7,7 @@
 //! | `facts` | the facts about members, which all nodes share |
 //! | `host`, `world` | one process with its core, and all hosts with their network |
 //! | `scenario` | the functions with which tests build, break and watch clusters |
+//! | `hostile` | a member that knows the keys and lies |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests without a fault of a node |
 //! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
@@ -22,6 +23,7 @@ mod facts;
 mod faults;
 mod healing;
 mod host;
+mod hostile;
 mod keys;
 mod leaving;
 mod life;

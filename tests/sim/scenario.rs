@@ -142,7 +142,7 @@ impl World {
         self.note_network_state();
     }
 
-    fn note_network_state(&mut self) {
+    pub(super) fn note_network_state(&mut self) {
         self.calm_since = self.net.is_clean().then_some(self.now);
     }
 }
@@ -329,10 +329,16 @@ impl World {
 
 /// Bounds that follow from the settings (all tests here use the LAN profile's timers).
 impl World {
+    /// The number of names that nodes may know: those of the hosts, and those that a hostile member
+    /// may invent.
+    pub fn names(&self) -> usize {
+        self.hosts.len() + self.invented
+    }
+
     /// The longest suspicion among `n` nodes: 4 x max(1, log10 n) probe intervals, times 6 while
     /// no member confirms.
     pub fn longest_suspicion(&self) -> Duration {
-        let scale = (self.hosts.len().max(1) as f64).log10().max(1.0);
+        let scale = (self.names().max(1) as f64).log10().max(1.0);
         secs(24).mul_f64(scale)
     }
 
@@ -341,7 +347,7 @@ impl World {
     /// before the cut ended and hangs until its deadline. A second is four times the shortest
     /// pause.
     fn longest_reconnect(&self) -> Duration {
-        secs(45) + secs(self.hosts.len() as u64) + secs(10)
+        secs(45) + secs(self.names() as u64) + secs(10)
     }
 
     /// The time after a fault in which its consequences may show. The separated parts meet again,
@@ -357,7 +363,7 @@ impl World {
     /// which adds 7 + 6 + ... + 1 = 28 s. Then the suspicions run for their full time. Changes that
     /// gossip missed arrive by push/pull, for which two periods of 30 s are allowed.
     pub fn convergence(&self) -> Duration {
-        let n = self.hosts.len() as u64;
+        let n = self.names() as u64;
         self.longest_reconnect() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)
     }
 }

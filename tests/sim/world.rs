@@ -18,7 +18,7 @@ use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
 use sprat::wire::{Codec, Refusal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -97,6 +97,10 @@ pub struct World {
     /// A digest of all datagrams, stream bytes and events.
     pub digest: u64,
     pub verdicts: Verdicts,
+    /// Datagrams that a hostile member has overheard; `None` if there is none.
+    pub(super) overheard: Option<VecDeque<Vec<u8>>>,
+    /// The number of names that a hostile member may invent. They follow those of the hosts.
+    pub invented: usize,
 }
 
 /// The numbers of suspicions and failures that all nodes together have reported.
@@ -127,6 +131,8 @@ impl World {
             codec: Codec::default(),
             digest: random_seed,
             verdicts: Verdicts::default(),
+            overheard: None,
+            invented: 0,
         }
     }
 
@@ -440,6 +446,7 @@ impl World {
         match output {
             Output::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
+                self.overhear(&bytes);
                 if self.check_closely {
                     if let Err(why) = checker::datagram(&self.codec, &bytes) {
                         self.fail(host, &why);
@@ -510,11 +517,13 @@ impl World {
     }
 
     fn check_failure(&self, observer: usize, name: &str) {
-        let Some(subject) = checker::number(name).ok().and_then(|i| self.hosts.get(i)) else {
-            self.fail(
-                observer,
-                &format!("{name} was declared failed, but no host has this name"),
-            );
+        let index = checker::number(name).unwrap_or(usize::MAX);
+        let Some(subject) = self.hosts.get(index) else {
+            if index < self.names() {
+                return; // a hostile member has invented it
+            }
+            let why = format!("{name} was declared failed, but no host has this name");
+            self.fail(observer, &why);
         };
         // An observer that was stopped has an outdated view, so its verdict is no fault.
         let well = |host: &Host| host.is_running().then_some(host.well_since);

@@ -7,12 +7,14 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
+//! | [`actual_servers`] | the servers that HAProxy has, read from its answer |
 //! | [`backend`] | a backend of HAProxy, and the rules that choose its members |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`restore`] | the assignments of a snapshot that a backend takes over |
 //! | [`server_state`] | the file from which HAProxy itself reads addresses when it starts |
 //! | [`controller`] | the thread between a node and HAProxy |
 
+pub mod actual_servers;
 pub mod backend;
 pub mod balance;
 pub mod controller;

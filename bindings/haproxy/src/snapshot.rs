@@ -115,7 +115,7 @@ impl Snapshot {
     /// Reads the lines of a record. Lines that cannot be read are left out.
     fn parse(text: &str) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for line in text.lines() {
+        for line in text.split_terminator('\n') {
             snapshot.frozen |= line == "frozen";
             match line.split_once(' ') {
                 Some(("order", rest)) => snapshot.orders.extend(parse_order(rest)),
@@ -505,6 +505,58 @@ pub(crate) mod tests {
                     nonsense\n";
         let found = Snapshot::parse(text);
         assert_eq!((found.servers.len(), found.peers.len()), (1, 1));
+    }
+
+    /// A generator of numbers that is the same in every run.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % bound as u64) as usize
+        }
+    }
+
+    #[test]
+    fn a_file_with_any_damage_is_refused_and_kept_or_gives_a_snapshot_that_was_written() {
+        let path = Temporary::new("damage");
+        let mut random = Random(0x5eed);
+        for round in 0..300 {
+            let _ = std::fs::remove_file(&path.0);
+            let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+            let mut written = vec![Snapshot::default()];
+            for _ in 0..random.below(4) {
+                let next = snapshot(random.below(9));
+                file.write(&next).unwrap();
+                written.push(next);
+            }
+            let mut bytes = std::fs::read(&path.0).unwrap();
+            for _ in 0..random.below(4) {
+                // Most of the file is empty, so damage there would change nothing.
+                let half = bytes.len().saturating_sub(1) / RECORD_LEN;
+                let at = random.below(half + 1) * RECORD_LEN + random.below(2 * HEAD_LEN);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = random.below(256) as u8;
+                }
+            }
+            if random.below(3) == 0 {
+                bytes.truncate(random.below(bytes.len() + 1));
+            }
+            std::fs::write(&path.0, &bytes).unwrap();
+            match SnapshotFile::open(&path.0) {
+                Ok((mut file, found)) => {
+                    assert!(written.contains(&found), "round {round}: {found:?}");
+                    file.write(&snapshot(7)).unwrap();
+                    assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(7));
+                }
+                Err(why) => {
+                    assert_eq!(why.kind(), io::ErrorKind::InvalidInput);
+                    assert_eq!(std::fs::read(&path.0).unwrap(), bytes, "round {round}");
+                }
+            }
+        }
     }
 
     #[test]

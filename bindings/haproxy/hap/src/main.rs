@@ -12,7 +12,6 @@
 //! | --- | --- |
 //! | `arguments` | the command line |
 //! | `desired` | the desired servers, shared by all threads |
-//! | `server_state` | the servers as HAProxy has them: the answer to `show servers state` |
 //! | `plan` | the commands that turn the actual servers into the desired ones |
 //! | `others` | the servers whose state someone else has set |
 //! | `reconcile` | the thread of one HAProxy |
@@ -30,7 +29,6 @@ mod others;
 mod plan;
 mod reconcile;
 mod runtime_api;
-mod server_state;
 mod signals;
 mod state_file;
 

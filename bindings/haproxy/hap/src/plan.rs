@@ -16,7 +16,7 @@
 
 use super::desired::Assignments;
 use super::others::{ChangesByOthers, Goal};
-use super::server_state::Server;
+use sprat_haproxy::actual_servers::Server;
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -410,8 +410,8 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server_state::parse;
     use super::*;
+    use sprat_haproxy::actual_servers::parse;
     use sprat_haproxy::server_state::HEAD;
 
     fn present() -> BTreeMap<String, Server> {

@@ -5,8 +5,8 @@ use super::desired::DesiredServers;
 use super::log;
 use super::plan::{Planner, Step, objection, weight_refusal};
 use super::runtime_api;
-use super::server_state::{self, Server};
 use super::state_file::StateFile;
+use sprat_haproxy::actual_servers::{self, Server};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,8 +108,8 @@ impl Reconciler {
         let backend = &self.planner.backend;
         let answer = self.send(&format!("show info; show servers state {backend}"))?;
         let present =
-            server_state::parse(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
-        Ok((server_state::process(&answer), present))
+            actual_servers::parse(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
+        Ok((actual_servers::process(&answer), present))
     }
 
     /// Carries out the steps of a round. The last serving server of this HAProxy is not taken away
@@ -204,7 +204,7 @@ impl Reconciler {
             return Ok(());
         }
         let answer = self.send("show servers state")?;
-        server_state::parse(&answer)?;
+        actual_servers::parse(&answer)?;
         self.state_file
             .as_mut()
             .map_or(Ok(()), |file| file.write(&answer))

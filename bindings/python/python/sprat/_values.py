@@ -81,8 +81,6 @@ class ProbeAnswer(enum.StrEnum):
 
     NOT_ASKED = "not-asked"
     """This way was not tried, or another way brought the answer first."""
-    WAITING = "waiting"
-    """The member was asked, and there is still time to answer."""
     ANSWERED = "answered"
     """The member answered."""
     NACK = "nack"

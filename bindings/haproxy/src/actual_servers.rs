@@ -1,15 +1,19 @@
 //! The servers that HAProxy has, read from its answer to `show servers state`.
 
-use sprat_haproxy::balance::AdminState;
+use crate::balance::AdminState;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// A server as HAProxy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// The id that HAProxy has given it.
     pub id: u32,
+    /// Its address; `None` if HAProxy shows none that can be read.
     pub addr: Option<SocketAddr>,
+    /// Its administrative state.
     pub state: AdminState,
+    /// Its weight.
     pub weight: u16,
     /// Set if the server is down: its checks have failed, or it is in maintenance.
     pub is_down: bool,
@@ -51,11 +55,14 @@ pub fn process(answer: &str) -> String {
 /// Reads the answer to `show servers state`. Returns the servers by name.
 ///
 /// # Errors
-/// The answer is not a table, or lacks a column. The message is the text of the answer, or names
-/// the column.
+/// The answer is not a table, or lacks a column. The message is the text of the answer, or says
+/// that the answer is empty, or names the column.
 pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
-    let head = lines.next().ok_or_else(|| answer.trim().to_owned())?;
+    let head = lines.next().ok_or_else(|| match answer.trim() {
+        "" => "the answer of HAProxy is empty".to_owned(),
+        text => text.to_owned(),
+    })?;
     let columns: Vec<&str> = head.trim_start_matches(['#', ' ']).split(' ').collect();
     let column = |name: &str| {
         let found = columns.iter().position(|column| *column == name);
@@ -97,7 +104,7 @@ pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sprat_haproxy::server_state::HEAD;
+    use crate::server_state::HEAD;
 
     #[test]
     fn the_servers_of_haproxy_are_read_from_its_table() {
@@ -124,7 +131,83 @@ mod tests {
     fn an_answer_that_is_not_a_table_is_an_error_with_the_reason() {
         let why = parse("Can't find backend.\n").unwrap_err();
         assert_eq!(why, "Can't find backend.");
+        assert_eq!(parse("\n\n").unwrap_err(), "the answer of HAProxy is empty");
         let why = parse("# srv_name srv_id srv_addr\n").unwrap_err();
         assert_eq!(why, "the answer of HAProxy has no column srv_admin_state");
+    }
+
+    /// A generator of numbers that is the same in every run.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % bound as u64) as usize
+        }
+    }
+
+    fn server(random: &mut Random) -> Server {
+        let states = [AdminState::Ready, AdminState::Drain, AdminState::Maint];
+        let ip = std::net::Ipv4Addr::from(random.below(1 << 32) as u32);
+        Server {
+            id: random.below(1 << 32) as u32,
+            addr: (random.below(4) > 0).then(|| (ip, random.below(1 << 16) as u16).into()),
+            state: states[random.below(3)],
+            weight: random.below(257) as u16,
+            is_down: random.below(2) == 0,
+            check_disabled: random.below(2) == 0,
+            agent_disabled: random.below(2) == 0,
+        }
+    }
+
+    /// The line with which HAProxy shows a server.
+    fn row(name: &str, server: &Server) -> String {
+        let (ip, port) = match server.addr {
+            Some(addr) => (addr.ip().to_string(), addr.port().to_string()),
+            None => ("-".to_owned(), "0".to_owned()),
+        };
+        let admin = match server.state {
+            AdminState::Ready => 0x04,
+            AdminState::Drain => DRAIN,
+            AdminState::Maint => MAINT | DRAIN,
+        };
+        let switch = |disabled| CONFIGURED | if disabled { 0 } else { ENABLED };
+        let (check, agent) = (switch(server.check_disabled), switch(server.agent_disabled));
+        let (id, weight, up) = (server.id, server.weight, 2 * u32::from(!server.is_down));
+        format!(
+            "3 nodes {id} {name} {ip} {up} {admin} {weight} 1 9 6 3 4 {check} {agent} 0 1 - {port} \
+             - 0 0 - - 0\n"
+        )
+    }
+
+    #[test]
+    fn a_table_of_any_servers_is_read_as_it_was_and_a_damaged_one_line_by_line() {
+        let mut random = Random(0x5eed);
+        for _ in 0..300 {
+            let servers = (0..random.below(9)).map(|n| (format!("s{n}"), server(&mut random)));
+            let servers: BTreeMap<String, Server> = servers.collect();
+            let rows: Vec<String> = servers.iter().map(|(name, it)| row(name, it)).collect();
+            assert_eq!(parse(&(HEAD.to_owned() + &rows.concat())).unwrap(), servers);
+
+            let mut bytes = rows.concat().into_bytes();
+            for _ in 0..random.below(1 + bytes.len().min(20)) {
+                let (at, byte) = (random.below(bytes.len()), random.below(256) as u8);
+                bytes[at] = byte;
+            }
+            let damaged = String::from_utf8_lossy(&bytes).into_owned();
+            let mut expected = BTreeMap::new();
+            for line in damaged.lines() {
+                expected.extend(parse(&format!("{HEAD}{line}")).unwrap());
+            }
+            let found = parse(&(HEAD.to_owned() + &damaged)).unwrap();
+            assert_eq!(found, expected, "{damaged}");
+            assert!(
+                found
+                    .keys()
+                    .all(|name| !name.is_empty() && !name.contains(' '))
+            );
+        }
     }
 }
