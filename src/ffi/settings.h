@@ -25,7 +25,7 @@
  * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
  *     The key that encrypts all traffic; it cannot be read back.
  *
- * keyring_file: file [not set], the path of a readable file
+ * keyring_file: file [not set], the path of a file
  *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. The
  *     node replaces it when its keys change. It cannot be combined with other keys.
  *

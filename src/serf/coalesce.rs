@@ -10,31 +10,13 @@
 //! the window is not told at all.
 
 use super::CoreEvent;
+use super::config::CoalesceTimes;
 use crate::burst_queue::BurstQueue;
 use crate::event::{EventBody, EventKind};
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The times of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoalesceTimes {
-    /// The longest time for which events wait; zero delivers them at once.
-    pub period: Duration,
-    /// The time without an event after which the others are delivered.
-    pub quiet: Duration,
-}
-
-impl Default for CoalesceTimes {
-    /// Events do not wait. The quiet time is that of Serf's agent.
-    fn default() -> CoalesceTimes {
-        CoalesceTimes {
-            period: Duration::ZERO,
-            quiet: Duration::from_secs(1),
-        }
-    }
-}
 
 /// The time during which events of one kind are collected.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The settings of a core: the mode, what the node announces, and the times of leaving and reaping.
 
-use super::{CoalesceTimes, MemberFilter, Past, Tags};
+use super::{MemberFilter, Past, Tags};
 #[cfg(doc)]
 use crate::limits;
 use crate::swim;
@@ -13,6 +13,25 @@ pub enum Mode {
     Serf,
     /// A bare memberlist cluster: raw meta, no user messages, no user state.
     Memberlist,
+}
+
+/// The times for which events are collected; see `coalesce.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoalesceTimes {
+    /// The longest time for which events wait; zero delivers them at once.
+    pub period: Duration,
+    /// The time without an event after which the others are delivered.
+    pub quiet: Duration,
+}
+
+impl Default for CoalesceTimes {
+    /// Events do not wait. The quiet time is that of Serf's agent.
+    fn default() -> CoalesceTimes {
+        CoalesceTimes {
+            period: Duration::ZERO,
+            quiet: Duration::from_secs(1),
+        }
+    }
 }
 
 /// The settings of a core.

@@ -26,6 +26,7 @@
 //! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `look` | the members that another node lists |
+//! | `resume` | taking over the clocks and members of an earlier run |
 //! | `snapshot` | the file from which the next run knows members and clocks: what to write |
 //! | `snapshot_record`, `snapshot_reader` | the lines of that file, and how they are read |
 //! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
@@ -71,6 +72,7 @@ mod reap;
 mod relays;
 mod replay;
 mod request;
+mod resume;
 mod ring;
 mod seen;
 mod serf_state;
@@ -96,9 +98,8 @@ pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
 pub use asked::QueryOptions;
-pub use coalesce::CoalesceTimes;
 pub use command_error::CommandError;
-pub use config::{Config, Mode};
+pub use config::{CoalesceTimes, Config, Mode};
 pub use counts::Counter;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;

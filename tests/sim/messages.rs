@@ -88,14 +88,14 @@ fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
 /// Answers the queries that the hosts have received since the last call. `answered` holds the
 /// number of events of each host that were looked at.
 fn answer(world: &mut World, answered: &mut [usize]) {
-    for host in 0..NODES {
-        let events = &world.hosts[host].events[answered[host]..];
+    for (host, seen) in answered.iter_mut().enumerate() {
+        let events = &world.hosts[host].events[*seen..];
         let queries = events.iter().filter_map(|(_, event)| match event {
             CoreEvent::App(EventBody::Query { id, .. }) => Some(*id),
             _ => None,
         });
         let queries: Vec<u64> = queries.collect();
-        answered[host] = world.hosts[host].events.len();
+        *seen = world.hosts[host].events.len();
         for query in queries {
             world.command(host, |core, now| core.respond(now, query, b"here").unwrap());
         }

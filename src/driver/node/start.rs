@@ -65,13 +65,8 @@ fn build(
     let networks = &settings.core.swim.cidrs_allowed;
     let addr = sockets::advertised(settings.advertise, sockets.bound, networks)?;
     let is_chosen = sockets::is_address_chosen(settings.advertise.as_ref(), sockets.bound);
-    let is_loopback = addr.ip().is_loopback();
-    // While the network is down, a node that chooses its address has a loopback address. That
-    // address is not checked, because it changes once an interface is up.
-    if !is_chosen || !is_loopback {
-        check_own_address(addr.ip(), networks)?;
-    }
-    let services = services(config, is_loopback && !is_chosen)?;
+    check_own_address(addr.ip(), is_chosen, networks)?;
+    let services = services(config, addr.ip().is_loopback() && !is_chosen)?;
     let (snapshot, past) = open_snapshot(config)?;
     let core = core(config, &name, addr, past)?;
     let (key_writer, key_writing) = key_writer(config)?.unzip();
@@ -127,9 +122,10 @@ fn build(
 }
 
 /// Checks that this node passes its own member filter: peers with the same filter would reject a
-/// node that does not.
-fn check_own_address(own: IpAddr, networks: &[IpNet]) -> Result<()> {
-    if networks::allow(networks, own) {
+/// node that does not. While the network is down, a node that has chosen its address has a loopback
+/// address. That address is not checked, because it changes once an interface is up.
+fn check_own_address(own: IpAddr, is_chosen: bool, networks: &[IpNet]) -> Result<()> {
+    if (is_chosen && own.is_loopback()) || networks::allow(networks, own) {
         return Ok(());
     }
     let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
