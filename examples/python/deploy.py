@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -110,13 +111,13 @@ def run(node: sprat.Node, command: str, tag: tuple[str, str], timeout: float) ->
     hosts = node.members(tags={key: value})
     progress = Progress(len(hosts))
     failed = 0
-    # Names select exactly these hosts; `tags` would take a regular expression. Without names, all
-    # members would be asked.
     if not hosts:
         progress.close(f"no host has the tag {key}={value}")
         return False
+    # The names of many hosts would not fit into a query, so a regular expression selects them.
+    exactly = {key: f"^{re.escape(value)}$"}
     with node.query(
-        QUERY, os.fsencode(command), nodes=hosts.names(), timeout=timeout, relay_factor=1
+        QUERY, os.fsencode(command), tags=exactly, timeout=timeout, relay_factor=1
     ) as result:
         for response in result:
             status, _, output = response.payload.decode(errors="replace").partition("\n")
