@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the Rust example and four of the C examples, one after the other, with a serf agent.
+"""Runs the Rust example and six of the C examples, one after the other, with a serf agent.
 
-Each example and the agent must see each other before the example leaves.
+Each example and the agent must see each other before the example leaves. User events and queries
+must cross between them in both directions.
 """
 
 import json
@@ -20,6 +21,9 @@ BASE = claim_addresses()
 AGENT = f"{BASE}.1"
 # An example takes seconds. If it takes this long, it hangs and is killed.
 LIMIT = 4 * PATIENCE
+# The file in which the agent notes the user events that it handles.
+NOTES = Path(folder) / "notes"
+NOTES.unlink(missing_ok=True)
 
 
 def command(program, address):
@@ -30,9 +34,52 @@ def command(program, address):
         "rust-watch": ["rust-watch", "--name", address, "--bind", address, join],
         "callback": ["callback", address, join],
         "dispatch": ["dispatch", "6", address, join],
+        "event": ["event", address, join],
+        "query": ["query", address, join],
         "uv": ["uv", address, join],
     }[program]
 
+
+def serf(command, *arguments):
+    line = ["serf", command, f"-rpc-addr={AGENT}:7373", *arguments]
+    answer = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return answer.stdout
+
+
+def until(what, holds):
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit(f"not seen in time: {what}")
+        time.sleep(0.2)
+
+
+def tell(child, line):
+    child.stdin.write(line + "\n")
+    child.stdin.flush()
+
+
+def exchange_events(child, address):
+    wait_for("alive", address)
+    tell(child, "deploy v2")
+    until("the agent handles the event", lambda: NOTES.exists() and NOTES.read_text() == "v2\n")
+    serf("event", "-coalesce=false", "greeting", "from an agent")
+
+
+def exchange_queries(child, address):
+    wait_for("alive", address)
+
+    def answers():
+        found = serf("query", "-format=json", "-node", address, "uptime")
+        return json.loads(found)["Responses"].get(address, "")
+
+    # A datagram may be lost on a busy machine, so the query is repeated.
+    until("the example answers a query", lambda: answers().endswith(" s"))
+    tell(child, "load 1 m")
+
+
+# Functions that run before an example prints its line.
+EXCHANGES = {"event": exchange_events, "query": exchange_queries}
 
 # The line that an example prints once it sees the agent, and the way to make the example leave.
 EXAMPLES = {
@@ -40,30 +87,21 @@ EXAMPLES = {
     "rust-watch": ("member-join web1", lambda child: child.stdin.close()),
     "callback": ("backends: 2", lambda child: child.stdin.close()),
     "dispatch": ("member-join web1", lambda child: None),
+    "event": ("user greeting from an agent", lambda child: child.stdin.close()),
+    "query": ("response web1 fine", lambda child: child.stdin.close()),
     "uv": ("member-join web1", lambda child: child.send_signal(signal.SIGINT)),
 }
 
 
 def status_of(name):
-    answer = subprocess.run(
-        ["serf", "members", f"-rpc-addr={AGENT}:7373", "-format=json"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    for member in json.loads(answer.stdout)["members"]:
+    for member in json.loads(serf("members", "-format=json"))["members"]:
         if member["name"] == name:
             return member["status"]
     return None
 
 
 def wait_for(status, name):
-    deadline = time.monotonic() + PATIENCE
-    while status_of(name) != status:
-        if time.monotonic() > deadline:
-            sys.exit(f"the agent lists {name} as {status_of(name)}, not as {status}")
-        time.sleep(0.2)
+    until(f"the agent lists {name} as {status}", lambda: status_of(name) == status)
 
 
 def try_example(number, program):
@@ -76,6 +114,8 @@ def try_example(number, program):
     expected, end = EXAMPLES[program]
     printed = []
     try:
+        if program in EXCHANGES:
+            EXCHANGES[program](child, address)
         for line in child.stdout:
             printed.append(line.rstrip())
             if expected in line:
@@ -105,6 +145,8 @@ agent = subprocess.Popen(
         f"-rpc-addr={AGENT}:7373",
         "-tag",
         "role=backend",
+        f"-event-handler=user:deploy=cat >> {NOTES}",
+        "-event-handler=query:load=echo fine",
     ],
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs examples as they are: the Rust code of README.md, the Rust example and four of the C examples
+# Runs examples as they are: the Rust code of README.md, the Rust example and six of the C examples
 # together with a serf agent, and the demo of examples/cluster.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -16,7 +16,7 @@ PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 mkdir -p "$prefix/bin"
 cp "$TARGET/debug/examples/watch" "$prefix/bin/rust-watch"
-for name in watch callback dispatch uv; do
+for name in watch callback dispatch event query uv; do
     needs=(sprat)
     [ $name != uv ] || needs+=(libuv)
     read -r -a flags <<<"$(pkg-config --cflags --libs "${needs[@]}")"

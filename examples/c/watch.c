@@ -54,6 +54,8 @@ static void print_event(sprat_node *node, const sprat_event *event, void *user_d
     const char *kind = sprat_event_kind_name(event->kind);
     if (event->member)
         print_member(kind, event->member);
+    else if (event->kind == SPRAT_EVENT_USER || event->kind == SPRAT_EVENT_QUERY)
+        printf("%s %s\n", kind, event->name);
     else
         printf("%s %s\n", kind, event->text);
     if (event->kind == SPRAT_EVENT_OVERFLOW)

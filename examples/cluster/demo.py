@@ -53,10 +53,10 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
-def start(command):
+def start(command, stdin=subprocess.DEVNULL):
     child = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -65,15 +65,24 @@ def start(command):
     return child
 
 
-class CProgram:
-    """The program examples/c/watch.c. The lines that it prints are shown, and can be waited for."""
+def address(host):
+    return f"{BASE}.{host}:7946"
 
-    def __init__(self, program, name, host, tags, *join):
-        self.name, self.address = name, f"{BASE}.{host}:7946"
-        command = [program, "--name", name, "--bind", self.address]
-        for tag in tags:
-            command += ["--tag", tag]
-        self.child = start(command + list(join))
+
+def watch(folder, name, host, tags, *join):
+    """Start the program examples/c/watch.c."""
+    command = [f"{folder}/watch", "--name", name, "--bind", address(host)]
+    for tag in tags:
+        command += ["--tag", tag]
+    return CProgram(name, host, command, *join)
+
+
+class CProgram:
+    """A program of examples/c. The lines that it prints are shown, and can be waited for."""
+
+    def __init__(self, name, host, command, *join):
+        self.name, self.address = name, address(host)
+        self.child = start([*command, *join], stdin=subprocess.PIPE)
         self.lines, self.fresh = [], queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -81,6 +90,12 @@ class CProgram:
         for line in self.child.stdout:
             print(f"          {self.name} prints: {line.rstrip()}", flush=True)
             self.fresh.put(line.split())
+
+    def reads(self, line):
+        """Write a line to the standard input of the program."""
+        print(f"          {self.name} reads: {line}", flush=True)
+        self.child.stdin.write(line + "\n")
+        self.child.stdin.flush()
 
     def prints(self, *words, within=PATIENCE):
         """Wait for a line with all of these words. Earlier lines are not examined again."""
@@ -107,6 +122,7 @@ class Agent:
     def __init__(self, name, host, tag, join):
         self.name, self.host = name, f"{BASE}.{host}"
         self.rpc = f"-rpc-addr={self.host}:7373"
+        self.log = []
         self.command = [
             "serf",
             "agent",
@@ -116,15 +132,35 @@ class Agent:
             "-tag",
             tag,
             f"-join={join}",
+            "-event-handler=query:load=printf %s \"$(cut -d' ' -f1 /proc/loadavg)\"",
         ]
         self.start()
 
     def start(self):
         self.child = start(self.command)
-        # The log is not shown, but must be read: a full pipe would block the agent.
-        threading.Thread(
-            target=lambda child: child.stdout.read(), args=(self.child,), daemon=True
-        ).start()
+        threading.Thread(target=self.read, args=(self.child,), daemon=True).start()
+
+    def read(self, child):
+        """Keep the log. It is not shown, but must be read: a full pipe would block the agent."""
+        self.log.extend(child.stdout)
+
+    def logs(self, text):
+        """Wait for a line of the log with this text."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(text in line for line in list(self.log)):
+            if time.monotonic() > deadline:
+                raise NotSeen(f"serf agent {self.name} did not log '{text}' within {PATIENCE} s")
+            time.sleep(0.2)
+
+    def answer_of(self, name, question):
+        """Ask one member, again and again until it answers, and return the answer."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            asked = self.serf("query", "-format=json", "-node", name, question)
+            answers = json.loads(asked.stdout)["Responses"] if asked.returncode == 0 else {}
+            if name in answers:
+                return answers[name]
+        raise NotSeen(f"{name} did not answer the query '{question}' of {self.name}")
 
     def serf(self, *args):
         return subprocess.run(
@@ -155,9 +191,38 @@ class Agent:
         )
 
 
-def demo(program):
+def messages(folder, agent):
+    """Show user events and queries that cross between C programs and a serf agent."""
+    say("Two more C programs, event.c and query.c, start and join through web1.")
+    event, query = (
+        CProgram(f"{name}.c", host, [f"{folder}/{name}", address(host)], f"{agent.host}:7946")
+        for name, host in (("event", 3), ("query", 4))
+    )
+    for it in (event, query):
+        agent.lists(it.address, "alive")
+
+    say("web1 sends a user event (serf event), and event.c sends another one.")
+    agent.serf("event", "-coalesce=false", "deploy", "v2 from web1")
+    event.prints("user", "deploy", "v2", "from", "web1")
+    seen("the event of the agent reached the C program")
+    event.reads("greeting hello")
+    agent.logs("Received event: user-event: greeting")
+    seen("the event of the C program reached the agent")
+
+    say("query.c asks web1 for its load, and web1 asks query.c for its uptime (serf query).")
+    query.reads("load")
+    query.prints("response", "web1")
+    seen("the agent answered with the output of its handler")
+    answer = agent.answer_of(query.address, "uptime")
+    seen(f"the C program answered the agent: {answer}")
+    for it in (event, query):
+        it.child.stdin.close()
+        agent.lists(it.address, "left")
+
+
+def demo(folder):
     say("A C program starts. It is alone: a cluster of one.")
-    first = CProgram(program, "c-first", 1, ["role=client", "lang=c"])
+    first = watch(folder, "c-first", 1, ["role=client", "lang=c"])
     first.prints("alive", "c-first", "role=client")
     seen("it lists itself, with its tags")
 
@@ -198,6 +263,8 @@ def demo(program):
     first.prints("member-alive", "web2")
     seen("it refuted the suspicion: no failure")
 
+    messages(folder, web[0])
+
     say("web3 leaves the cluster.")
     web[2].serf("leave")
     first.prints("member-leave", "web3")
@@ -205,7 +272,7 @@ def demo(program):
     seen("the C program reports that it left, and never called it failed")
 
     say("A second C program starts and joins through an agent.")
-    last = CProgram(program, "c-last", 2, ["role=client"], f"{web[0].host}:7946")
+    last = watch(folder, "c-last", 2, ["role=client"], f"{web[0].host}:7946")
     last.prints("listening")
     first.prints("member-join", "c-last")
     web[1].lists("c-last", "alive", "role=client")
@@ -229,7 +296,7 @@ def demo(program):
 
 def main():
     if len(sys.argv) != 2:
-        sys.exit("usage: demo.py PROGRAM (make demo-c calls it)")
+        sys.exit("usage: demo.py FOLDER (make demo-c calls it)")
     if not shutil.which("serf"):
         sys.exit("serf is not installed: `make demo-c` installs it")
     try:

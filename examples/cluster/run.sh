@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and installs the library, compiles examples/c/watch.c as users compile their programs, and
+# Builds and installs the library, compiles three programs of examples/c as users compile theirs, and
 # runs the demo. `make demo-c` calls this script after scripts/setup.sh.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
@@ -10,5 +10,7 @@ prefix=$TARGET/demo
 PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
-cc -o "$prefix/watch" "$ROOT/examples/c/watch.c" "${flags[@]}" -Wl,-rpath,"$prefix/lib"
-exec python3 "$ROOT/examples/cluster/demo.py" "$prefix/watch"
+for name in watch event query; do
+    cc -o "$prefix/$name" "$ROOT/examples/c/$name.c" "${flags[@]}" -Wl,-rpath,"$prefix/lib"
+done
+exec python3 "$ROOT/examples/cluster/demo.py" "$prefix"

@@ -783,6 +783,56 @@ local function stuck_for()
   return is_serving and core.now().sec - served_at or nil
 end
 
+----------------------------------------------------------------------------------------------
+-- User events. Functions of the operator get them in a task of their own: a function that is slow
+-- delays other events, and an error is logged, but servers still follow their members.
+
+local event_functions = {}
+local is_event_task_running = false
+local is_failure_due, failed_calls = every(60000), 0
+
+local function call_with_event(call, event)
+  local ok, why = pcall(call, event)
+  if ok then return end
+  failed_calls = failed_calls + 1
+  if not is_failure_due() then return end
+  core.Alert("sprat: a function of on_event failed (" .. failed_calls
+    .. " times since the last such line): " .. tostring(why))
+  failed_calls = 0
+end
+
+local function hand_on_events()
+  while is_serving do
+    local name, payload, ltime, coalesce = sprat.next_event()
+    if name then
+      for _, call in ipairs(event_functions) do
+        call_with_event(call, { name = name, payload = payload, ltime = ltime, coalesce = coalesce })
+      end
+      core.yield()
+    else
+      core.msleep(POLL_MS)
+    end
+  end
+end
+
+local function start_event_task()
+  if is_event_task_running or not is_serving or #event_functions == 0 then return end
+  is_event_task_running = true
+  core.register_task(hand_on_events)
+end
+
+-- Calls a function with each user event of the cluster from now on: a table with `name`, `payload`,
+-- `ltime` and `coalesce`. Another script that is loaded after this one gets the module with
+-- `require("sprat")`.
+function sprat.on_event(call)
+  if type(call) ~= "function" then error("sprat.on_event: a function is needed", 2) end
+  event_functions[#event_functions + 1] = call
+  start_event_task()
+end
+
+----------------------------------------------------------------------------------------------
+-- The start
+
 local function replace_stuck_tasks()
   while is_serving do
     core.msleep(1000)
@@ -816,6 +866,7 @@ core.register_task(function()
   end
   is_serving, served_at = true, core.now().sec
   core.register_task(replace_stuck_tasks)
+  start_event_task()
   run(task)
 end)
 

@@ -39,7 +39,7 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
         )
     eventually("HAProxy answers", proxy.answers)
     proxy.serves(seed)
-    line = re.compile(r"^  \d+ web-1 \S+ ready weight 100$", re.MULTILINE)
+    line = re.compile(r"^  \d+ web-1 \S+ ready weight 100 \(rtt .* ms\)$", re.MULTILINE)
     eventually("show sprat has the line of the README", lambda: line.search(proxy.show()))
 
 

@@ -90,6 +90,18 @@ class Program:
         assert self.process.stdout
         return self.process.stdout.readline().rstrip("\n")
 
+    def tell(self, line: str) -> None:
+        """Write a line to the standard input of a program that was started with `stdin=PIPE`."""
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def end_input(self) -> None:
+        """Close the standard input of a program that was started with `stdin=PIPE`."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.stdin = None  # `communicate` would flush it
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -227,12 +239,13 @@ def program() -> Iterator[Callable[..., Program]]:
         *arguments: str,
         command: list[str] | None = None,
         deadline: float = 90.0,
+        stdin: int = subprocess.DEVNULL,
         **environment: str,
     ) -> Program:
         line = command or [sys.executable, "-W", "error", "-c", textwrap.dedent(code or "")]
         process = subprocess.Popen(
             [*line, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

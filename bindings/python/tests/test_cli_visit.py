@@ -344,18 +344,18 @@ def test_monitor_prints_the_members_sorted_and_what_an_update_changed(visit, age
     for name in names[1:]:
         agent(name, f"-join={first.address}").sees(names[0], "alive")
     eventually("the first agent sees all members", lambda: len(first.members()) == len(names))
-    formats = ("table", "json")
+    formats = ("text", "json")
     watchers = {
         style: visit("monitor", "--join", first.address, "--initial", "--format", style, *QUICK)
         for style in formats
     }
     seen = {style: [watchers[style].stdout.readline() for _ in names] for style in formats}
-    assert [line.split()[2] for line in seen["table"]] == sorted(names)
+    assert [line.split()[2] for line in seen["text"]] == sorted(names)
     events = [json.loads(line) for line in seen["json"]]
     assert [it["member"]["name"] for it in events] == sorted(names)
     assert {it["event"] for it in events} == {"member-join"}
     first.must("tags", "-delete", "old", "-set", "weight=20", "-set", "new=a,b")
-    line = next(it for it in watchers["table"].stdout if " member-update " in it)
+    line = next(it for it in watchers["text"].stdout if " member-update " in it)
     assert line.rstrip().endswith(
         f'm3  {first.address}  new="a,b",role=web,weight=20  (+new="a,b", -old=1, weight: 10 -> 20)'
     )

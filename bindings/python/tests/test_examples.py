@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -42,9 +43,9 @@ def load(name: str) -> ModuleType:
 def example(program) -> Callable[..., Any]:
     """Start an example: `example("leader", "--name", "a", ...)`."""
 
-    def start(name: str, *arguments: str) -> Any:
+    def start(name: str, *arguments: str, **options: Any) -> Any:
         command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
-        return program(command=command)
+        return program(command=command, **options)
 
     return start
 
@@ -333,3 +334,69 @@ def test_members_agree_on_owners_and_move_the_keys_of_a_member_that_left(address
     for name in "bc":
         nodes[name].send(signal.SIGINT)
         nodes[name].end()
+
+
+def test_a_chat_shows_the_lines_of_all_members_and_of_agents(agent, addresses, example, tmp_path):
+    said = tmp_path / "said"
+    stock = agent("stock", f"-event-handler=user:chat=cat >> {said}")
+    names = ("--name", "ann", "--bind", addresses.address())
+    ann = example("chat", *names, stock.address, stdin=subprocess.PIPE)
+    until(ann, "* stock is here")
+    stock.sees("ann", "alive")
+    ann.tell("hello")
+    until(ann, "ann: hello")
+    eventually("the agent gets the line", lambda: said.exists())
+    eventually("the line is written", lambda: said.read_text() == "ann: hello\n")
+    stock.must("event", "-coalesce=false", "chat", "bob: \x1b[31mhi")
+    until(ann, r"bob: \x1b[31mhi")
+    ann.tell("x" * 600)
+    until(ann, "* this line is too long")
+    ann.end_input()
+    ann.end()
+    sees_left(stock, "ann")
+
+
+@pytest.fixture
+def hosts(addresses, example) -> list[str]:
+    """Start deploy.py on two web servers and a database; return their addresses."""
+    first, roles = addresses.address(), {"web-1": "web", "web-2": "web", "db-1": "db"}
+    binds = [first, addresses.address(), addresses.address()]
+    for (name, role), bind in zip(roles.items(), binds, strict=True):
+        options = ("--name", name, "--tag", f"role={role}", "--bind", bind, *QUICK)
+        example("deploy", "serve", *options, *binds[:1])
+    with contextlib.closing(sprat.Node(bind=addresses.address(), profile="local")) as node:
+
+        def know_each_other() -> bool:
+            with contextlib.suppress(sprat.Error):
+                node.join(first)
+            return {*roles} <= {*node.members().names()}
+
+        eventually("the hosts know each other", know_each_other)
+        node.leave()
+    return binds
+
+
+def test_an_order_runs_on_the_tagged_hosts_and_each_answers(addresses, example, hosts):
+    def order(command: str, role: str = "web") -> Any:
+        options = ("--tag", f"role={role}", "--bind", addresses.address(), *QUICK)
+        return example("deploy", "run", *options, command, *hosts[:1])
+
+    lines = order("echo it is done").end(0).splitlines()
+    assert sorted(lines[:-1]) == ["it is done", "it is done", "web-1: ok", "web-2: ok"]
+    assert lines[-1] == "2 hosts, 0 failed"
+    lines = order("printf 'no\\033[31m'; exit 3", "db").end(1).splitlines()
+    assert lines == ["db-1: status 3", r"no\x1b[31m", "1 hosts, 1 failed"]
+    assert order("true", "mail").end(1) == "no host has the tag role=mail\n"
+
+
+def test_a_bar_on_the_terminal_counts_the_answers(capsys, monkeypatch):
+    deploy = load("deploy")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    progress = deploy.Progress(2)
+    progress.answer("web-1: ok")
+    progress.close("2 hosts, 0 failed")
+    printed = capsys.readouterr().out
+    empty, half = "-" * 30, "#" * 15 + "-" * 15
+    assert printed == (
+        f"[{empty}] 0 of 2\r\x1b[Kweb-1: ok\n[{half}] 1 of 2\r\x1b[K2 hosts, 0 failed\n"
+    )

@@ -21,7 +21,15 @@ from conftest import (
 
 import sprat
 from sprat._cli.coalesce import Coalescer
-from sprat._cli.handlers import Handler, environment, parse_handlers, stdin_lines
+from sprat._cli.handlers import (
+    Call,
+    Handler,
+    environment,
+    message_call,
+    parse_handlers,
+    stdin_lines,
+)
+from sprat._cli.messages import WaitingMessages
 from sprat._cli.script import OUTPUT_LIMIT, call
 
 
@@ -33,24 +41,35 @@ def member(name, **tags):
 
 
 def test_filters_are_parsed_as_serf_parses_them():
-    texts = ["a b", "member-join=c", "*=d=e", "member-leave,member-failed=f", "=g"]
+    texts = ["a b", "member-join=c", "*=d=e", "member-leave,user:deploy=f", "=g", "query=h"]
     assert parse_handlers(texts) == [
         Handler("*", "a b"),
         Handler("member-join", "c"),
         Handler("*", "d=e"),
         Handler("member-leave", "f"),
-        Handler("member-failed", "f"),
+        Handler("user", "f", "deploy"),
         Handler("*", "g"),
+        Handler("query", "h"),
     ]
     assert [kind for kind in ("member-join", "x") if Handler("member-join", "c").wants(kind)] == [
         "member-join"
     ]
 
 
-@pytest.mark.parametrize("text", ["user=x", "user:deploy=x", "query=x", "member-join,query:up=x"])
-def test_handlers_for_user_events_and_queries_are_refused(text):
-    with pytest.raises(click.UsageError, match="are not supported yet"):
-        parse_handlers([text])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("x", {("user", "deploy"), ("user", "other"), ("query", "deploy"), ("member-join", "")}),
+        ("user=x", {("user", "deploy"), ("user", "other")}),
+        ("user:deploy=x", {("user", "deploy")}),
+        ("query:deploy=x", {("query", "deploy")}),
+        ("member-join=x", {("member-join", "")}),
+    ],
+)
+def test_a_filter_with_a_name_selects_only_events_with_this_name(text, wanted):
+    events = [("user", "deploy"), ("user", "other"), ("query", "deploy"), ("member-join", "")]
+    (handler,) = parse_handlers([text])
+    assert {it for it in events if handler.wants(*it)} == wanted
 
 
 def test_the_error_for_a_script_with_an_equals_sign_shows_the_right_form():
@@ -72,7 +91,9 @@ def test_the_environment_has_the_tags_and_no_secret(monkeypatch):
     monkeypatch.setenv("SPRAT_KEY", "secret")
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
     monkeypatch.setenv("OTHER", "stays")
-    given = environment("member-join", "me", {"role": "web", "d\u00e9j\u00e0-vu": "x\0y"})
+    given = environment(
+        Call("member-join", b""), "me", {"role": "web", "d\u00e9j\u00e0-vu": "x\0y"}
+    )
     assert given.keys().isdisjoint({"SPRAT_KEY", "NOTIFY_SOCKET"})
     assert given["OTHER"] == "stays"
     assert {key: value for key, value in given.items() if key.startswith("SERF_")} == {
@@ -82,6 +103,34 @@ def test_the_environment_has_the_tags_and_no_secret(monkeypatch):
         "SERF_TAG_ROLE": "web",
         "SERF_TAG_D_J__VU": "xy",
     }
+
+
+@pytest.mark.parametrize(
+    ("event", "stdin", "variables"),
+    [
+        (
+            sprat.UserEvent("deploy", b"v2", 7),
+            b"v2\n",
+            {"SERF_EVENT": "user", "SERF_USER_EVENT": "deploy", "SERF_USER_LTIME": "7"},
+        ),
+        (
+            sprat.Query("up", b"a\n", 8),
+            b"a\n",
+            {"SERF_EVENT": "query", "SERF_QUERY_NAME": "up", "SERF_QUERY_LTIME": "8"},
+        ),
+        (
+            sprat.UserEvent("n\0ul", b"", 9),
+            b"",
+            {"SERF_EVENT": "user", "SERF_USER_EVENT": "nul", "SERF_USER_LTIME": "9"},
+        ),
+    ],
+)
+def test_a_script_gets_the_payload_and_the_name_of_a_message(event, stdin, variables):
+    call = message_call(event)
+    assert call.stdin == stdin
+    given = environment(call, "me", {})
+    found = {key: it for key, it in given.items() if key.startswith("SERF_")}
+    assert found == {**variables, "SERF_SELF_NAME": "me", "SERF_SELF_ROLE": ""}
 
 
 # Coalescing
@@ -99,6 +148,36 @@ def test_events_are_due_after_a_quiet_time_or_the_period():
     assert gathered.take() == [("member-join", [member("a"), member("b"), member("c")])]
     assert gathered.due() is None
     assert gathered.take() == []
+
+
+def taken(messages, now):
+    return [(call.name, call.stdin) for call in messages.take(now)]
+
+
+def test_only_user_events_that_allow_it_are_coalesced():
+    messages = WaitingMessages(3)
+    assert messages.due() is None
+    for payload, ltime in ((b"2\n", 2), (b"1\n", 1), (b"3\n", 3), (b"also 3\n", 3)):
+        messages.add(sprat.UserEvent("deploy", payload, ltime, True), 10.0)
+    assert messages.due() == 11.0
+    messages.add(sprat.UserEvent("once", b"1\n", 1), 10.0)
+    messages.add(sprat.UserEvent("once", b"2\n", 2), 10.0)
+    messages.add(sprat.Query("up", deadline=time.monotonic() + 600), 10.0)
+    messages.add(sprat.Query("late", deadline=time.monotonic()), 10.0)
+    assert messages.due() == 0.0
+    assert taken(messages, 10.0) == [("once", b"1\n"), ("once", b"2\n"), ("up", b"")]
+    assert messages.due() == 11.0
+    assert taken(messages, 11.0) == [("deploy", b"3\n"), ("deploy", b"also 3\n")]
+    assert messages.due() is None
+
+
+def test_the_number_of_messages_that_wait_is_bounded_and_the_loss_is_logged(caplog):
+    messages = WaitingMessages(3)
+    for number in range(1030):
+        messages.add(sprat.UserEvent(str(number), coalesce=number % 2 == 0), 0.0)
+    found = [int(name) for name, _ in taken(messages, 100.0)]
+    assert len(found) == 1024
+    assert "6 user events and queries were dropped: handlers are too slow" in caplog.text
 
 
 def gathered(*events):

@@ -14,6 +14,7 @@ pub enum Value {
     Flag(bool),
     Number(i64),
     Text(String),
+    Bytes(Box<[u8]>),
 }
 
 impl From<bool> for Value {
@@ -174,6 +175,9 @@ unsafe fn push(state: *mut LuaState, value: *const Value) {
             Value::Number(number) => lua::lua_pushinteger(state, *number),
             Value::Text(text) => {
                 lua::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+            }
+            Value::Bytes(bytes) => {
+                lua::lua_pushlstring(state, bytes.as_ptr().cast(), bytes.len());
             }
         }
     }

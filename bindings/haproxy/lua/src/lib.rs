@@ -13,8 +13,10 @@
 //! | --- | --- |
 //! | `lua_api` | the functions of Lua that are used |
 //! | `call` | reads arguments and pushes results |
+//! | `state` | the settings, and then the running controller |
 //! | `module` | the functions of the module |
 
 mod call;
 mod lua_api;
 mod module;
+mod state;

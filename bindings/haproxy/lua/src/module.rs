@@ -2,64 +2,19 @@
 
 use super::call::{self, Arguments, CallResult, Value};
 use super::lua_api::{Function, LuaState};
-use sprat::Config;
+use super::state::module;
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat_haproxy::backend::{Backend, BackendKey};
 use sprat_haproxy::balance::{AdminState, Assignment, Limits};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
 use sprat_haproxy::server_state::StateEntry;
-use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
+use sprat_haproxy::snapshot::SnapshotFile;
 use sprat_haproxy::{restore, server_state};
 use std::borrow::Cow;
 use std::ffi::c_int;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// HAProxy has one Lua state, or one for each thread; one node serves all of them.
-static MODULE: Mutex<Module> = Mutex::new(Module {
-    config: None,
-    backends: Vec::new(),
-    snapshot: None,
-    server_state: Vec::new(),
-    restored: Vec::new(),
-    controller: None,
-});
-
-/// The settings that are collected before the node starts, and then the running controller.
-struct Module {
-    config: Option<Config>,
-    backends: Vec<Backend>,
-    snapshot: Option<(SnapshotFile, Snapshot)>,
-    /// The servers that were written to the server-state file.
-    server_state: Vec<StateEntry>,
-    /// The assignments that `remembered` returns.
-    restored: Vec<(usize, Assignment)>,
-    /// The process that started the controller, and the controller.
-    controller: Option<(u32, Controller)>,
-}
-
-fn module() -> MutexGuard<'static, Module> {
-    MODULE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Module {
-    fn config(&mut self) -> &mut Config {
-        self.config.get_or_insert_with(Config::new)
-    }
-
-    /// Returns the controller, unless it was started before a fork.
-    fn controller(&self) -> Option<&Controller> {
-        let (pid, controller) = self.controller.as_ref()?;
-        (*pid == std::process::id()).then_some(controller)
-    }
-
-    fn running(&self) -> Result<&Controller, String> {
-        self.controller()
-            .ok_or_else(|| "the node was not started in this process".to_owned())
-    }
-}
 
 fn done() -> CallResult {
     Ok(vec![true.into()])
@@ -421,6 +376,25 @@ fn next_notice(_: &Arguments) -> CallResult {
     ))
 }
 
+/// `next_event()`: takes the next user event: name, payload, Lamport time, and true if its sender
+/// allows that receivers handle only the last of several; nil if no event waits. Before the first
+/// call, user events are not kept.
+fn next_event(_: &Arguments) -> CallResult {
+    let event = module().running()?.next_user_event();
+    Ok(event.map_or_else(
+        || vec![Value::Nil],
+        |it| {
+            let ltime = i64::try_from(it.ltime).unwrap_or(i64::MAX);
+            vec![
+                it.name.into(),
+                Value::Bytes(it.payload),
+                ltime.into(),
+                it.coalesce.into(),
+            ]
+        },
+    ))
+}
+
 /// `version()`: returns the version of the module.
 fn version(_: &Arguments) -> CallResult {
     Ok(vec![env!("CARGO_PKG_VERSION").into()])
@@ -478,6 +452,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     addresses,
     map,
     next_notice,
+    next_event,
     pick,
     version,
     panic

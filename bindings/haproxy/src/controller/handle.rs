@@ -4,6 +4,7 @@ use super::config::ControllerConfig;
 use super::handover;
 use super::notices::Notice;
 use super::shared::{Command, NodePhase, Shared};
+use super::user_events::UserEvent;
 use super::{report_json, report_text, thread};
 use crate::backend::Backend;
 use crate::balance::{AdminState, Assignment};
@@ -54,6 +55,11 @@ impl Controller {
         self.shared.next_notice()
     }
 
+    /// Takes the oldest user event that waits. Before the first call, user events are not kept.
+    pub fn next_user_event(&self) -> Option<UserEvent> {
+        self.shared.next_user_event()
+    }
+
     /// Returns how long ago the controller's thread was last active.
     pub fn silent_for(&self) -> Duration {
         self.shared.silent_for()
@@ -69,7 +75,7 @@ impl Controller {
     pub fn report(&self) -> String {
         let silent = self.silent_for();
         let report = self.shared.report();
-        let report = report.map(|it| report_text::text(&it));
+        let report = report.map(|it| report_text::text(&it, self.shared.user_event_counts()));
         let mut report = report.unwrap_or_else(|| "the node is busy; ask again\n".to_owned());
         if silent > SILENCE {
             let text = format!(
@@ -84,7 +90,10 @@ impl Controller {
     /// Returns the text of `show sprat json`.
     pub fn report_json(&self) -> String {
         match (self.shared.report(), self.phase()) {
-            (Some(report), Some(phase)) => report_json::text(&report, &phase, self.silent_for()),
+            (Some(report), Some(phase)) => {
+                let events = self.shared.user_event_counts();
+                report_json::text(&report, events, &phase, self.silent_for())
+            }
             _ => "{\"error\":\"the node is busy; ask again\"}\n".to_owned(),
         }
     }

@@ -25,6 +25,8 @@
 //! | `own_listeners` | the addresses at which this process listens |
 //! | `handover` | hands the port over to a successor process |
 //! | `report`, `report_text`, `report_json` | the content of `show sprat`, and its two forms |
+//! | `round_trips` | the round-trip times to the other members |
+//! | `user_events` | user events that wait for the script in HAProxy |
 //! | `notices` | the log lines |
 
 mod config;
@@ -39,11 +41,14 @@ mod pools;
 mod report;
 mod report_json;
 mod report_text;
+mod round_trips;
 mod shared;
 mod snapshot_writer;
 mod thread;
+mod user_events;
 
 pub use config::ControllerConfig;
 pub use handle::Controller;
 pub use notices::{Level, Notice};
 pub use shared::NodePhase;
+pub use user_events::UserEvent;

@@ -4,6 +4,7 @@
 
 use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
+use super::round_trips::{RoundTrip, RoundTrips};
 use crate::balance::{AdminState, Change, Complaint, Hold};
 use sprat::{Member, MemberState};
 use std::net::SocketAddr;
@@ -81,6 +82,8 @@ pub(super) struct ServerReport {
     pub drift: Option<String>,
     /// Complaints about its member.
     pub complaints: Vec<Complaint>,
+    /// The round-trip time between this node and its member.
+    pub round_trip: RoundTrip,
 }
 
 /// The number of servers and members of a backend in each condition.
@@ -98,17 +101,23 @@ pub(super) struct Sums {
 }
 
 impl Report {
-    pub fn new(pools: &Pools, census: Census, health: Option<String>) -> Report {
+    pub fn new(
+        pools: &Pools,
+        census: Census,
+        health: Option<String>,
+        round_trips: &RoundTrips,
+    ) -> Report {
+        let backends = pools.iter().map(|it| BackendReport::of(it, round_trips));
         Report {
             census,
             health,
-            backends: pools.iter().map(BackendReport::of).collect(),
+            backends: backends.collect(),
         }
     }
 }
 
 impl BackendReport {
-    fn of(pool: &Pool) -> BackendReport {
+    fn of(pool: &Pool, round_trips: &RoundTrips) -> BackendReport {
         let (backend, balance) = (&pool.backend, &pool.balance);
         let mut unplaced = balance.complaints().to_vec();
         let mut servers = Vec::new();
@@ -130,6 +139,7 @@ impl BackendReport {
                 order: balance.order(&member),
                 drift: pool.drift(it.slot, &member).map(str::to_owned),
                 complaints: own.into_iter().map(|(_, what)| what).collect(),
+                round_trip: round_trips.get(&member),
                 member,
             });
         }

@@ -2,12 +2,18 @@
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
+use super::user_events::UserEventCounts;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Returns the text of `show sprat json`, in one line.
-pub(super) fn text(report: &Report, phase: &NodePhase, silent: Duration) -> String {
+pub(super) fn text(
+    report: &Report,
+    events: Option<UserEventCounts>,
+    phase: &NodePhase,
+    silent: Duration,
+) -> String {
     let (phase, why) = match phase {
         NodePhase::Starting(why) => ("starting", why.as_deref()),
         NodePhase::Running => ("running", None),
@@ -29,6 +35,7 @@ pub(super) fn text(report: &Report, phase: &NodePhase, silent: Duration) -> Stri
             "failed": census.failed,
             "left": census.left,
         },
+        "user_events": events.map(|it| json!({ "taken": it.taken, "dropped": it.dropped })),
         "backends": report.backends.iter().map(backend).collect::<Value>(),
     });
     printable(&report.to_string()) + "\n"
@@ -66,6 +73,8 @@ fn server(it: &ServerReport) -> Value {
         "state": it.state.name(),
         "weight": it.weight,
         "unreachable": it.unreachable,
+        "rtt": it.round_trip.measured.map(|it| it.as_secs_f64()),
+        "rtt_estimated": it.round_trip.estimated.map(|it| it.as_secs_f64()),
         "held": it.hold.map(|hold| hold.text()),
         "order": it.order.map(|order| order.name()),
         "drift": it.drift,
@@ -103,12 +112,14 @@ mod tests {
     fn an_empty_report_has_all_keys() {
         let found = text(
             &Report::default(),
+            None,
             &NodePhase::Running,
             Duration::from_millis(7),
         );
         let wanted = json!({
             "node": { "phase": "running", "why": null, "active_ms_ago": 7, "health": null },
             "members": { "alive": 0, "suspect": 0, "leaving": 0, "failed": 0, "left": 0 },
+            "user_events": null,
             "backends": [],
         });
         assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), wanted);

@@ -1,14 +1,21 @@
 //! Prints a report as lines for people and for `awk`.
 
 use super::report::{BackendReport, Census, Report, ServerReport};
+use super::round_trips::RoundTrip;
+use super::user_events::UserEventCounts;
 use crate::balance::Complaint;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-/// Returns the text of `show sprat`.
-pub(super) fn text(report: &Report) -> String {
+/// Returns the text of `show sprat`. It has a line about user events if something takes them.
+pub(super) fn text(report: &Report, events: Option<UserEventCounts>) -> String {
     let health = report.health.as_deref();
     let health = health.unwrap_or("the node is not running");
     let mut text = format!("{}, {health}\n", census(report.census));
+    if let Some(UserEventCounts { taken, dropped }) = events {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "user events: {taken} taken, {dropped} dropped");
+    }
     for backend in &report.backends {
         add_backend(backend, &mut text);
     }
@@ -98,12 +105,40 @@ fn add_server(it: &ServerReport, text: &mut String) {
     if let Some(drift) = &it.drift {
         let _ = write!(text, "; {drift}");
     }
+    text.push_str(&round_trip(it.round_trip));
     text.push('\n');
+}
+
+/// Returns a text such as " (rtt 0.42 ms, estimated 0.51 ms)"; "" if no time is known.
+fn round_trip(it: RoundTrip) -> String {
+    let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    match (it.measured.map(millis), it.estimated.map(millis)) {
+        (Some(measured), Some(estimated)) => format!(" (rtt {measured}, estimated {estimated})"),
+        (Some(measured), None) => format!(" (rtt {measured})"),
+        (None, Some(estimated)) => format!(" (rtt estimated {estimated})"),
+        (None, None) => String::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn round_trip_times_that_are_known_are_shown() {
+        let times = |measured, estimated| RoundTrip {
+            measured: Option::map(measured, Duration::from_micros),
+            estimated: Option::map(estimated, Duration::from_micros),
+        };
+        let both = " (rtt 0.42 ms, estimated 12.34 ms)";
+        assert_eq!(round_trip(times(Some(420), Some(12_341))), both);
+        assert_eq!(round_trip(times(Some(1_000), None)), " (rtt 1.00 ms)");
+        assert_eq!(
+            round_trip(times(None, Some(50))),
+            " (rtt estimated 0.05 ms)"
+        );
+        assert_eq!(round_trip(times(None, None)), "");
+    }
 
     #[test]
     fn the_census_names_each_state_and_does_not_add_members_that_have_left() {

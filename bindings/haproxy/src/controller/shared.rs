@@ -5,7 +5,9 @@
 
 use super::notices::Notice;
 use super::report::Report;
+use super::user_events::{UserEvent, UserEventCounts, UserEvents};
 use crate::balance::{AdminState, Assignment, Roster};
+use sprat::Event;
 use sprat::service::spoe::questions::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read as _, Write as _};
@@ -109,6 +111,7 @@ pub(super) struct Shared {
     /// The members of each backend, with their slots.
     rosters: Mutex<Arc<Vec<Roster>>>,
     notices: Mutex<VecDeque<Notice>>,
+    user_events: Mutex<UserEvents>,
     /// The commands that have not been run yet; `None` once no more are run.
     commands: Mutex<Option<Vec<Command>>>,
     /// Wakes the controller's thread: `send` writes a byte to `wake`, and the thread waits until
@@ -144,6 +147,7 @@ impl Shared {
             addrs: Mutex::default(),
             rosters: Mutex::default(),
             notices: Mutex::default(),
+            user_events: Mutex::default(),
             commands: Mutex::new(Some(Vec::new())),
             wake,
             woken,
@@ -263,6 +267,22 @@ impl Shared {
         notices.extend(new.into_iter().take(room));
     }
 
+    pub fn next_user_event(&self) -> Option<UserEvent> {
+        lock(&self.user_events).pop()
+    }
+
+    /// Queues user events. Returns true if some were dropped since the queue was last empty.
+    pub fn push_user_events(&self, new: Vec<Event>) -> bool {
+        let mut events = lock(&self.user_events);
+        new.into_iter().for_each(|it| events.push(it));
+        events.is_overflowing()
+    }
+
+    /// Returns the numbers of user events; `None` if nothing takes them.
+    pub fn user_event_counts(&self) -> Option<UserEventCounts> {
+        lock(&self.user_events).counts()
+    }
+
     /// Queues a command and wakes the controller's thread. Returns false if the controller is
     /// ending and runs no more commands.
     pub fn send(&self, command: Command) -> bool {
@@ -288,18 +308,19 @@ impl Shared {
         lock(&self.commands).take().unwrap_or_default()
     }
 
-    /// Sleeps until a command is sent, the descriptor `other` is readable, or `time` has passed.
-    /// If `other` is -1, it is ignored.
-    pub fn wait(&self, time: Duration, other: RawFd) {
+    /// Sleeps until a command is sent, one of the descriptors `others` is readable, or `time` has
+    /// passed. A descriptor that is -1 is ignored.
+    pub fn wait(&self, time: Duration, others: [RawFd; 2]) {
         let readable = |fd| libc::pollfd {
             fd,
             events: libc::POLLIN,
             revents: 0,
         };
-        let mut fds = [readable(self.woken.as_raw_fd()), readable(other)];
+        let [first, second] = others.map(readable);
+        let mut fds = [readable(self.woken.as_raw_fd()), first, second];
         let millis = time.as_millis().max(1) as i32;
-        // SAFETY: `fds` is a live array of two entries, and the length passed is 2.
-        unsafe { libc::poll(fds.as_mut_ptr(), 2, millis) };
+        // SAFETY: `fds` is a live array of three entries, and the length passed is 3.
+        unsafe { libc::poll(fds.as_mut_ptr(), 3, millis) };
     }
 }
 

@@ -13,6 +13,7 @@ use super::own_listeners::OwnListeners;
 use super::peers::Peers;
 use super::pools::Pools;
 use super::report::{self, Census, Report};
+use super::round_trips::RoundTrips;
 use super::shared::{Command, NodePhase, Shared};
 use super::snapshot_writer::SnapshotWriter;
 use sprat::driver::Subscription;
@@ -33,6 +34,9 @@ const BIND_RETRY: Duration = Duration::from_millis(5);
 const START_RETRY: Duration = Duration::from_secs(1);
 /// The longest time to wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
+/// The line that is logged when user events are dropped.
+const DROPS: &str = "user events are dropped, because a function of `on_event` is too slow; \
+                     `show sprat` counts them";
 /// The maximum number of events that wait between two rounds.
 const EVENTS: usize = 1024;
 
@@ -58,6 +62,10 @@ struct ControllerThread<'a> {
     census: Census,
     /// The health of the node when it was last read; `None` while no node runs.
     health: Option<String>,
+    /// Empty while no node runs.
+    round_trips: RoundTrips,
+    /// True while user events are dropped, because the script does not take them in time.
+    drops_user_events: bool,
     isolation: Isolation,
     diagnosis: JoinDiagnosis,
     /// `None` if this process is not the load balancer.
@@ -90,6 +98,8 @@ impl ControllerThread<'_> {
             snapshots: SnapshotWriter::new(config.snapshot_file),
             census: Census::default(),
             health: None,
+            round_trips: RoundTrips::default(),
+            drops_user_events: false,
             isolation: Isolation::default(),
             diagnosis: JoinDiagnosis::new(config.node.seed_list()),
             own_listeners: config.inside_haproxy.then(OwnListeners::new),
@@ -157,8 +167,12 @@ impl ControllerThread<'_> {
     fn follow(&mut self, node: &Node) {
         let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
         let kinds: Vec<EventKind> = of_members.collect();
-        let events = match node.subscribe(EVENTS, &kinds) {
-            Ok(events) => events,
+        // A reader of their own: changes of members must not displace user events.
+        let subscriptions = node
+            .subscribe(EVENTS, &kinds)
+            .and_then(|events| Ok([events, node.subscribe(EVENTS, &[EventKind::User])?]));
+        let subscriptions = match subscriptions {
+            Ok(subscriptions) => subscriptions,
             Err(error) => return self.wait_for_release(error.message),
         };
         while self.release.is_none() {
@@ -174,9 +188,12 @@ impl ControllerThread<'_> {
             let now = self.now();
             let due = self.pools.next_timeout(now);
             let pause = due.map_or(BEAT, |at| at.since(now).min(BEAT));
-            self.pause(pause, Some(&events));
+            self.pause(pause, Some(&subscriptions));
+            let [of_members, of_users] = &subscriptions;
             // The events only wake this thread: the next round reads all members anyway.
-            let _ = events.drain(usize::MAX);
+            let _ = of_members.drain(usize::MAX);
+            let events = of_users.drain(usize::MAX).unwrap_or_default();
+            self.drops_user_events = self.shared.push_user_events(events);
             self.run_commands();
             self.send_hints(node);
         }
@@ -208,12 +225,14 @@ impl ControllerThread<'_> {
         let alone = diagnosis.as_ref();
         let alone = alone.map(|why| format!("alone in the cluster: {why}"));
         let conflict = health.as_ref().and_then(|it| name_conflict(it, local));
-        let alerts = [alone, conflict].into_iter().flatten().collect();
+        let drops = self.drops_user_events.then(|| DROPS.to_owned());
+        let alerts = [alone, conflict, drops].into_iter().flatten().collect();
         self.health = health.as_ref().map(|it| match &diagnosis {
             Some(why) => format!("{}: {why}", it.summary),
             None => it.summary.to_owned(),
         });
         self.census = Census::of(&members);
+        self.round_trips.update(self.now(), node, &others);
         self.publish(alerts);
         self.save();
     }
@@ -233,7 +252,12 @@ impl ControllerThread<'_> {
     /// lines about conditions of the node itself.
     fn publish(&mut self, alerts: Vec<String>) {
         self.shared.push_assignments(self.pools.take_assignments());
-        let report = Report::new(&self.pools, self.census, self.health.clone());
+        let report = Report::new(
+            &self.pools,
+            self.census,
+            self.health.clone(),
+            &self.round_trips,
+        );
         let mut conditions = report::conditions(&report);
         let alerts = alerts.into_iter();
         conditions.extend(alerts.map(|it| (it.clone(), Notice::new(Level::Alert, it))));
@@ -373,6 +397,7 @@ impl ControllerThread<'_> {
     fn wait_for_release(&mut self, why: String) {
         self.shared.set_phase(NodePhase::Broken(why));
         self.health = None;
+        self.round_trips = RoundTrips::default();
         let now = self.now();
         self.pools.set_broken(now);
         while self.release.is_none() {
@@ -410,10 +435,11 @@ impl ControllerThread<'_> {
     }
 
     /// Sleeps until a command or an event arrives, or `time` has passed.
-    fn pause(&self, time: Duration, events: Option<&Subscription>) {
+    fn pause(&self, time: Duration, events: Option<&[Subscription; 2]>) {
         self.shared.beat();
-        let events = events.and_then(|events| events.fd().ok());
-        self.shared.wait(time, events.unwrap_or(-1));
+        let fd = |it: &Subscription| it.fd().unwrap_or(-1);
+        let fds = events.map_or([-1, -1], |[first, second]| [fd(first), fd(second)]);
+        self.shared.wait(time, fds);
     }
 }
 
@@ -621,7 +647,7 @@ mod tests {
     fn report_text(shared: &Shared) -> String {
         let report = shared.report();
         report
-            .map(|it| super::super::report_text::text(&it))
+            .map(|it| super::super::report_text::text(&it, None))
             .unwrap_or_default()
     }
 }

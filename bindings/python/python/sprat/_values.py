@@ -201,7 +201,8 @@ class Health(Record):
 class Coordinate(Record):
     """The place of a member in the space in which distances are round-trip times (Vivaldi).
 
-    All values except `error` are in seconds. `Node.rtt` estimates round-trip times from coordinates.
+    All values except `error` are in seconds. `Node.rtt` estimates round-trip times from
+    coordinates.
     """
 
     vec: tuple[float, ...]

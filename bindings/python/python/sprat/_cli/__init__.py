@@ -6,8 +6,9 @@ if a signal ended a command before it was done. Every error is one line on stder
 if the reader of the output stops reading, as `head` does.
 
 Reading order: `options` (the shared options), `look` (asking a member), `visit` (joining for a
-moment), the commands `members`, `monitor`, `explain`, `keygen`; then `run`, which builds a
-`service` of `handlers`, `coalesce`, `worker`, `script`, `children` and `notify`.
+moment), the commands `members`, `monitor`, `explain`, `rtt`, `event`, `query`, `keygen`; then
+`run`, which builds a `service` of `handlers`, `coalesce`, `messages`, `worker`, `script`,
+`children` and `notify`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ import click
 
 import sprat
 
+from .event import event
 from .explain import explain
 from .keygen import keygen
 from .members import members
 from .monitor import monitor
 from .output import ReaderGone, one_line
+from .query import query
+from .rtt import rtt
 from .run import run
 from .signals import Ended
 
@@ -34,14 +38,17 @@ _HELP = """Look at a cluster of Serf or sprat members, or run a member of it.
 
 `sprat members` asks a member for its list without joining, so the cluster does not notice it.
 `sprat keygen` sends nothing. The other commands join the cluster as a real member and leave it
-before they end, so that no member sees a failure. The members that `monitor` and `explain` create
-are named sprat-cli-HOST and have the tag role=sprat-cli; agents list them as left afterwards. Runs
-on one host share a few names, so the lists hardly grow.
+before they end, so that no member sees a failure. Except for `run`, their members are named
+sprat-cli-HOST and have the tag role=sprat-cli; agents list them as left afterwards. Runs on one
+host share a few names, so the lists hardly grow.
 
 \b
   sprat members --join 10.0.0.5                  list the members
   sprat monitor --join 10.0.0.5                  print events as they happen
   sprat explain web-3 --join 10.0.0.5            explain why web-3 is in its state
+  sprat rtt web-3 --join 10.0.0.5                measure the round-trip time to web-3
+  sprat event deploy v2 --join 10.0.0.5          send a user event to all members
+  sprat query uptime --join 10.0.0.5             ask all members a question
   sprat run --join 10.0.0.5 --tag role=web       run a member
   sprat keygen                                   make a key for encryption
 
@@ -59,7 +66,7 @@ def _group() -> None:
     pass
 
 
-for _command in (members, monitor, explain, run, keygen):
+for _command in (members, monitor, explain, rtt, event, query, run, keygen):
     _group.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""Coalesces events, so that a handler runs once for many members.
+"""Coalesces events of members, so that a handler runs once for many members.
 
 When a rack fails, a script that writes a configuration should run once, not forty times. As in
 Serf, the first event opens a period (3 s) and each event restarts a quiet time (1 s). When either
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 
 import sprat
 
-__all__ = ["Batch", "Coalescer"]
+__all__ = ["Batch", "Coalescer", "Period"]
 
 Batch = list[tuple[str, list[sprat.Member]]]
 """The calls to make, in order. Each has a kind of event and the members of these events."""
@@ -32,20 +32,35 @@ _QUIET_PART = 3
 """The quiet time is the period divided by this number."""
 
 
+class Period:
+    """Tells when gathered events are due. Times are in seconds of `time.monotonic()`."""
+
+    def __init__(self, period: float) -> None:
+        self._period, self._quiet = period, period / _QUIET_PART
+        self._opened = self._last = 0.0
+
+    def note(self, now: float, *, opens: bool) -> None:
+        """Take note of an event. `opens` is true for the first event of the period."""
+        self._last = now
+        if opens:
+            self._opened = now
+
+    def due(self) -> float:
+        """Return the time at which the events of this period are due."""
+        return min(self._opened + self._period, self._last + self._quiet)
+
+
 class Coalescer:
     """Gathers events until they are due. Times are in seconds of `time.monotonic()`."""
 
     def __init__(self, period: float) -> None:
-        self._period, self._quiet = period, period / _QUIET_PART
+        self._period = Period(period)
         # For each member, by name: the kinds of its events, each with the record to hand on.
         self._gathered: dict[str, dict[str, sprat.Member]] = {}
-        self._opened = self._last = 0.0
 
     def add(self, kind: str, member: sprat.Member, now: float) -> None:
         """Add an event."""
-        if not self._gathered:
-            self._opened = now
-        self._last = now
+        self._period.note(now, opens=not self._gathered)
         kinds = self._gathered.pop(member.name, {})  # the order is that of the latest events
         kinds.pop(kind, None)
         if kind == "member-update" and next(reversed(kinds), None) == "member-join":
@@ -55,9 +70,7 @@ class Coalescer:
 
     def due(self) -> float | None:
         """Return the time at which to take the gathered events; `None` if there are none."""
-        if not self._gathered:
-            return None
-        return min(self._opened + self._period, self._last + self._quiet)
+        return self._period.due() if self._gathered else None
 
     def take(self) -> Batch:
         """Return the calls for the gathered events, and forget these events."""

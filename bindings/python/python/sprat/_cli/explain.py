@@ -16,10 +16,12 @@ from .output import (
     console,
     format_option,
     member_fields,
+    span,
     tags_text,
     waiting,
     write,
 )
+from .probe import probe_now
 from .visit import addresses, visit
 
 __all__ = ["explain"]
@@ -53,7 +55,7 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
         if member is None:
             raise click.ClickException(_why_unknown(node, member_name, connection))
         with waiting(f"probing {member_name}"):
-            _probe_now(node, member_name, connection.timeout)
+            probe_now(node, member_name, connection.timeout)
         member = node.member(member_name) or member
         explanation = node.explain(member_name)
         (_show_json if style == "json" else _show)(member, explanation, node.health())
@@ -74,27 +76,6 @@ def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
     return text
 
 
-_PROBES = 20
-"""The maximum number of probes. It is reached if each probe is answered by stream only."""
-
-
-def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers by datagram or a probe gets no answer, at most 20 times.
-
-    If an answer by stream is faster, it ends the probe, which then does not show whether datagrams
-    get answers.
-    """
-    for _ in range(_PROBES):
-        answers = False
-        with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
-            # A member that has failed or left, is this node itself, or is the subject of another
-            # hint cannot be probed now: its present state is the result.
-            answers = node.hint(name, timeout=timeout)
-        probe = node.explain(name).probe
-        if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:
-            return
-
-
 def _show_json(member: sprat.Member, explanation: sprat.Explanation, health: sprat.Health) -> None:
     result = {
         "member": member_fields(member),
@@ -110,14 +91,14 @@ def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.He
     state = str(member.state)
     lines = [
         ("member", f"{member.name}  {member.address}", ""),
-        ("state", f"{state} (known to this node for {_span(explanation.since)})", state),
+        ("state", f"{state} (known to this node for {span(explanation.since)})", state),
     ]
     if explanation.accuser is not None:
         lines.append(
             ("suspected by", ", ".join((explanation.accuser, *explanation.confirmations)), "")
         )
     if explanation.time_left is not None:
-        lines.append(("fails in", _span(explanation.time_left), ""))
+        lines.append(("fails in", span(explanation.time_left), ""))
     lines.append(("last probe", _probe_text(explanation.probe), ""))
     if member.tags:
         lines.append(("tags", tags_text(member.tags), ""))
@@ -143,16 +124,5 @@ def _probe_text(probe: sprat.Probe | None) -> str:
     # A probe that this node gave up early has no result for any way.
     text = ", ".join(results) or "ended before an answer was due"
     # The last round trip may be that of an earlier probe.
-    rtt = "" if probe.rtt is None else f"; last round trip {_span(probe.rtt)}"
-    return f"{_span(probe.ago)} ago: {text}{rtt}"
-
-
-def _span(seconds: float) -> str:
-    """Format a duration for people."""
-    if seconds < 1:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"
+    rtt = "" if probe.rtt is None else f"; last round trip {span(probe.rtt)}"
+    return f"{span(probe.ago)} ago: {text}{rtt}"

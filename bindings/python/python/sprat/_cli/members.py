@@ -38,7 +38,7 @@ _STATES = [state.value for state in sprat.MemberState]
     help="List only members in this state; by default, in every state except left.",
 )
 @format_option
-@connection_options(visits=True, joins=False)
+@connection_options(visits=True, joins=False, waits_for="the answer")
 def members(
     tags: tuple[str, ...], states: tuple[str, ...], style: str, connection: Connection
 ) -> None:

@@ -166,16 +166,19 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 
 
-def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
+def _options(visits: bool, joins: bool, waits_for: str) -> list[Callable[[Any], Any]]:
     """Return the shared options. A command that `visits` has its own defaults: see `visit.py`.
 
     A command that does not join has no options for its name or its own address: see `look.py`.
+    `waits_for` completes the help of --timeout.
     """
     name = "sprat-cli-HOST" if visits else "the host name"
     bind = "0.0.0.0:0, any free port" if visits else "0.0.0.0:7946"
     # SPRAT_NAME, SPRAT_BIND and SPRAT_ADVERTISE are for the permanent member of this host. A visit
     # that read them would take that member's name and port, and announce its address.
     naming = click.option if visits else _option
+    # In `sprat query`, as in `serf query`, --node names the members to ask.
+    names = ("--name",) if visits else ("--name", "--node")
     one = "A setting of the library, for example label=blue; may be repeated."
     join = "Address of a member to join, or several separated by commas; may be repeated."
     if not visits:
@@ -183,7 +186,7 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
     if not joins:
         join = "Address of a member to ask, or several separated by commas; may be repeated."
     identity = [
-        naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
+        naming(*names, "name", help=f"Name of this member.  [default: {name}]"),
         naming(
             "--bind",
             metavar="IP:PORT",
@@ -221,12 +224,14 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
             callback=_positive_seconds,
             default=10.0,
             show_default=True,
-            help=f"Seconds to wait for the {'join' if joins else 'answer'}.",
+            help=f"Seconds to wait for {waits_for}.",
         ),
     ]
 
 
-def connection_options(*, visits: bool, joins: bool = True) -> Callable[[F], F]:
+def connection_options(
+    *, visits: bool, joins: bool = True, waits_for: str = "the join"
+) -> Callable[[F], F]:
     """Add the shared options; the command receives them as the argument `connection`."""
 
     def decorate(function: F) -> F:
@@ -253,7 +258,7 @@ def connection_options(*, visits: bool, joins: bool = True) -> Callable[[F], F]:
             return function(connection=Connection(**shared, **_keys(keys)), **given)
 
         decorated: Any = command
-        for option in reversed(_options(visits, joins)):
+        for option in reversed(_options(visits, joins, waits_for)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 

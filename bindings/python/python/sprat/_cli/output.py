@@ -1,4 +1,4 @@
-r"""Output of the commands: tables and lines for people, JSON for programs.
+r"""Output of the commands: tables and lines of text for people, JSON for programs.
 
 Names and tags come from the network, so their unprintable characters are escaped: an escape
 sequence in a name shows as `\x1b[2J`. JSON is plain ASCII for the same reason. A table folds its
@@ -33,6 +33,7 @@ __all__ = [
     "member_fields",
     "one_line",
     "quoted",
+    "span",
     "tags_text",
     "tags_words",
     "waiting",
@@ -42,12 +43,12 @@ __all__ = [
 format_option = click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
+    type=click.Choice(["text", "json"]),
+    default="text",
     envvar="SPRAT_FORMAT",
     show_default=True,
     show_envvar=True,
-    help="A table for people, or JSON for programs.",
+    help="Text for people, or JSON for programs.",
 )
 
 STATE_STYLES = {
@@ -80,6 +81,17 @@ def quoted(text: str) -> str:
     """Return a key or a value of a tag, in quotes if it is ambiguous."""
     ambiguous = any(it in text for it in ',="') or text != text.strip()
     return clean(json.dumps(text, ensure_ascii=False) if ambiguous else text)
+
+
+def span(seconds: float) -> str:
+    """Format a duration for people."""
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
 
 
 def as_json(value: object) -> str:

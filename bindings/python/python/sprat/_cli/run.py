@@ -85,15 +85,18 @@ def run(
       sprat run --join 10.0.0.5 --tag role=web --tag dc=ams
       sprat run --config /etc/sprat.conf --handler member-failed=/usr/local/bin/alert
       sprat run --join 10.0.0.5 --handler 'member-join,member-leave=update-haproxy'
+      sprat run --join 10.0.0.5 --handler user:deploy=install --handler query:uptime=uptime
 
-    Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update and
-    member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. The
-    environment of SCRIPT has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and, for each tag of this
-    member, a variable such as SERF_TAG_DC. Its stdin has a line for each member of the event: name,
-    address, role and tags, separated by tabs. Scripts run one at a time, in order. The member keeps
-    working in the meantime, and a slow script gets several events in one call. The output of
-    scripts is logged, and so are exit codes other than 0. User events and queries are not supported
-    yet.
+    Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update,
+    member-reap, user, user:NAME, query and query:NAME, or *; without FILTER, SCRIPT handles all
+    events. /bin/sh -c runs SCRIPT. The environment of SCRIPT has SERF_EVENT, SERF_SELF_NAME,
+    SERF_SELF_ROLE and, for each tag of this member, a variable such as SERF_TAG_DC. Its stdin has a
+    line for each member of the event: name, address, role and tags, separated by tabs. For a user
+    event or a query, stdin is the payload, and the environment has SERF_USER_EVENT and
+    SERF_USER_LTIME, or SERF_QUERY_NAME and SERF_QUERY_LTIME. The output of SCRIPT for a query is
+    the answer of this member, unless SCRIPT fails. Scripts run one at a time, in order. The member
+    keeps working in the meantime, and a slow script gets several events of members in one call. The
+    output of scripts is logged, and so are exit codes other than 0.
 
     Readiness: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are notified once the member
     listens, or with --ready-when-joined once it knows another member. SIGHUP reloads the tags from

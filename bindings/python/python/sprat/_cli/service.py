@@ -1,7 +1,7 @@
 """The loop of `sprat run`, from the start of the member to its leave.
 
 The loop waits for events of the node, for signals, for ended child processes, for the thread of the
-handlers, and for the time at which gathered events are due. It never waits for a script. At the
+handlers, and for the time at which events that wait are due. It never waits for a script. At the
 end, the member leaves first, so that the cluster sends no more work here. Then the handlers get a
 limited time to finish. A second SIGINT or SIGTERM ends the leave and the wait for handlers.
 """
@@ -23,7 +23,8 @@ import sprat
 
 from .children import reap
 from .coalesce import Coalescer
-from .handlers import KINDS, Handler
+from .handlers import MEMBER_KINDS, Handler, member_call
+from .messages import WaitingMessages
 from .node import leave
 from .notify import Supervisor
 from .signals import Ended, Inbox
@@ -65,11 +66,15 @@ class Service:
         self._waits_for_others = ready_when_joined
         self._inbox, self._is_ready = inbox, False
         self._gathered = Coalescer(timeouts.coalesce)
+        self._messages = WaitingMessages(timeouts.coalesce)
+        self._handlers = handlers
         self._worker = None
         if handlers:
             self._worker = Worker(handlers, self._identity, timeouts.handler, inbox.wake)
         # The first reader also gets the events since the start, such as the join of this node.
-        self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
+        self._events: sprat.Events[sprat.Event] = node.events(
+            sprat.MemberEvent, sprat.UserEvent, sprat.Query, sprat.Overflow, sprat.NodeFailed
+        )
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM arrives. Raises the error of a `NodeFailed`, if any."""
@@ -101,7 +106,7 @@ class Service:
 
     def _pause(self) -> float | None:
         """Return the milliseconds until gathered events are due; `None` means no limit."""
-        due = self._gathered.due()
+        due = self._due()
         if due is None or self._worker is None or not self._worker.is_idle:
             return None
         return math.ceil(max(due - time.monotonic(), 0.0) * 1000)
@@ -112,23 +117,40 @@ class Service:
                 raise event.error
             if isinstance(event, sprat.MemberEvent):
                 self._take(event)
+            elif isinstance(event, sprat.UserEvent | sprat.Query):
+                if any(it.wants(event.kind, event.name) for it in self._handlers):
+                    self._messages.add(event, time.monotonic())
             elif isinstance(event, sprat.Overflow):
                 _log.warning("%d events were lost: no handler runs for them", event.lost)
 
     def _take(self, event: sprat.MemberEvent) -> None:
-        if self._worker is not None and event.kind in KINDS:
+        if self._worker is not None and event.kind in MEMBER_KINDS:
             self._gathered.add(event.kind, event.member, time.monotonic())
         is_other = event.member.name != self._node.name
         if self._waits_for_others and is_other and not self._inbox.is_stopping:
             self._waits_for_others = False
             self._report_ready()
 
+    def _due(self) -> float | None:
+        """Return the time at which the first calls are due; `None` if no event waits."""
+        times = (self._gathered.due(), self._messages.due())
+        return min((it for it in times if it is not None), default=None)
+
     def _hand_on(self) -> None:
-        due = self._gathered.due()
-        if due is None or due > time.monotonic():
+        now, due = time.monotonic(), self._due()
+        if due is None or due > now:
             return
         if self._worker is not None and self._worker.is_idle:
-            self._worker.give(self._gathered.take())
+            self._give(now)
+
+    def _give(self, now: float) -> None:
+        """Give the worker the calls that are due. Queries come first: they have a deadline."""
+        assert self._worker is not None
+        calls = self._messages.take(now)
+        due = self._gathered.due()
+        if due is not None and due <= now:
+            calls += [member_call(*it) for it in self._gathered.take()]
+        self._worker.give(calls)
 
     def _report_ready(self) -> None:
         self._is_ready = True
@@ -184,7 +206,7 @@ class Service:
         with contextlib.suppress(sprat.Error):
             self._take_events()
         if self._worker.wait(until - time.monotonic()):
-            self._worker.give(self._gathered.take())
+            self._give(math.inf)
             self._worker.wait(until - time.monotonic())
         if not self._worker.is_idle:
             _log.warning("a handler is still running %g s after the leave", self._timeouts.stop)

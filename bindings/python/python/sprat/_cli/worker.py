@@ -2,7 +2,7 @@
 
 It takes one batch of calls at a time, and wakes its owner after each call and when the batch is
 done. The member keeps working in the meantime. The log gets the output of the scripts and their
-failures.
+failures; the output of a script that has handled a query is also the answer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sprat
 
-from .coalesce import Batch
-from .handlers import Handler, environment, stdin_lines
+from .handlers import Call, Handler, environment
 from .script import OUTPUT_LIMIT, Outcome, call
 
 __all__ = ["Worker"]
@@ -40,7 +39,7 @@ class Worker:
     ) -> None:
         self._handlers, self._identity = tuple(handlers), identity
         self._limit, self._wake = limit, wake
-        self._batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Sequence[Call]] = queue.SimpleQueue()
         self._idle, self._abandoned = threading.Event(), threading.Event()
         self._idle.set()
         self._slow_logged = False
@@ -52,7 +51,7 @@ class Worker:
         """True if no batch is running."""
         return self._idle.is_set()
 
-    def give(self, batch: Batch) -> None:
+    def give(self, batch: Sequence[Call]) -> None:
         """Run the handlers for these events."""
         self._idle.clear()
         self._batches.put(batch)
@@ -70,35 +69,50 @@ class Worker:
         while True:
             batch = self._batches.get()
             try:
-                for kind, members in batch:
+                for it in batch:
                     for handler in self._handlers:
-                        if handler.wants(kind) and not self._abandoned.is_set():
-                            self._call(handler, kind, members)
+                        if handler.wants(it.kind, it.name) and not self._abandoned.is_set():
+                            self._call(handler, it)
             except Exception:  # noqa: BLE001 - handlers must still run for later events
                 _log.exception("the handlers failed")
             finally:
                 self._idle.set()
                 self._wake()
 
-    def _call(self, handler: Handler, kind: str, members: list[sprat.Member]) -> None:
+    def _call(self, handler: Handler, event: Call) -> None:
         self._slow_logged = False
 
         def must_end(seconds: float) -> bool:
             if seconds > _SLOW and not self._slow_logged:
                 self._slow_logged = True
-                _log.warning("%s: %r is running longer than %g s", kind, handler.script, _SLOW)
+                _log.warning(
+                    "%s: %r is running longer than %g s", event.kind, handler.script, _SLOW
+                )
             return self._abandoned.is_set() or 0 < self._limit < seconds
 
         try:
-            name, tags = self._identity()
-            given = environment(kind, name, tags)
-            outcome = call(handler.script, given, stdin_lines(members), must_end)
+            given = environment(event, *self._identity())
+            outcome = call(handler.script, given, event.stdin, must_end)
         except (OSError, ValueError, sprat.Error) as error:
-            _log.error("%s: cannot run %r: %s", kind, handler.script, error)
+            _log.error("%s: cannot run %r: %s", event.kind, handler.script, error)
         else:
-            _report(kind, handler.script, outcome)
+            _report(event.kind, handler.script, outcome)
+            if event.query is not None:
+                _answer(event.query, handler.script, outcome)
         finally:
             self._wake()
+
+
+def _answer(query: sprat.Query, script: str, outcome: Outcome) -> None:
+    """Answer a query with the output of a script that succeeded. As in Serf, no output means no
+    answer, and a second script cannot answer again.
+    """
+    if outcome.code or outcome.abandoned or not outcome.output:
+        return
+    try:
+        query.respond(outcome.output)
+    except sprat.Error as error:
+        _log.error("query: the output of %r is no answer to %r: %s", script, query.name, error)
 
 
 def _report(kind: str, script: str, outcome: Outcome) -> None:
