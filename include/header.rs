@@ -17,7 +17,7 @@ use std::{env, fs};
 pub const ABI: u32 = 0;
 
 /// The files of `src/ffi` from which the header is made, in the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "numbers",
     "types",
     "library",
@@ -28,6 +28,7 @@ const SOURCES: [&str; 15] = [
     "tags",
     "user_events",
     "queries",
+    "memberlist",
     "events",
     "explain",
     "coordinates",
@@ -36,7 +37,7 @@ const SOURCES: [&str; 15] = [
 ];
 
 /// The first function of each part of the header, and the heading that is put before it.
-const HEADINGS: [(&str, &str); 13] = [
+const HEADINGS: [(&str, &str); 14] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
@@ -48,6 +49,10 @@ const HEADINGS: [(&str, &str); 13] = [
     ("sprat_node_set_tag", "The tags and the meta of this node"),
     ("sprat_node_send_event", "Sending user events"),
     ("sprat_node_query", "Queries"),
+    (
+        "sprat_node_send",
+        "Messages and states of programs on memberlist",
+    ),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),
     ("sprat_node_coordinate", "Network coordinates"),

@@ -25,6 +25,7 @@ mod events;
 mod explain;
 mod library;
 mod member_cache;
+mod memberlist;
 mod members;
 mod node;
 mod numbers;

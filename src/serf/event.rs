@@ -2,7 +2,7 @@
 
 use crate::event::EventBody;
 use crate::member::Member;
-use crate::swim::{JoinReport, OpId};
+use crate::swim::{JoinFailure, JoinReport, OpId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -63,6 +63,13 @@ pub enum CoreEvent {
         answers: usize,
         /// The members whose ack or answer is missing.
         missing: Vec<Arc<str>>,
+    },
+    /// A message of this node that went by stream has ended.
+    MessageDone {
+        /// The number that `Core::send_message` returned.
+        op: OpId,
+        /// The reason for which it failed; `None` if the other node has read it.
+        failure: Option<JoinFailure>,
     },
     /// The probe requested by a hint has ended.
     HintDone {

@@ -2,6 +2,7 @@
 
 mod coordinates;
 mod look;
+mod memberlist;
 mod messages;
 mod running;
 #[cfg(all(test, feature = "spoe"))]
