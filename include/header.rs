@@ -17,7 +17,7 @@ use std::{env, fs};
 pub const ABI: u32 = 0;
 
 /// The files of `src/ffi` from which the header is made, in the order of the header.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "numbers",
     "types",
     "library",
@@ -29,6 +29,7 @@ const SOURCES: [&str; 16] = [
     "user_events",
     "queries",
     "keys",
+    "memberlist",
     "events",
     "explain",
     "coordinates",
@@ -37,7 +38,7 @@ const SOURCES: [&str; 16] = [
 ];
 
 /// The first function of each part of the header, and the heading that is put before it.
-const HEADINGS: [(&str, &str); 14] = [
+const HEADINGS: [(&str, &str); 15] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
@@ -50,6 +51,10 @@ const HEADINGS: [(&str, &str); 14] = [
     ("sprat_node_send_event", "Sending user events"),
     ("sprat_node_query", "Queries"),
     ("sprat_node_manage_keys", "The keys of the cluster"),
+    (
+        "sprat_node_send",
+        "Messages and states of programs on memberlist",
+    ),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),
     ("sprat_node_coordinate", "Network coordinates"),

@@ -184,6 +184,10 @@
  * packet_bytes: number [1400], 1024 to 65000
  *     The size of the largest gossip datagram.
  *
+ * message_bytes: number [1048576], 1024 to 20971520
+ *     The size of the largest message between programs that this node sends and accepts. A
+ *     broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.
+ *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
  *     The time after which this node lets the name of a dead member return at another address;
  *     0 forbids it. The members decide by their own setting, not by that of the node that
@@ -287,8 +291,9 @@
  *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, user, query, query-ack,
- *         query-response, done, log, name-regained, separated by commas
+ *         member-failed, member-reap, member-suspect, member-alive, user, message, query,
+ *         query-ack, query-response, remote-state, member-conflict, done, log, name-regained,
+ *         separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.
@@ -442,12 +447,24 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** A user event: a message that a program sent to all members, this node included. */
     SPRAT_EVENT_USER = 8,
+    /** A message of a program on memberlist; only in memberlist mode. */
+    SPRAT_EVENT_MESSAGE = 9,
     /** Another member, or this node, asks a question, which can be answered once. */
     SPRAT_EVENT_QUERY = 10,
     /** A member has received a query of this node. */
     SPRAT_EVENT_QUERY_ACK = 11,
     /** A member has answered a query of this node. */
     SPRAT_EVENT_QUERY_RESPONSE = 12,
+    /**
+     * The state of a program on memberlist, which a push/pull has brought; only in
+     * memberlist mode.
+     */
+    SPRAT_EVENT_REMOTE_STATE = 13,
+    /**
+     * Two nodes claim the name of a member; only in memberlist mode. A conflict about
+     * this node's own name is a fatal event.
+     */
+    SPRAT_EVENT_MEMBER_CONFLICT = 15,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
     /** Events were not taken in time and are lost: read the list of members again. */
@@ -667,18 +684,20 @@ typedef struct sprat_event {
     const struct sprat_member *member;
     /**
      * USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
-     * that answers. LOG: the part of the library that writes the line. Else empty. Never NULL.
+     * that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
+     * there. MEMBER_CONFLICT: the member. LOG: the part of the library that writes the line. Else
+     * empty. Never NULL.
      */
     const char *name;
     /**
-     * FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks. Else empty.
-     * Never NULL.
+     * FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks.
+     * MEMBER_CONFLICT: the address of the other node. Else empty. Never NULL.
      */
     const char *text;
     /**
-     * DONE: the number of the operation, from an _async function, sprat_node_hint() or
-     * sprat_node_query(). QUERY_ACK, QUERY_RESPONSE: the number of the query, from
-     * sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+     * DONE: the number of the operation, from an _async function, sprat_node_hint(),
+     * sprat_node_query() or sprat_node_send(). QUERY_ACK, QUERY_RESPONSE: the number of the query,
+     * from sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
      */
     uint64_t id;
     /** LOG: an enum sprat_log_level; else 0. */
@@ -688,11 +707,11 @@ typedef struct sprat_event {
     /** DONE: the op_data of the call that began the operation; else NULL. */
     void *op_data;
     /**
-     * USER, QUERY, QUERY_RESPONSE: the payload, which need not be text and has no NUL at its end;
-     * else empty. Never NULL.
+     * USER, QUERY, QUERY_RESPONSE, MESSAGE: the payload, which need not be text and has no NUL at
+     * its end. REMOTE_STATE: the state. Else empty. Never NULL.
      */
     const uint8_t *payload;
-    /** USER, QUERY, QUERY_RESPONSE: the number of bytes of the payload; else 0. */
+    /** The number of bytes of the payload. */
     size_t payload_len;
     /**
      * USER, QUERY: the Lamport time at which the event or query was sent: higher than those of
@@ -701,6 +720,14 @@ typedef struct sprat_event {
     uint64_t ltime;
     /** QUERY: the time after time_ns in which it can be answered, in milliseconds; else 0. */
     int32_t time_ms;
+    /** REMOTE_STATE: true if one of the two sides is joining; else false. */
+    bool join;
+    /**
+     * MESSAGE, REMOTE_STATE: the address and port from which it came, as "10.0.0.1:7946"; if the
+     * other side dialled a stream, the port is not that at which it listens. MEMBER_CONFLICT: the
+     * address at which the member is known. Else empty. Never NULL.
+     */
+    const char *addr;
 } sprat_event;
 
 /**
@@ -1950,6 +1977,95 @@ const uint8_t *sprat_key_report_key(const struct sprat_key_report *report,
  * @param report  the answers; NULL is ignored
  */
 void sprat_key_report_free(struct sprat_key_report *report);
+
+/* ==========================================================================================
+ * Messages and states of programs on memberlist
+ * ========================================================================================== */
+
+/**
+ * Sends a message to a member on a TCP stream of its own. The program there gets it as an event of
+ * kind SPRAT_EVENT_MESSAGE, or from NotifyMsg of its delegate if it uses HashiCorp's memberlist.
+ * Messages need mode "memberlist".
+ *
+ * An event of kind SPRAT_EVENT_DONE with the same number and op_data reports the end. Its status
+ * is SPRAT_OK once the other side has read the message and closed the stream, which does not mean
+ * that its program has acted on it. Otherwise the status and the text say why the message has not
+ * arrived, as for sprat_node_join(). The number is stored before the message is sent, as for
+ * sprat_node_join_async(). Eight messages are under way at a time; others wait for their turn.
+ *
+ * @param node         the node
+ * @param to           the name of the member
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @param op_data      any pointer, which the DONE event hands back; the library never follows it
+ * @param id           receives the number of the operation, or 0 after a failure; may be NULL
+ * @return SPRAT_OK once the message waits to be sent; SPRAT_ERR_TOO_LARGE if it has more bytes
+ *         than the setting `message_bytes` (1 MiB) allows; SPRAT_ERR_NOT_FOUND if there is no such
+ *         member; SPRAT_ERR_STATE if it has failed or left, if the mode is "serf", after
+ *         sprat_node_leave(), or if 1,024 messages or 64 MiB of them wait; SPRAT_ERR_CLOSED;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_send(struct sprat_node *node,
+                    const char *to,
+                    const void *payload,
+                    size_t payload_len,
+                    void *op_data,
+                    uint64_t *id);
+
+/**
+ * Sends a message to a member in one UDP datagram, which may get lost; nothing is reported then.
+ * The program there gets it as with sprat_node_send().
+ *
+ * @param node         the node
+ * @param to           the name of the member
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @return SPRAT_OK once the message is handed to the kernel; SPRAT_ERR_TOO_LARGE if it has more
+ *         bytes than the setting `message_bytes` (1 MiB) allows, or does not fit into a datagram
+ *         (about 65,000); other errors as for sprat_node_send(). Thread-safe.
+ */
+int sprat_node_send_datagram(struct sprat_node *node,
+                             const char *to,
+                             const void *payload,
+                             size_t payload_len);
+
+/**
+ * Gossips a message to the other members. A program that gets it, perhaps several times, has an
+ * event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: a program that wants
+ * all members of a large cluster to get it broadcasts what was new to it.
+ *
+ * @param node         the node
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes
+ * @param name         the message replaces the one with the same name that still waits to be sent;
+ *                     NULL to replace none. The name stays on this node.
+ * @return SPRAT_OK once the message waits to be gossiped; SPRAT_ERR_TOO_LARGE if it does not fit
+ *         into a datagram of the setting `packet_bytes` (1,400) or has more bytes than
+ *         `message_bytes` allows; SPRAT_ERR_STATE if the mode is "serf", or after
+ *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_broadcast(struct sprat_node *node,
+                         const void *payload,
+                         size_t payload_len,
+                         const char *name);
+
+/**
+ * Sets the state of the program: from now on, every push/pull hands it to the program on the other
+ * side, which gets it as an event of kind SPRAT_EVENT_REMOTE_STATE, or from MergeRemoteState of
+ * its delegate if it uses HashiCorp's memberlist. Call it whenever the state has changed: the
+ * library never asks for the state, so a slow program does not delay the protocol.
+ *
+ * @param node       the node
+ * @param state      any bytes, which are copied once; may be NULL if state_len is 0
+ * @param state_len  the number of bytes; 0 to hand out no state, as before the first call
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if the state has more than 8 MiB; SPRAT_ERR_STATE if the
+ *         mode is "serf"; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL.
+ *         Thread-safe.
+ */
+int sprat_node_set_local_state(struct sprat_node *node,
+                               const void *state,
+                               size_t state_len);
 
 /* ==========================================================================================
  * Events

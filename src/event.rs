@@ -11,6 +11,8 @@
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::time::Time;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::vocabulary::{EventKind, Level};

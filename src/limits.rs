@@ -32,6 +32,14 @@ pub const INFLATED_STREAM_LEN: usize = 2 * STREAM_LEN;
 pub const INFLATED_DATAGRAM_LEN: usize = 256 * 1024;
 /// Length in bytes of the user state in a push/pull.
 pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
+/// Length in bytes of the local state that an application sets in memberlist mode. Every push/pull
+/// carries it, together with the members: even if compression makes it half as long again, both
+/// fit into an encrypted frame.
+pub const LOCAL_STATE_LEN: usize = 8 * 1024 * 1024;
+/// Number of bytes of the messages of this node that go by stream and have not ended.
+pub const SENT_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// Number of bytes of received messages and states that wait in one queue of events.
+pub const QUEUED_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of nodes in one push/pull.
 pub const PUSH_PULL_NODES: usize = 1_048_576;
 /// Length of a label in bytes.

@@ -135,8 +135,6 @@ const fn c_str(text: &'static str) -> &'static CStr {
 ///
 /// A row of `members` has the documentation, the kind, its number, its name and its class in
 /// Python; the payload is the member. A row of `others` spells its payload out.
-///
-/// Reserved numbers: 9 for the messages of memberlist applications.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! event_table {
@@ -173,6 +171,18 @@ macro_rules! event_table {
                     /// events with this name.
                     coalesce: bool,
                 } = 8, "user";
+                /// A message of a program on memberlist; only in memberlist mode.
+                Message {
+                    /// The name of the member at the address; empty if no member is there, or, for
+                    /// a message by stream, if several members have this IP address.
+                    from: String,
+                    /// The address from which the message came. For a message by stream, the port
+                    /// is not that at which the sender listens. A message that was gossiped may
+                    /// come from another member than the one that wrote it.
+                    addr: SocketAddr,
+                    /// Its content.
+                    payload: Arc<[u8]>,
+                } = 9, "message";
                 /// Another member, or this node, asks a question, which can be answered once.
                 Query {
                     /// The number with which to answer it.
@@ -204,6 +214,30 @@ macro_rules! event_table {
                     /// The answer.
                     payload: Box<[u8]>,
                 } = 12, "query-response";
+                /// The state of a program on memberlist, which a push/pull has brought; only in
+                /// memberlist mode.
+                RemoteState {
+                    /// The name of the member at the address; empty if no member is there, or, if
+                    /// the other side dialled, if several members have this IP address.
+                    from: String,
+                    /// The address of the other side. If it dialled, the port is not that at which
+                    /// it listens.
+                    addr: SocketAddr,
+                    /// True if one of the two sides is joining; false for a regular exchange.
+                    join: bool,
+                    /// The state.
+                    payload: Arc<[u8]>,
+                } = 13, "remote-state";
+                /// Two nodes claim the name of a member; only in memberlist mode. A conflict about
+                /// this node's own name is a fatal event.
+                MemberConflict {
+                    /// The name.
+                    name: String,
+                    /// The address at which the member is known here.
+                    known: SocketAddr,
+                    /// The address of the other node.
+                    claimed: SocketAddr,
+                } = 15, "member-conflict";
                 /// An operation that was started without waiting has ended.
                 Done {
                     /// The number of the operation.
@@ -465,9 +499,12 @@ mod tests {
             (6, "member-suspect"),
             (7, "member-alive"),
             (8, "user"),
+            (9, "message"),
             (10, "query"),
             (11, "query-ack"),
             (12, "query-response"),
+            (13, "remote-state"),
+            (15, "member-conflict"),
             (14, "done"),
             (20, "overflow"),
             (21, "log"),

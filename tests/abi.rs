@@ -340,6 +340,12 @@ fn user_events_and_queries_cross_between_two_nodes() {
 }
 
 #[test]
+fn messages_and_states_of_programs_on_memberlist_cross_between_two_nodes() {
+    passes("memberlist.c", &[]);
+    passes_asan("memberlist.c", &[]);
+}
+
+#[test]
 fn a_c_program_reads_coordinates_and_estimated_round_trip_times() {
     passes("coordinates.c", &[]);
     passes_asan("coordinates.c", &[]);

@@ -1523,3 +1523,232 @@ fn former_members_are_asked_unless_their_addresses_are_not_allowed() {
     net.run(secs(100));
     assert_eq!(net.counter(0, "reconnects"), 1);
 }
+
+/// Returns a network of nodes in memberlist mode, all of which know one another.
+fn memberlist_net(hosts: usize) -> Net {
+    let mut net = Net::with(hosts, |_| Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    net.join_all();
+    net
+}
+
+/// Returns the senders and payloads of the messages that a host got since the last call.
+fn messages(net: &mut Net, host: usize) -> Vec<(String, SocketAddr, Vec<u8>)> {
+    let events = std::mem::take(&mut net.hosts[host].events);
+    let message = |event| match event {
+        CoreEvent::App(EventBody::Message {
+            from,
+            addr,
+            payload,
+        }) => Some((from, addr, payload.to_vec())),
+        _ => None,
+    };
+    events.into_iter().filter_map(message).collect()
+}
+
+/// Returns the ends of the messages that a host sent by stream.
+fn message_ends(net: &Net, host: usize) -> Vec<Option<JoinFailure>> {
+    let events = net.hosts[host].events.iter();
+    let end = |event: &CoreEvent| match event {
+        CoreEvent::MessageDone { failure, .. } => Some(failure.clone()),
+        _ => None,
+    };
+    events.filter_map(end).collect()
+}
+
+#[test]
+fn a_message_reaches_a_member_by_datagram_and_by_stream() {
+    let mut net = memberlist_net(3);
+    net.command(0, |core, now| core.send_datagram(now, "n1", b"small"))
+        .unwrap();
+    net.run(secs(1));
+    let small = ("n0".to_owned(), addr(0), b"small".to_vec());
+    assert_eq!(messages(&mut net, 1), [small]);
+
+    let large = vec![7; 500_000];
+    net.command(0, |core, now| {
+        core.send_message(now, "n1", large[..].into())
+    })
+    .unwrap();
+    net.run(secs(1));
+    assert_eq!(message_ends(&net, 0), [None]);
+    let large = ("n0".to_owned(), addr(0), large);
+    assert_eq!(messages(&mut net, 1), [large]);
+    assert_eq!(messages(&mut net, 2), []);
+    assert_eq!(net.counter(0, "messages_sent"), 2);
+    assert_eq!(net.counter(1, "messages_received"), 2);
+}
+
+#[test]
+fn any_number_of_messages_by_stream_arrive_eight_at_a_time() {
+    let mut net = memberlist_net(2);
+    for number in 0..40 {
+        net.command(0, |core, now| core.send_message(now, "n1", [number].into()))
+            .unwrap();
+    }
+    net.run(secs(1));
+    assert_eq!(message_ends(&net, 0), vec![None; 40]);
+    let mut got: Vec<u8> = messages(&mut net, 1).iter().map(|it| it.2[0]).collect();
+    got.sort_unstable();
+    assert_eq!(got, (0..40).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_message_by_stream_that_cannot_arrive_or_is_refused_ends_with_the_reason() {
+    let mut net = Net::with(3, |host| {
+        let mut config = Config {
+            mode: Mode::Memberlist,
+            ..Config::default()
+        };
+        if host == 2 {
+            config.swim.message_len = 1024;
+        }
+        config
+    });
+    net.join_all();
+    net.command(0, |core, now| {
+        core.send_message(now, "n2", [1; 2000].into())
+    })
+    .unwrap();
+    net.run(secs(1));
+    let ends = message_ends(&net, 0);
+    assert!(
+        matches!(&ends[..], [Some(JoinFailure::Refused(_))]),
+        "{ends:?}"
+    );
+    assert_eq!(messages(&mut net, 2), []);
+    assert_eq!(net.counter(2, "refused_too_large"), 1);
+
+    net.hosts[0].events.clear();
+    net.hosts[1].up = false;
+    net.command(0, |core, now| core.send_message(now, "n1", [1].into()))
+        .unwrap();
+    net.run(secs(1));
+    assert_eq!(message_ends(&net, 0), [Some(JoinFailure::Unreachable)]);
+}
+
+#[test]
+fn a_later_broadcast_replaces_the_one_of_the_same_name_that_waits() {
+    let mut net = memberlist_net(2);
+    for (payload, name) in [
+        (b"a1", Some("a")),
+        (b"x1", None),
+        (b"b1", Some("b")),
+        (b"a2", Some("a")),
+        (b"x2", None),
+    ] {
+        net.command(0, |core, now| core.broadcast(now, payload.to_vec(), name))
+            .unwrap();
+    }
+    net.run(secs(5));
+    let got = messages(&mut net, 1).into_iter().map(|it| it.2);
+    let got: BTreeSet<Vec<u8>> = got.collect();
+    let expected = [b"a2", b"b1", b"x1", b"x2"].map(|it| it.to_vec());
+    assert_eq!(got, expected.into());
+    // The receiver does not pass them on.
+    assert_eq!(messages(&mut net, 0), []);
+}
+
+#[test]
+fn messages_that_are_too_large_or_impossible_are_refused_with_the_sizes() {
+    let mut net = memberlist_net(2);
+    let mut send = |len: usize| {
+        net.command(0, |core, now| core.send_datagram(now, "n1", &vec![0; len]))
+            .unwrap_err()
+    };
+    let too_large = |len, max, bound| CommandError::MessageTooLarge { len, max, bound };
+    let setting = "of the setting message_bytes";
+    assert_eq!(send(65_408), too_large(65_408, 65_407, "of a datagram"));
+    assert_eq!(send(1 << 21), too_large(1 << 21, 1 << 20, setting));
+    let broadcast = net.command(0, |core, now| core.broadcast(now, vec![0; 1396], None));
+    let expected = too_large(1396, 1395, "of a gossip packet");
+    assert_eq!(broadcast, Err(expected));
+    let state = net.command(0, |core, _| core.set_local_state([0; 8_388_609][..].into()));
+    let expected = too_large(8_388_609, 8_388_608, "of a state");
+    assert_eq!(state, Err(expected));
+    let to_nobody = net.command(0, |core, now| core.send_datagram(now, "nobody", b""));
+    assert_eq!(to_nobody, Err(CommandError::UnknownMember));
+    let mut serf = Net::joined(2);
+    let wrong = serf.command(0, |core, now| core.send_datagram(now, "n1", b"x"));
+    assert_eq!(wrong, Err(CommandError::WrongMode));
+}
+
+#[test]
+fn push_pulls_carry_the_state_of_the_application_both_ways() {
+    let mut net = Net::with(2, |_| Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    for host in 0..2 {
+        let state = vec![host as u8 + 1; 100_000];
+        net.command(host, |core, _| core.set_local_state(state.into()))
+            .unwrap();
+    }
+    let states = |net: &Net, host: usize, at_join: bool| -> Vec<(u8, usize)> {
+        let events = net.hosts[host].events.iter();
+        let state = |event: &CoreEvent| match event {
+            CoreEvent::App(EventBody::RemoteState { join, payload, .. }) if *join == at_join => {
+                Some((payload[0], payload.len()))
+            }
+            _ => None,
+        };
+        events.filter_map(state).collect()
+    };
+    net.join(1, 0);
+    net.run_until(5, |net| {
+        states(net, 0, true) == [(2, 100_000)] && states(net, 1, true) == [(1, 100_000)]
+    });
+    net.command(0, |core, _| core.set_local_state(b"new"[..].into()))
+        .unwrap();
+    net.run_until(70, |net| states(net, 1, false).contains(&(b'n', 3)));
+    net.command(0, |core, _| core.set_local_state([].into()))
+        .unwrap();
+    net.hosts[1].events.clear();
+    net.run(secs(70));
+    assert_eq!(states(&net, 1, false), []);
+}
+
+#[test]
+fn two_nodes_that_claim_one_name_are_reported_to_the_others_once_a_minute() {
+    let mut net = memberlist_net(3);
+    let alive = Alive {
+        incarnation: 9,
+        node: "n2",
+        addr: &[10, 0, 0, 77],
+        port: 7946,
+        meta: None,
+        vsn: &[1, 5, 2, 0, 0, 0],
+    };
+    let conflicts = |net: &Net| {
+        let events = net.hosts[0].events.iter();
+        let is_conflict = |event: &&CoreEvent| {
+            let CoreEvent::App(EventBody::MemberConflict {
+                name,
+                known,
+                claimed,
+            }) = event
+            else {
+                return false;
+            };
+            let claim = SocketAddr::from(([10, 0, 0, 77], 7946));
+            (name.as_str(), *known, *claimed) == ("n2", addr(2), claim)
+        };
+        events.filter(is_conflict).count()
+    };
+    let claim = |net: &mut Net| {
+        let mut bytes = Vec::new();
+        Message::Alive(alive).encode(&mut bytes);
+        let from = addr(1);
+        net.send(0, Parcel::Datagram { from, bytes });
+        net.run(secs(2));
+    };
+    claim(&mut net);
+    claim(&mut net);
+    assert_eq!(conflicts(&net), 1);
+    net.run(secs(60));
+    claim(&mut net);
+    assert_eq!(conflicts(&net), 2);
+    assert!(net.counter(0, "conflicts") >= 3);
+}

@@ -6,6 +6,8 @@ mod help;
 mod life;
 #[path = "node/limits.rs"]
 mod limits;
+#[path = "node/memberlist.rs"]
+mod memberlist;
 #[path = "node/pressure.rs"]
 mod pressure;
 #[path = "node/process.rs"]

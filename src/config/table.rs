@@ -94,6 +94,10 @@ macro_rules! settings_table {
         "packet_bytes" => core.swim.packet_len: 1_400, 1_400, 1_400 in 1_024..=65_000 "bytes",
             [packet_bytes(usize)]
             "The size of the largest gossip datagram.";
+        "message_bytes" => core.swim.message_len: 1_048_576, 1_048_576, 1_048_576
+            in 1_024..=20_971_520 "bytes", [message_bytes(usize)]
+            "The size of the largest message between programs that this node sends and accepts. A \
+             broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.";
         "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
             in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
             "The time after which this node lets the name of a dead member return at another \

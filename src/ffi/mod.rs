@@ -26,6 +26,7 @@ mod explain;
 mod keys;
 mod library;
 mod member_cache;
+mod memberlist;
 mod members;
 mod node;
 mod numbers;

@@ -123,14 +123,16 @@ fn octets(ip: IpAddr) -> ([u8; 16], u8) {
 struct Parts {
     name: CString,
     text: CString,
-    payload: Box<[u8]>,
+    /// The target of `addr`.
+    source: CString,
+    payload: Arc<[u8]>,
 }
 
 /// Writes the fields of an event that depend on its kind, except for the pointers to the parts that
 /// are returned.
 fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
     let (mut name, mut text) = (CString::default(), CString::default());
-    let mut payload = Box::default();
+    let mut payload = Arc::default();
     match body {
         EventBody::User {
             name: event,
@@ -138,7 +140,7 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
             ltime,
             coalesce: _,
         } => {
-            (name, payload) = (args::text(event), content.clone());
+            (name, payload) = (args::text(event), Arc::from(&**content));
             c_view.ltime = *ltime;
         }
         EventBody::Query {
@@ -149,7 +151,8 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
             from,
             time,
         } => {
-            (name, text, payload) = (args::text(query), args::text(from), content.clone());
+            (name, text) = (args::text(query), args::text(from));
+            payload = Arc::from(&**content);
             (c_view.id, c_view.ltime) = (*id, *ltime);
             c_view.time_ms = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
         }
@@ -159,7 +162,8 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
             from,
             payload: content,
         } => {
-            (c_view.id, name, payload) = (*id, args::text(from), content.clone());
+            (c_view.id, name) = (*id, args::text(from));
+            payload = Arc::from(&**content);
         }
         EventBody::Done { id, token, result } => {
             (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
@@ -179,13 +183,51 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
         EventBody::Fatal { error } => {
             (c_view.status, text) = (error.status as i32, args::text(&error.message));
         }
+        EventBody::Message { .. }
+        | EventBody::RemoteState { .. }
+        | EventBody::MemberConflict { .. } => return of_memberlist(c_view, body),
         EventBody::NameRegained {} | any_member_event!() => {}
     }
     Parts {
         name,
         text,
         payload,
+        ..Parts::default()
     }
+}
+
+/// Does the same as [`fill`] for an event of memberlist mode.
+fn of_memberlist(c_view: &mut sprat_event, body: &EventBody) -> Parts {
+    let mut parts = Parts::default();
+    match body {
+        EventBody::Message {
+            from,
+            addr,
+            payload,
+        } => {
+            parts.payload = payload.clone();
+            (parts.name, parts.source) = (args::text(from), args::text(&addr.to_string()));
+        }
+        EventBody::RemoteState {
+            from,
+            addr,
+            join,
+            payload,
+        } => {
+            (c_view.join, parts.payload) = (*join, payload.clone());
+            (parts.name, parts.source) = (args::text(from), args::text(&addr.to_string()));
+        }
+        EventBody::MemberConflict {
+            name,
+            known,
+            claimed,
+        } => {
+            (parts.name, parts.text) = (args::text(name), args::text(&claimed.to_string()));
+            parts.source = args::text(&known.to_string());
+        }
+        _ => {}
+    }
+    parts
 }
 
 /// An event for C.
@@ -197,7 +239,9 @@ pub(super) struct EventRecord {
     member: Option<Arc<MemberRecord>>,
     name: CString,
     text: CString,
-    payload: Box<[u8]>,
+    /// The target of `addr`.
+    source: CString,
+    payload: Arc<[u8]>,
 }
 
 impl EventRecord {
@@ -220,13 +264,16 @@ impl EventRecord {
             payload_len: 0,
             ltime: 0,
             time_ms: 0,
+            join: false,
+            addr: ptr::null(),
         };
         let Parts {
             name,
             text,
+            source,
             payload,
         } = fill(&mut c_view, &event.body);
-        (c_view.name, c_view.text) = (name.as_ptr(), text.as_ptr());
+        (c_view.name, c_view.text, c_view.addr) = (name.as_ptr(), text.as_ptr(), source.as_ptr());
         (c_view.payload, c_view.payload_len) = (payload.as_ptr(), payload.len());
         Box::new(EventRecord {
             c_view,
@@ -234,17 +281,19 @@ impl EventRecord {
             member,
             name,
             text,
+            source,
             payload,
         })
     }
 
     /// Makes a copy that its holder owns.
     pub(super) fn copy(&self) -> Box<EventRecord> {
-        let (name, text) = (self.name.clone(), self.text.clone());
+        let (name, text, source) = (self.name.clone(), self.text.clone(), self.source.clone());
         let payload = self.payload.clone();
         let c_view = sprat_event {
             name: name.as_ptr(),
             text: text.as_ptr(),
+            addr: source.as_ptr(),
             payload: payload.as_ptr(),
             ..self.c_view
         };
@@ -254,6 +303,7 @@ impl EventRecord {
             member: self.member.clone(),
             name,
             text,
+            source,
             payload,
         })
     }

@@ -90,6 +90,10 @@
  * packet_bytes: number [1400], 1024 to 65000
  *     The size of the largest gossip datagram.
  *
+ * message_bytes: number [1048576], 1024 to 20971520
+ *     The size of the largest message between programs that this node sends and accepts. A
+ *     broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.
+ *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
  *     The time after which this node lets the name of a dead member return at another address;
  *     0 forbids it. The members decide by their own setting, not by that of the node that
@@ -193,8 +197,9 @@
  *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, user, query, query-ack,
- *         query-response, done, log, name-regained, separated by commas
+ *         member-failed, member-reap, member-suspect, member-alive, user, message, query,
+ *         query-ack, query-response, remote-state, member-conflict, done, log, name-regained,
+ *         separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.

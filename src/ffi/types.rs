@@ -82,14 +82,16 @@ pub struct sprat_event {
     /// Member events: the member as it was at that time; else NULL.
     pub member: *const sprat_member,
     /// USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
-    /// that answers. LOG: the part of the library that writes the line. Else empty. Never NULL.
+    /// that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
+    /// there. MEMBER_CONFLICT: the member. LOG: the part of the library that writes the line. Else
+    /// empty. Never NULL.
     pub name: *const c_char,
-    /// FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks. Else empty.
-    /// Never NULL.
+    /// FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks.
+    /// MEMBER_CONFLICT: the address of the other node. Else empty. Never NULL.
     pub text: *const c_char,
-    /// DONE: the number of the operation, from an _async function, sprat_node_hint() or
-    /// sprat_node_query(). QUERY_ACK, QUERY_RESPONSE: the number of the query, from
-    /// sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+    /// DONE: the number of the operation, from an _async function, sprat_node_hint(),
+    /// sprat_node_query() or sprat_node_send(). QUERY_ACK, QUERY_RESPONSE: the number of the query,
+    /// from sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
     pub id: u64,
     /// LOG: an enum sprat_log_level; else 0.
     pub level: i32,
@@ -97,16 +99,22 @@ pub struct sprat_event {
     pub lost: u64,
     /// DONE: the op_data of the call that began the operation; else NULL.
     pub op_data: *mut c_void,
-    /// USER, QUERY, QUERY_RESPONSE: the payload, which need not be text and has no NUL at its end;
-    /// else empty. Never NULL.
+    /// USER, QUERY, QUERY_RESPONSE, MESSAGE: the payload, which need not be text and has no NUL at
+    /// its end. REMOTE_STATE: the state. Else empty. Never NULL.
     pub payload: *const u8,
-    /// USER, QUERY, QUERY_RESPONSE: the number of bytes of the payload; else 0.
+    /// The number of bytes of the payload.
     pub payload_len: usize,
     /// USER, QUERY: the Lamport time at which the event or query was sent: higher than those of
     /// all events or queries that its sender had sent or received before. Else 0.
     pub ltime: u64,
     /// QUERY: the time after time_ns in which it can be answered, in milliseconds; else 0.
     pub time_ms: i32,
+    /// REMOTE_STATE: true if one of the two sides is joining; else false.
+    pub join: bool,
+    /// MESSAGE, REMOTE_STATE: the address and port from which it came, as "10.0.0.1:7946"; if the
+    /// other side dialled a stream, the port is not that at which it listens. MEMBER_CONFLICT: the
+    /// address at which the member is known. Else empty. Never NULL.
+    pub addr: *const c_char,
 }
 
 /// A tag: a key and a value, both chosen by the program.

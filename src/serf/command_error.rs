@@ -21,6 +21,17 @@ pub enum CommandError {
         /// The maximum number of bytes of the encoded message.
         max: usize,
     },
+    /// A message or a state of the application takes more bytes than allowed.
+    MessageTooLarge {
+        /// The number of bytes that were given.
+        len: usize,
+        /// The maximum number of bytes.
+        max: usize,
+        /// The name of the bound.
+        bound: &'static str,
+    },
+    /// Too many messages by stream, or too many bytes of them, have not ended.
+    TooManyMessages,
     /// The name of the query is reserved: it begins with `_serf_`.
     ReservedName,
     /// A regular expression cannot be compiled.
@@ -64,6 +75,14 @@ pub enum CommandError {
     NotFailed,
     /// A hint about this member is still under way, or too many others are.
     Limited,
+}
+
+/// Checks the length of a message or state of the application.
+pub(super) fn check_len(len: usize, max: usize, bound: &'static str) -> Result<(), CommandError> {
+    match len <= max {
+        true => Ok(()),
+        false => Err(CommandError::MessageTooLarge { len, max, bound }),
+    }
 }
 
 /// Checks the length of a meta.

@@ -1,14 +1,17 @@
-//! The commands of the application: joining, looking and leaving, this node's tags and meta, the
-//! removal of failed members, and hints.
+//! The commands of the application: joining, looking and leaving, this node's tags and meta,
+//! messages, the removal of failed members, and hints.
 
-use super::command_error::{CommandError, checked_meta};
+use super::command_error::{CommandError, check_len, checked_meta};
 use super::key_query::query_name;
+use super::outbox::lane;
 use super::request::{Content, Sender};
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
+use crate::limits;
 use crate::swim::{FreshBits, NodeState, OpId, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Core {
@@ -84,10 +87,7 @@ impl Core {
     /// `WrongMode` in Serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
     /// `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Memberlist => {}
-            Mode::Serf => return Err(CommandError::WrongMode),
-        }
+        self.check_memberlist()?;
         let meta = checked_meta(meta)?;
         self.check_not_left()?;
         if meta != self.swim.self_node().meta {
@@ -246,6 +246,101 @@ impl Core {
         Ok(())
     }
 
+    /// Sends a message to a member in one datagram, which may get lost.
+    ///
+    /// # Errors
+    /// Same as [`Core::send_message`], except `TooManyMessages`; `MessageTooLarge` also if the
+    /// message does not fit into a datagram.
+    pub fn send_datagram(
+        &mut self,
+        now: Time,
+        name: &str,
+        payload: &[u8],
+    ) -> Result<(), CommandError> {
+        let to = self.receiver(name, payload.len())?;
+        let max = self.swim.datagram_room();
+        check_len(payload.len(), max, "of a datagram")?;
+        self.serf.common.out.counts.messages_sent += 1;
+        self.swim.send_user(now, to, payload);
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Sends a message to a member on a stream of its own. [`CoreEvent::MessageDone`] reports the
+    /// end.
+    ///
+    /// # Errors
+    /// `WrongMode` in Serf mode; `Left`; `UnknownMember`; `NotAlive`; `MessageTooLarge` if the
+    /// message is larger than the setting `message_len` allows; `TooManyMessages`.
+    pub fn send_message(
+        &mut self,
+        now: Time,
+        name: &str,
+        payload: Arc<[u8]>,
+    ) -> Result<OpId, CommandError> {
+        let to = self.receiver(name, payload.len())?;
+        let op = self.swim.send_message(now, to, payload);
+        let op = op.ok_or(CommandError::TooManyMessages)?;
+        self.serf.common.out.counts.messages_sent += 1;
+        self.pump(now, false);
+        Ok(op)
+    }
+
+    /// Returns the address of the member to which a message of this length goes.
+    fn receiver(&self, name: &str, len: usize) -> Result<SocketAddr, CommandError> {
+        self.check_message(len)?;
+        let member = self.member(name).ok_or(CommandError::UnknownMember)?;
+        match member.state {
+            MemberState::Alive | MemberState::Suspect | MemberState::Leaving => Ok(member.addr),
+            MemberState::Failed | MemberState::Left => Err(CommandError::NotAlive),
+        }
+    }
+
+    fn check_message(&self, len: usize) -> Result<(), CommandError> {
+        self.check_memberlist()?;
+        self.check_not_left()?;
+        let max = self.serf.common.config.swim.message_len;
+        check_len(len, max, "of the setting message_bytes")
+    }
+
+    /// Gossips a message to the other members, which do not pass it on. If there is a name, the
+    /// message replaces the broadcast with the same name that still waits to be sent.
+    ///
+    /// # Errors
+    /// `WrongMode` in Serf mode; `Left`; `MessageTooLarge` if the message is larger than the
+    /// setting `message_len` allows, or does not fit into a packet.
+    pub fn broadcast(
+        &mut self,
+        now: Time,
+        payload: Vec<u8>,
+        name: Option<&str>,
+    ) -> Result<(), CommandError> {
+        self.check_message(payload.len())?;
+        let max = self.swim.broadcast_room();
+        check_len(payload.len(), max, "of a gossip packet")?;
+        self.serf.common.out.counts.messages_sent += 1;
+        match name {
+            Some(name) => self
+                .swim
+                .broadcast_about(now, lane::EVENTS, payload, name.into()),
+            None => self.swim.broadcast(now, lane::EVENTS, payload, None),
+        }
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Sets the state of the application, which every push/pull carries from now on.
+    ///
+    /// # Errors
+    /// `WrongMode` in Serf mode; `MessageTooLarge` if it is longer than
+    /// [`limits::LOCAL_STATE_LEN`].
+    pub fn set_local_state(&mut self, state: Arc<[u8]>) -> Result<(), CommandError> {
+        self.check_memberlist()?;
+        check_len(state.len(), limits::LOCAL_STATE_LEN, "of a state")?;
+        self.serf.memberlist.local_state = state;
+        Ok(())
+    }
+
     /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
     /// member is erased as well. A member that has left already can only be pruned.
     ///
@@ -302,6 +397,13 @@ impl Core {
         match self.serf.common.config.mode {
             Mode::Serf => Ok(()),
             Mode::Memberlist => Err(CommandError::WrongMode),
+        }
+    }
+
+    fn check_memberlist(&self) -> Result<(), CommandError> {
+        match self.serf.common.config.mode {
+            Mode::Memberlist => Ok(()),
+            Mode::Serf => Err(CommandError::WrongMode),
         }
     }
 

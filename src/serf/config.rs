@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum Mode {
     /// A Serf cluster: tags, intents, and user events and queries that are passed on.
     Serf,
-    /// A bare memberlist cluster: raw meta, no user messages, no user state.
+    /// A bare memberlist cluster: raw meta, and the messages and state of the application.
     Memberlist,
 }
 

@@ -5,7 +5,7 @@ use super::Config;
 use super::key_report::KeyReport;
 use crate::event::EventBody;
 use crate::member::Member;
-use crate::swim::{JoinReport, OpId};
+use crate::swim::{JoinFailure, JoinReport, OpId};
 use crate::vocabulary::KeyAction;
 use crate::wire::Key;
 use std::net::SocketAddr;
@@ -98,6 +98,13 @@ pub enum CoreEvent {
         number: u64,
         /// The answers.
         report: KeyReport,
+    },
+    /// A message of this node that went by stream has ended.
+    MessageDone {
+        /// The number that `Core::send_message` returned.
+        op: OpId,
+        /// The reason for which it failed; `None` if the other node has read it.
+        failure: Option<JoinFailure>,
     },
     /// The probe requested by a hint has ended.
     HintDone {

@@ -188,7 +188,8 @@ fn a_join_leaves_out_earlier_user_events_unless_they_are_to_be_replayed() {
             replay_events,
             ..Config::default()
         });
-        let nothing = Rig::new().serf.encode_state(true);
+        let stranger = Rig::new();
+        let nothing = stranger.serf.encode_state(true);
         rig.serf.state_received(rig.now, false, &nothing);
         rig.serf.join_begun(OpId(1));
         rig.serf.state_received(rig.now, join, &state);

@@ -25,6 +25,7 @@
 //! | `replay` | which user events are from before this node joined |
 //! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
+//! | `memberlist` | messages, states and name conflicts in memberlist mode |
 //! | `look` | the members that another node lists |
 //! | `resume` | taking over the clocks and members of an earlier run |
 //! | `snapshot` | the file from which the next run knows members and clocks: what to write |
@@ -61,6 +62,7 @@ mod keys;
 mod leave;
 mod look;
 mod lost;
+mod memberlist;
 mod members;
 #[cfg(test)]
 mod message_tests;
@@ -105,6 +107,7 @@ pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
 pub use key_query::KeyQuery;
 pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
+use memberlist::{Claim, Sender};
 use outbox::Order;
 use serf_state::SerfState;
 pub use snapshot::SnapshotWrite;
@@ -123,6 +126,8 @@ pub struct Core {
     serf: SerfState,
     /// The number of members that was last reported to the SWIM machine.
     population: usize,
+    /// The sender of the input that is being handled, once it was looked up.
+    sender: Option<Sender>,
 }
 
 impl Core {
@@ -158,11 +163,17 @@ impl Core {
             delegate,
             incarnation: earlier.saturating_add(1),
         };
-        let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
+        let mut of_swim = config.swim.clone();
+        if config.mode == Mode::Serf {
+            // The messages of Serf have bounds of their own.
+            of_swim.message_len = limits::STREAM_LEN;
+        }
+        let swim = Swim::new(of_swim, codec, identity, seed, now);
         let mut core = Core {
             swim,
             serf: SerfState::new(config, name, now),
             population: 0,
+            sender: None,
         };
         core.pump(now, false);
         Ok(core)
@@ -365,6 +376,7 @@ impl Core {
             self.handle_notice(now, notice, asked);
         }
         self.swim.set_source(None);
+        self.sender = None;
         let is_taken = self.serf.is_name_taken(self.swim.name_conflict());
         self.swim.set_name_is_taken(now, is_taken);
         self.serf.set_name_is_taken(is_taken);
@@ -377,13 +389,61 @@ impl Core {
         }
     }
 
+    /// Returns the sender of the input that is being handled. One datagram can hold hundreds of
+    /// messages, so the sender is looked up once.
+    fn sender(&mut self) -> Sender {
+        let look_up = || Sender::of_input(&self.swim);
+        self.sender.get_or_insert_with(look_up).clone()
+    }
+
     fn carry_out_orders(&mut self, now: Time) {
         while let Some(order) = self.serf.common.out.orders.pop() {
             self.carry_out(now, order);
         }
     }
 
+    /// In memberlist mode, tells the application of messages, states and name conflicts. Returns
+    /// the notice unless only the application needs it.
+    fn tell_application(&mut self, now: Time, notice: Notice) -> Option<Notice> {
+        if self.serf.common.is_serf() {
+            return Some(notice);
+        }
+        match notice {
+            Notice::UserMessage { bytes } => {
+                let sender = self.sender();
+                let serf = &mut self.serf;
+                let out = &mut serf.common.out;
+                serf.memberlist.on_message(out, sender, bytes);
+            }
+            Notice::UserState { join, bytes } => {
+                let sender = self.sender();
+                let serf = &mut self.serf;
+                let out = &mut serf.common.out;
+                serf.memberlist.on_state(out, sender, join, bytes);
+            }
+            Notice::Conflict {
+                ref name,
+                known,
+                claimed,
+                alive: _,
+            } => {
+                let claim = Claim {
+                    name: name.clone(),
+                    known,
+                    claimed,
+                };
+                self.serf.report_conflict(now, claim);
+                return Some(notice);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
     fn handle_notice(&mut self, now: Time, notice: Notice, asked: bool) {
+        let Some(notice) = self.tell_application(now, notice) else {
+            return;
+        };
         let serf = &mut self.serf;
         match notice {
             Notice::Member { change, name } => {
@@ -396,9 +456,13 @@ impl Core {
                 shows_nothing,
             } => {
                 let state = serf.encode_state(shows_nothing);
-                self.swim.provide_user_state(now, id, state);
+                self.swim.provide_user_state(now, id, &state);
             }
             Notice::UserState { join, bytes } => serf.state_received(now, join, &bytes),
+            Notice::MessageDone { op, failure } => {
+                let done = CoreEvent::MessageDone { op, failure };
+                serf.common.out.report(done);
+            }
             Notice::JoinDone { op, report } => {
                 serf.join_done(op, report, self.swim.name_conflict());
             }

@@ -16,6 +16,7 @@ use super::intent::Intents;
 use super::key_query::KeyQuery;
 use super::keys::Keys;
 use super::leave::Leave;
+use super::memberlist::{Claim, Memberlist};
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
@@ -30,6 +31,7 @@ use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
 use crate::wire::{Keyring, Names};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,7 @@ pub(super) struct SerfState {
     pub conflicts: Conflicts,
     pub coordinates: Coordinates,
     pub coalescer: Coalescer,
+    pub memberlist: Memberlist,
     /// True while the name of this node belongs to another node. This node then refutes no leave
     /// intent and answers no query.
     name_is_taken: bool,
@@ -76,6 +79,7 @@ impl SerfState {
             name_is_taken: false,
             coordinates: Coordinates::default(),
             coalescer: Coalescer::new(config.coalesce_members, config.coalesce_events),
+            memberlist: Memberlist::default(),
             common: Common::new(config, name),
         };
         state.coordinates.start(&mut state.common);
@@ -120,6 +124,7 @@ impl SerfState {
         self.common.postpone(stalled);
         self.intents.early.postpone(stalled);
         self.conflicts.postpone(stalled);
+        self.memberlist.postpone(stalled);
     }
 
     // Reports of the SWIM machine.
@@ -229,6 +234,14 @@ impl SerfState {
             .on_claim(now, &mut self.common, claimed, asked, alive);
     }
 
+    /// Reports a claim about another member to an application on memberlist.
+    pub fn report_conflict(&mut self, now: Time, claim: Claim) {
+        if !self.common.is_self(&claim.name) {
+            let out = &mut self.common.out;
+            self.memberlist.on_conflict(now, out, claim);
+        }
+    }
+
     /// Returns true if this node's name belongs to another node, which answers to it.
     pub fn is_name_taken(&self, name_conflict: Option<NameConflict>) -> bool {
         self.conflicts.owner(name_conflict).is_some()
@@ -271,13 +284,8 @@ impl SerfState {
 
     // Messages.
 
-    /// A user message arrived, with the type byte of Serf first. In memberlist mode it is ignored
-    /// and counted.
+    /// A message of Serf arrived, type byte first.
     pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
-        if !self.common.is_serf() {
-            self.common.out.counts.app_messages_ignored += 1;
-            return;
-        }
         let names = Names::default();
         match SerfMessage::decode_in(bytes, &names) {
             Ok(message) => {
@@ -321,29 +329,25 @@ impl SerfState {
 
     /// Encodes this node's state for the other side of a push/pull. If `shows_nothing` is true, the
     /// state has no content: the other node would otherwise take over user events of this cluster.
-    /// In memberlist mode the result is empty.
-    pub fn encode_state(&self, shows_nothing: bool) -> Vec<u8> {
-        if !self.common.is_serf() {
-            return Vec::new();
-        }
-        if shows_nothing {
-            return push_pull::encode_nothing();
+    /// In memberlist mode it is the state of the application, or else empty.
+    pub fn encode_state(&self, shows_nothing: bool) -> Cow<'_, [u8]> {
+        match (self.common.is_serf(), shows_nothing) {
+            (true, true) => return push_pull::encode_nothing().into(),
+            (true, false) => {}
+            (false, true) => return (&[]).into(),
+            (false, false) => return (&*self.memberlist.local_state).into(),
         }
         let times = ClockTimes {
             member: self.intents.clock.time(),
             event: self.events.seen.clock.time(),
             query: self.queries.seen.clock.time(),
         };
-        push_pull::encode(&times, &self.common.members, &self.events.seen.ring)
+        push_pull::encode(&times, &self.common.members, &self.events.seen.ring).into()
     }
 
     /// The state of the other side of a push/pull arrived. `join` is true if one side joins.
     pub fn state_received(&mut self, now: Time, join: bool, bytes: &[u8]) {
         if bytes.is_empty() {
-            return;
-        }
-        if !self.common.is_serf() {
-            self.common.out.counts.app_messages_ignored += 1;
             return;
         }
         let names = Names::default();

@@ -137,6 +137,7 @@ impl Rig {
             }
             CoreEvent::KeysDone { number, .. } => format!("keys {number}"),
             CoreEvent::HintDone { .. } => "hinted".into(),
+            CoreEvent::MessageDone { .. } => "sent".into(),
             CoreEvent::LookDone { members, .. } => format!("found {}", members.len()),
             CoreEvent::NameFree { reported } => format!("free, reported: {reported}"),
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
@@ -227,8 +228,6 @@ fn in_memberlist_mode_the_report_decides_and_forgotten_members_are_reaped() {
     for (name, port) in [("a", 2), ("b", 3)] {
         rig.joins(name, port);
     }
-    rig.leave_intent("a", 5, false);
-    assert_eq!(rig.broadcasts(), []);
     rig.reports(Change::Left, "a", None);
     rig.reports(Change::Died, "b", None);
     assert_eq!(rig.events(), ["join a", "join b", "leave a", "fail b"]);
@@ -236,25 +235,6 @@ fn in_memberlist_mode_the_report_decides_and_forgotten_members_are_reaped() {
     rig.reports(Change::Forgotten, "b", None);
     assert_eq!(rig.events(), ["reap a", "reap b"]);
     assert!(rig.serf.encode_state(false).is_empty());
-}
-
-#[test]
-fn messages_of_memberlist_applications_are_counted() {
-    let mut rig = Rig::with(Config {
-        mode: Mode::Memberlist,
-        ..Config::default()
-    });
-    rig.serf
-        .message_received(rig.now, b"\x01from an application");
-    rig.serf.state_received(rig.now, false, b"a state");
-    rig.serf.state_received(rig.now, false, b"");
-    let ignored = |rig: &Rig| rig.serf.common.out.counts.app_messages_ignored;
-    assert_eq!(ignored(&rig), 2);
-
-    let mut rig = Rig::new();
-    rig.joins("a", 2);
-    rig.join_intent("a", 1);
-    assert_eq!(ignored(&rig), 0);
 }
 
 #[test]

@@ -206,13 +206,21 @@ impl Broadcasts {
     }
 
     /// Queues a broadcast of the layer above. Returns the tokens of the broadcasts that were
-    /// dropped because the lane was full.
-    pub fn push_to_lane(&mut self, lane: usize, bytes: Arc<[u8]>, token: Option<u64>) -> Vec<u64> {
+    /// dropped because this one is about the same subject, or because the lane was full.
+    pub fn push_to_lane(
+        &mut self,
+        lane: usize,
+        bytes: Arc<[u8]>,
+        subject: Option<Arc<str>>,
+        token: Option<u64>,
+    ) -> Vec<u64> {
         let Some(queue) = self.lanes.get_mut(lane) else {
             return Vec::new();
         };
-        queue.push(bytes, None, token);
-        queue.prune(LANE_MAX)
+        let replaced = queue.push(bytes, subject, token);
+        let mut dropped = queue.prune(LANE_MAX);
+        dropped.extend(replaced);
+        dropped
     }
 
     /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits[0]`

@@ -4,7 +4,7 @@
 use super::broadcast_queue::PART_COST;
 use super::members::MemberRecord;
 use super::output::OpId;
-use super::{FreshBits, LostSince, NodeState, Seed, Swim, local_node};
+use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local_node};
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
 use crate::wire::{Keyring, Refusal};
@@ -185,8 +185,29 @@ impl Swim {
     pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
         self.at(now, |swim| {
             let gossip = &swim.gossip;
-            gossip.broadcast(&mut swim.ctx, lane, &bytes, token);
+            gossip.broadcast(&mut swim.ctx, lane, &bytes, None, token);
         });
+    }
+
+    /// Like [`Swim::broadcast`], but the message replaces the one about the same subject that waits
+    /// in this lane, if there is one.
+    pub fn broadcast_about(&mut self, now: Time, lane: usize, bytes: Vec<u8>, subject: Arc<str>) {
+        self.at(now, |swim| {
+            let gossip = &swim.gossip;
+            gossip.broadcast(&mut swim.ctx, lane, &bytes, Some(subject), None);
+        });
+    }
+
+    /// The maximum length in bytes of the content of a user message that is sent in one datagram.
+    pub fn datagram_room(&self) -> usize {
+        gossip::datagram_room(&self.ctx) - 1
+    }
+
+    /// Sends a user message to one address on a stream of its own.
+    /// [`super::Notice::MessageDone`] reports the end. Returns `None` if too many messages, or too
+    /// many bytes of them, have not ended.
+    pub fn send_message(&mut self, now: Time, to: SocketAddr, content: Arc<[u8]>) -> Option<OpId> {
+        self.at(now, |swim| swim.messages.begin(&mut swim.ctx, to, content))
     }
 
     /// Sends a user message to one address, immediately and only once.
@@ -236,6 +257,11 @@ impl Swim {
     /// that layer's broadcasts grows with it.
     pub fn set_population(&mut self, members: usize) {
         self.ctx.population = members;
+    }
+
+    /// Returns the origin of the input that is being handled; `None` if it is not from the network.
+    pub fn source(&self) -> Option<Source> {
+        self.ctx.outbox.sources.current()
     }
 
     /// Counts a refusal. The layer above calls this for its own refusals.

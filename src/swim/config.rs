@@ -39,6 +39,8 @@ pub struct Config {
     pub stream_timeout: Duration,
     /// The size up to which a datagram is filled with broadcasts.
     pub packet_len: usize,
+    /// The largest content of a user message that is accepted, in bytes.
+    pub message_len: usize,
     /// The time that a member must have been dead before another address may claim its name; zero
     /// means that no other address ever may. The name of a member that has left may be claimed at
     /// once.
@@ -86,6 +88,7 @@ impl Config {
             push_pull_interval: Duration::from_secs(30),
             stream_timeout: Duration::from_secs(10),
             packet_len: crate::limits::PACKET_LEN,
+            message_len: 1 << 20,
             dead_reclaim: Duration::from_secs(30),
             member_bytes: 16 << 20,
             cidrs_allowed: Vec::new(),

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::time::Time;
 use crate::wire::{Refusal, message};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The bytes that are kept free in a datagram for everything but the message, the label and the
@@ -63,11 +64,20 @@ impl Gossip {
     }
 
     /// Queues a user message in one of the lanes of the layer above; `content` is its complete
-    /// content. A message larger than a packet is refused, because it could never be sent.
-    pub fn broadcast(&self, ctx: &mut Context, lane: usize, content: &[u8], token: Option<u64>) {
+    /// content. It replaces the message in that lane about the same subject, if there is one. A
+    /// message larger than a packet is refused, because it could never be sent.
+    pub fn broadcast(
+        &self,
+        ctx: &mut Context,
+        lane: usize,
+        content: &[u8],
+        subject: Option<Arc<str>>,
+        token: Option<u64>,
+    ) {
         let message = user_message(content);
         if ctx.fits_a_packet(&message) {
-            let dropped = ctx.broadcasts.push_to_lane(lane, message.into(), token);
+            let queues = &mut ctx.broadcasts;
+            let dropped = queues.push_to_lane(lane, message.into(), subject, token);
             ctx.outbox.tell_done(dropped);
         } else {
             ctx.outbox.refuse(Refusal::TooLarge);
@@ -96,7 +106,7 @@ impl Gossip {
     /// Sends a user message to one address immediately.
     pub fn send_user(&self, ctx: &mut Context, to: SocketAddr, content: &[u8]) {
         let message = user_message(content);
-        if message.len() + ctx.codec.overhead() + FRAMING > limits::DATAGRAM_LEN {
+        if message.len() > datagram_room(ctx) {
             return ctx.outbox.refuse(Refusal::TooLarge);
         }
         ctx.send(to, &message, false, None);
@@ -115,6 +125,11 @@ fn send_packet(ctx: &mut Context, member: MemberIndex) -> bool {
         ctx.send_parts(to, &parts, checksum, None);
     }
     true
+}
+
+/// The maximum length of a message that is sent in a datagram of its own.
+pub(super) fn datagram_room(ctx: &Context) -> usize {
+    limits::DATAGRAM_LEN - FRAMING - ctx.codec.overhead()
 }
 
 fn user_message(content: &[u8]) -> Vec<u8> {

@@ -23,6 +23,7 @@
 //! | `suspects` | keeps the deadlines of suspects, and the final probes before them |
 //! | `gossip` | sends broadcasts to random members |
 //! | `requests` | answers requests that arrive on streams |
+//! | `messages` | sends user messages by stream |
 //! | `push_pull` | exchanges everything that two nodes know |
 //! | `join_sync` | pulls states after a burst of joins, and from unknown nodes that ping |
 //! | `joining` | carries out join commands |
@@ -75,6 +76,7 @@ mod lookups;
 mod lost_members;
 mod members;
 mod merge;
+mod messages;
 mod name_conflict;
 mod outbox;
 mod output;
@@ -113,6 +115,7 @@ use joining::Joining;
 use leaving::Leaving;
 use looking::Looking;
 use members::MemberIndex;
+use messages::Messages;
 use name_conflict::NameConflicts;
 use probe::Probing;
 use reconnect::Reconnect;
@@ -150,6 +153,7 @@ pub struct Swim {
     joining: Joining,
     looking: Looking,
     leaving: Leaving,
+    messages: Messages,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
 }
@@ -179,6 +183,7 @@ impl Swim {
             joining: Joining::default(),
             looking: Looking::default(),
             leaving: Leaving::default(),
+            messages: Messages::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),
         }
@@ -241,10 +246,7 @@ impl Swim {
                 self.on_alive(&alive, received);
                 self.join_sync.on_announced(&mut self.ctx, from, &alive);
             }
-            Message::User(content) => {
-                let bytes = content.to_vec();
-                ctx.outbox.tell(Notice::UserMessage { bytes });
-            }
+            Message::User(content) => return requests::on_user_content(ctx, content),
             Message::Error(_) => return Err(Refusal::UnknownType),
         }
         Ok(())

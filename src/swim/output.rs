@@ -181,7 +181,7 @@ pub enum Notice {
     /// A user message arrived.
     UserMessage {
         /// Its content, which begins with Serf's type byte in a Serf cluster.
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
     },
     /// The layer above must give its user state for this push/pull immediately, by a call of
     /// `Swim::provide_user_state`.
@@ -198,7 +198,14 @@ pub enum Notice {
         /// True if the node that dialled is joining.
         join: bool,
         /// The user state.
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
+    },
+    /// A user message that this node sent by stream has ended.
+    MessageDone {
+        /// The command.
+        op: OpId,
+        /// The reason for which it failed; `None` if the receiver has read it.
+        failure: Option<JoinFailure>,
     },
     /// A join command ended; or it reached a node a moment ago, and still waits for other targets.
     /// In the latter case, a second notice reports the other targets.

@@ -90,7 +90,7 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
             ctx.close(id);
             Some(request)
         }
-        Purpose::Ping { .. } | Purpose::Serve => None,
+        Purpose::Ping { .. } | Purpose::Serve | Purpose::Message(_) => None,
     }
 }
 

@@ -95,6 +95,11 @@ impl RefusalSources {
         std::mem::replace(&mut self.current, source)
     }
 
+    /// The source of the input that is being handled.
+    pub fn current(&self) -> Option<Source> {
+        self.current
+    }
+
     /// The address at which this node dialled the node whose answer is being handled; `None` if the
     /// input is not an answer on a stream.
     pub fn answering(&self) -> Option<SocketAddr> {

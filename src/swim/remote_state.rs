@@ -53,7 +53,7 @@ impl Swim {
         if !state.user_state.is_empty() {
             self.ctx.outbox.tell(Notice::UserState {
                 join: state.join,
-                bytes: state.user_state.to_vec(),
+                bytes: state.user_state.into(),
             });
         }
         let own_name = self.own_name_in(&state);

@@ -4,7 +4,8 @@
 //! ```text
 //!  dialled    ping      -> ack              -> StreamEvent::PingEnd
 //!             push/pull -> push/pull        -> StreamEvent::ExchangeEnd
-//!             either    -> any other answer, or no answer in time: the same event, as a failure
+//!             user message -> the other side closes the stream -> StreamEvent::MessageDone
+//!             each      -> any other answer, or no answer in time: the same event, as a failure
 //!  accepted   ping         -> ack
 //!             user message -> a notice for the layer above
 //!             push/pull    -> a notice asks for the user state; `push_pull::send_state` answers
@@ -15,7 +16,7 @@
 use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use super::refusals::{Source, Transport};
-use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
+use super::streams::{Exchange, ExchangeCause, Purpose, Stream, StreamMessage};
 use crate::limits;
 use crate::printable;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
@@ -23,7 +24,7 @@ use crate::wire::stream::{self, Side};
 use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;
 
-/// The end of a ping or push/pull that this node began on a stream.
+/// The end of a ping, push/pull or user message that this node began on a stream.
 pub(super) enum StreamEvent {
     /// The stream ping of the probe with this sequence number ended.
     PingEnd { seq: u32, acked: bool },
@@ -31,6 +32,11 @@ pub(super) enum StreamEvent {
     ExchangeEnd {
         exchange: Exchange,
         state: Result<Vec<u8>, JoinFailure>,
+    },
+    /// A user message ended: the other side has read it unless there is a failure.
+    MessageDone {
+        message: StreamMessage,
+        failure: Option<JoinFailure>,
     },
 }
 
@@ -59,7 +65,18 @@ pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) 
     }
 }
 
-/// Bytes arrived on a stream. Returns the end of the ping or push/pull that they complete, if any.
+/// The stream of a user message is connected: sends the message.
+pub(super) fn send_message(ctx: &mut Context, id: StreamId, content: &[u8]) {
+    let mut header = Vec::new();
+    stream::put_user_header(&mut header, content.len());
+    ctx.write_pieces(id, Side::Dialled, |_, take| {
+        take(&header);
+        take(content);
+    });
+}
+
+/// Bytes arrived on a stream. Returns the end of the request of this node that they complete, if
+/// any.
 pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<StreamEvent> {
     ctx.outbox.stats.stream_bytes_in += bytes.len() as u64;
     let side = ctx.streams.get(id)?.side;
@@ -99,6 +116,11 @@ fn refuse_from(ctx: &mut Context, source: Option<Source>, refusal: Refusal) {
 
 /// The other side closed a stream, or the stream broke or could not be opened.
 pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<StreamEvent> {
+    if let Some(message) = arrived(ctx, id, end) {
+        ctx.close(id);
+        let failure = None;
+        return Some(StreamEvent::MessageDone { message, failure });
+    }
     let why = match end {
         StreamEnd::Refused => JoinFailure::ConnectionRefused,
         // A stock member that has another label ends a stream in this way, and so do most programs
@@ -116,16 +138,27 @@ pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<
     fail(ctx, id, why)
 }
 
-/// Closes a stream. Returns the failure of the ping or push/pull that this node began on it, if
-/// any.
+/// Returns the user message of this stream if the other side has closed the stream after the whole
+/// message was written.
+fn arrived(ctx: &Context, id: StreamId, end: StreamEnd) -> Option<StreamMessage> {
+    let stream = ctx.streams.get(id)?;
+    match &stream.purpose {
+        Purpose::Message(message) if stream.connected && end == StreamEnd::Eof => {
+            Some(message.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Closes a stream. Returns the failure of the request that this node began on it, if any.
 pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<StreamEvent> {
     let stream = ctx.streams.remove(id)?;
     ctx.outbox.order(Output::Close { id });
     failed(ctx, stream, why)
 }
 
-/// Closes overdue streams, up to the first one with a ping or push/pull of this node that has
-/// failed. Returns that failure, or `None` if no overdue stream is left.
+/// Closes overdue streams, up to the first one with a request of this node that has failed. Returns
+/// that failure, or `None` if no overdue stream is left.
 pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     loop {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
@@ -140,11 +173,11 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     }
 }
 
-/// Returns the failure of the ping or push/pull that this node began on a stream, if any. The
-/// failure of a periodic push/pull or join sync with an alive member also counts as a sign that
-/// streams do not work, unless the member answered with a refusal. If this process stalled while
-/// the stream was open, the delay was the fault of this node: then the failure does not count, and
-/// the failure of a ping is not returned.
+/// Returns the failure of the request that this node began on a stream, if any. The failure of a
+/// periodic push/pull or join sync with an alive member also counts as a sign that streams do not
+/// work, unless the member answered with a refusal. If this process stalled while the stream was
+/// open, the delay was the fault of this node: then the failure does not count, and the failure of
+/// a ping is not returned.
 fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
     match stream.purpose {
         Purpose::Ping { .. } if stream.stalled => None,
@@ -158,6 +191,10 @@ fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamE
             }
             let state = Err(why);
             Some(StreamEvent::ExchangeEnd { exchange, state })
+        }
+        Purpose::Message(message) => {
+            let failure = Some(why);
+            Some(StreamEvent::MessageDone { message, failure })
         }
         Purpose::Serve | Purpose::Answer { .. } => None,
     }
@@ -192,7 +229,10 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
                 let state = Ok(plain);
                 Some(StreamEvent::ExchangeEnd { exchange, state })
             }
-            Purpose::Ping { .. } | Purpose::Serve | Purpose::Answer { .. } => {
+            Purpose::Ping { .. }
+            | Purpose::Serve
+            | Purpose::Answer { .. }
+            | Purpose::Message(_) => {
                 ctx.outbox.refuse(Refusal::UnknownType);
                 failed(ctx, stream, unexpected)
             }
@@ -250,9 +290,21 @@ fn on_push_pull(ctx: &mut Context, id: StreamId, request: Vec<u8>) -> Result<(),
 }
 
 fn on_user_message(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal> {
-    let bytes = stream::user_content(plain)?.to_vec();
-    ctx.outbox.tell(Notice::UserMessage { bytes });
+    on_user_content(ctx, stream::user_content(plain)?)?;
     ctx.close(id);
+    Ok(())
+}
+
+/// Hands the content of a user message to the layer above.
+///
+/// # Errors
+/// [`Refusal::TooLarge`] if the settings do not accept so large a message.
+pub(super) fn on_user_content(ctx: &mut Context, content: &[u8]) -> Result<(), Refusal> {
+    if content.len() > ctx.config.message_len {
+        return Err(Refusal::TooLarge);
+    }
+    let bytes = content.into();
+    ctx.outbox.tell(Notice::UserMessage { bytes });
     Ok(())
 }
 

@@ -50,6 +50,10 @@ impl Swim {
                         shows_nothing,
                     });
                 }
+                Purpose::Message(message) => {
+                    let content = message.content.clone();
+                    requests::send_message(&mut swim.ctx, id, &content);
+                }
                 Purpose::Serve | Purpose::Answer { .. } => {}
             }
         });
@@ -75,9 +79,9 @@ impl Swim {
 
     /// The layer above gives its user state for a push/pull, in answer to
     /// [`Notice::WantUserState`].
-    pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
+    pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.at_stream(now, id, |swim| {
-            let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
+            let Some(remote) = push_pull::send_state(&mut swim.ctx, id, bytes) else {
                 return;
             };
             if let Err(refusal) = swim.merge_state(&remote) {
@@ -86,13 +90,16 @@ impl Swim {
         });
     }
 
-    /// A ping or push/pull that this node began on a stream has ended.
+    /// A ping, push/pull or user message that this node began on a stream has ended.
     pub(super) fn on_stream_event(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::PingEnd { seq, acked } => {
                 if let Some(end) = self.probing.on_stream_ping(&mut self.ctx, seq, acked) {
                     self.on_probe_end(end);
                 }
+            }
+            StreamEvent::MessageDone { message, failure } => {
+                self.messages.on_end(&mut self.ctx, &message, failure);
             }
             StreamEvent::ExchangeEnd { exchange, state } => match exchange.cause {
                 ExchangeCause::Look { op } => self.on_look_end(op, exchange.peer, state),

@@ -13,6 +13,7 @@ use crate::time::Time;
 use crate::wire::stream::{Side, StreamReader};
 use crate::wire::{Codec, Refusal};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The number of streams that are reserved for dialling. While that many are open, this node dials
@@ -115,6 +116,14 @@ pub(super) enum ExchangeCause {
     NameConflict,
 }
 
+/// A user message of this node, and the operation that ends with it.
+#[derive(Clone, Debug)]
+pub(super) struct StreamMessage {
+    pub op: OpId,
+    pub to: SocketAddr,
+    pub content: Arc<[u8]>,
+}
+
 /// The purpose of a stream.
 pub(super) enum Purpose {
     /// The stream ping of the probe with this sequence number.
@@ -126,6 +135,8 @@ pub(super) enum Purpose {
     /// The stream was accepted and brought the request of a push/pull. The answer waits for the
     /// user state of the layer above.
     Answer { join: bool, request: Vec<u8> },
+    /// A user message of this node.
+    Message(StreamMessage),
 }
 
 /// One open stream.
@@ -184,7 +195,10 @@ impl Streams {
             Purpose::PushPull(it) => {
                 it.peer == addr && !matches!(it.cause, ExchangeCause::Look { .. })
             }
-            Purpose::Ping { .. } | Purpose::Serve | Purpose::Answer { .. } => false,
+            Purpose::Ping { .. }
+            | Purpose::Serve
+            | Purpose::Answer { .. }
+            | Purpose::Message(_) => false,
         };
         self.open.iter().filter(|(_, it)| with(it)).count()
     }

@@ -117,7 +117,7 @@ impl Net {
                     quiet = false;
                     match &notice {
                         Notice::WantUserState { id, .. } => {
-                            self.nodes[i].provide_user_state(self.now, *id, Vec::new());
+                            self.nodes[i].provide_user_state(self.now, *id, &[]);
                         }
                         Notice::LeaveMissed { name, by } => {
                             self.nodes[i].tell_of_past_leave(self.now, *by, name, Some(b"intent"));

@@ -311,12 +311,17 @@ pub fn user_content(plain: &[u8]) -> Result<&[u8], Refusal> {
     reader.take(header.length)
 }
 
-/// Appends a user message in its form for streams: `08`, a header map, `content`.
+/// Appends the beginning of a user message in its form for streams: `08` and a header map. The
+/// content, of this length, follows.
+pub fn put_user_header(out: &mut Vec<u8>, length: usize) {
+    out.push(kind::USER);
+    UserHeader { length }.put(out);
+}
+
+/// Appends a user message in its form for streams.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
-    out.push(kind::USER);
-    let length = content.len();
-    UserHeader { length }.put(out);
+    put_user_header(out, content.len());
     out.extend_from_slice(content);
 }
 

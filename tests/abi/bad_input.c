@@ -303,6 +303,41 @@ static void bad_keys(sprat_node *node)
     SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_INSTALL, key, 16, 0, NULL), SPRAT_ERR_STATE);
 }
 
+/* Wrong arguments of messages and states of programs on memberlist. */
+static void bad_memberlist(void)
+{
+    static const char large[10000];
+    uint64_t id = 7;
+    sprat_config *config = settings("memberlist");
+    SAME(sprat_config_set(config, "mode", "memberlist"), SPRAT_OK);
+    SAME(sprat_config_set(config, "message_bytes", "5000"), SPRAT_OK);
+    sprat_node *node = started(config);
+    SAME(sprat_node_send(node, NULL, "", 0, NULL, &id), SPRAT_ERR_NULL);
+    SAME(id, 0);
+    SAME(sprat_node_send(node, NOT_UTF8, "", 0, NULL, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_send(node, "memberlist", NULL, 1, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_send(node, "memberlist", large, SIZE_MAX, NULL, NULL), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_send(node, "memberlist", large, 5001, NULL, NULL), SPRAT_ERR_TOO_LARGE);
+    CHECK(strstr(sprat_last_error(), "5001") && strstr(sprat_last_error(), "is 5000 bytes"));
+    SAME(sprat_node_send(node, "nobody", "", 0, NULL, NULL), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_send_datagram(node, NULL, "", 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_send_datagram(node, NOT_UTF8, "", 0), SPRAT_ERR_UTF8);
+    SAME(sprat_node_send_datagram(node, "memberlist", NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_send_datagram(node, "memberlist", large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_send_datagram(node, "nobody", "", 0), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_broadcast(node, NULL, 1, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_broadcast(node, "", 0, NOT_UTF8), SPRAT_ERR_UTF8);
+    SAME(sprat_node_broadcast(node, large, SIZE_MAX, NULL), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_broadcast(node, large, 2000, NULL), SPRAT_ERR_TOO_LARGE);
+    CHECK(strstr(sprat_last_error(), "2000") && strstr(sprat_last_error(), "gossip packet"));
+    SAME(sprat_node_set_local_state(node, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_set_local_state(node, large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_leave(node, -1), SPRAT_OK);
+    SAME(sprat_node_send_datagram(node, "memberlist", "", 0), SPRAT_ERR_STATE);
+    SAME(sprat_node_broadcast(node, "", 0, NULL), SPRAT_ERR_STATE);
+    sprat_node_free(node);
+}
+
 /* Calls every function that takes a node, and passes a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
@@ -339,6 +374,11 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), expected);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, &id), expected);
     SAME(id, 0);
+    SAME(sprat_node_send(node, "x", NULL, 0, NULL, &id), expected);
+    SAME(id, 0);
+    SAME(sprat_node_send_datagram(node, "x", NULL, 0), expected);
+    SAME(sprat_node_broadcast(node, NULL, 0, NULL), expected);
+    SAME(sprat_node_set_local_state(node, NULL, 0), expected);
     SAME(sprat_node_query_wait(node, "x", NULL, 0, NULL, &answers), expected);
     CHECK(!answers);
     SAME(sprat_node_cancel_query(node, 1), expected);
@@ -428,6 +468,9 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
     bad_messages(node);
     bad_keys(node);
+    bad_memberlist();
+    SAME(sprat_node_broadcast(node, "", 0, NULL), SPRAT_ERR_STATE);     /* needs mode memberlist */
+    SAME(sprat_node_set_local_state(node, "", 0), SPRAT_ERR_STATE);
 
     SAME(sprat_node_next_event(node, 0, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_next_event(node, -2, events), SPRAT_ERR_INVALID);
@@ -590,6 +633,10 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_send(node, "x", NULL, 0, NULL, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_send_datagram(node, "x", NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_broadcast(node, NULL, 0, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_set_local_state(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_respond(node, 1, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_cancel_query(node, 1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_manage_keys(node, SPRAT_KEY_LIST, NULL, 0, 0, NULL, NULL), SPRAT_ERR_CLOSED);

@@ -85,6 +85,9 @@ impl View {
             EventBody::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
             EventBody::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
             EventBody::User { .. }
+            | EventBody::Message { .. }
+            | EventBody::RemoteState { .. }
+            | EventBody::MemberConflict { .. }
             | EventBody::Query { .. }
             | EventBody::QueryAck { .. }
             | EventBody::QueryResponse { .. } => return Ok(()),

@@ -6,12 +6,14 @@
 //!         ├─ NodeFailed
 //!         ├─ NameRegained
 //!         ├─ UserEvent, Query, Response (messages.rs)
+//!         ├─ Message, RemoteState, MemberConflict (memberlist.rs)
 //!         └─ LogLine (only inside the package)
 //! ```
 //!
 //! The classes of member events follow from the table of events in the library.
 
 use crate::member::{Member, pairs};
+use crate::memberlist::{MemberConflict, Message, RemoteState};
 use crate::messages::{Query, QueryAck, QueryEnd, Response, UserEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
@@ -213,6 +215,18 @@ macro_rules! member_events {
                         origin: Some((node.clone(), *id)),
                     };
                     Py::new(py, base.add_subclass(query))?.into_any()
+                }
+                EventBody::Message { from, addr, payload } => {
+                    let message = Message::of(from, *addr, payload);
+                    Py::new(py, base.add_subclass(message))?.into_any()
+                }
+                EventBody::RemoteState { from, addr, join, payload } => {
+                    let state = RemoteState::of(from, *addr, *join, payload);
+                    Py::new(py, base.add_subclass(state))?.into_any()
+                }
+                EventBody::MemberConflict { name, known, claimed } => {
+                    let conflict = MemberConflict::of(name, *known, *claimed);
+                    Py::new(py, base.add_subclass(conflict))?.into_any()
                 }
                 EventBody::QueryAck { from, .. } => {
                     let member = from.clone();

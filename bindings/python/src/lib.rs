@@ -20,6 +20,7 @@
 //! | `leave_thread` | a leave in a process that may open no more descriptors |
 //! | `member`, `members`, `event` | values |
 //! | `messages` | user events, queries, and what comes back for a query |
+//! | `memberlist` | messages, states and name conflicts of programs on memberlist |
 //! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
@@ -30,6 +31,7 @@ mod event_classes;
 mod explain;
 mod leave_thread;
 mod member;
+mod memberlist;
 mod members;
 mod messages;
 mod node;
@@ -65,5 +67,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<member::Member>()?;
     module.add_class::<members::Members>()?;
     module.add_class::<members::MembersIterator>()?;
+    memberlist::add_to(module)?;
     event::add_to(module)
 }

@@ -225,6 +225,42 @@ impl Node {
         enter_detached(py, || self.inner.send_event(name, &payload, coalescing))
     }
 
+    fn send_datagram(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let payload = payload_of(payload)?;
+        enter_detached(py, || self.inner.send_datagram(name, &payload))
+    }
+
+    fn begin_send(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<Pending> {
+        let payload = payload_of(payload)?;
+        enter_detached(py, || self.inner.begin_send(name, &payload)).map(Pending::new)
+    }
+
+    #[pyo3(signature = (payload, name, /))]
+    fn broadcast(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        name: Option<&str>,
+    ) -> PyResult<()> {
+        let payload = payload_of(payload)?;
+        enter_detached(py, || self.inner.broadcast(&payload, name))
+    }
+
+    fn set_local_state(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        let state = payload_of(state)?;
+        enter_detached(py, || self.inner.set_local_state(state))
+    }
+
     /// Sends a query. Returns its number, and the queue for its acks, its answers and its end.
     #[allow(clippy::too_many_arguments)] // the arguments of the Python method
     fn begin_query(

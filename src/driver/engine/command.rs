@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Changes of tags: each is a key with its new value, or with `None` to remove the tag.
@@ -98,6 +98,28 @@ pub(in crate::driver) enum MessageCommand {
     },
     /// Ends a query of this node.
     CancelQuery { number: u64 },
+    /// Sends a message to a member in a datagram.
+    SendDatagram {
+        to: String,
+        payload: Vec<u8>,
+        waiter: Waiter,
+    },
+    /// Sends a message to a member by stream. The reply says whether the message was accepted; the
+    /// waiter gets the end.
+    SendMessage {
+        to: String,
+        payload: Arc<[u8]>,
+        waiter: Waiter,
+        reply: Reply<Result<()>>,
+    },
+    /// Gossips a message.
+    Broadcast {
+        payload: Vec<u8>,
+        name: Option<String>,
+        waiter: Waiter,
+    },
+    /// Sets the state that push/pulls carry.
+    SetLocalState { state: Arc<[u8]>, waiter: Waiter },
     /// Answers a query of another node.
     Respond {
         query: u64,
@@ -137,11 +159,19 @@ impl Command {
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
             Command::Keys(KeyCommand::Manage { waiter, .. }) => Some(waiter),
             Command::Message(
-                MessageCommand::SendEvent { waiter, .. } | MessageCommand::Respond { waiter, .. },
+                MessageCommand::SendEvent { waiter, .. }
+                | MessageCommand::Respond { waiter, .. }
+                | MessageCommand::SendDatagram { waiter, .. }
+                | MessageCommand::Broadcast { waiter, .. }
+                | MessageCommand::SetLocalState { waiter, .. },
             ) => Some(waiter),
-            // The `reply` of a hint or a query tells the caller that the operation did not begin,
-            // so its end is not reported.
-            Command::Message(MessageCommand::Query { .. } | MessageCommand::CancelQuery { .. })
+            // The `reply` of a hint, a query or a message by stream tells the caller that the
+            // operation did not begin, so its end is not reported.
+            Command::Message(
+                MessageCommand::Query { .. }
+                | MessageCommand::CancelQuery { .. }
+                | MessageCommand::SendMessage { .. },
+            )
             | Command::Keys(KeyCommand::Stored { .. })
             | Command::Hint { .. }
             | Command::Explain { .. }

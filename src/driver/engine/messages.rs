@@ -1,4 +1,4 @@
-//! Running the commands about user events and queries.
+//! Running the commands about messages: user events and queries, and those of memberlist mode.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::MessageCommand;
@@ -6,6 +6,7 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::error::Result;
 use crate::serf::QueryOptions;
+use std::sync::Arc;
 
 impl Engine {
     pub(super) fn run_message(&mut self, command: MessageCommand) {
@@ -30,6 +31,35 @@ impl Engine {
                 let result = self.query(number, (&name, &payload), &options, waiter);
                 self.reply(reply, result);
             }
+            MessageCommand::SendDatagram {
+                to,
+                payload,
+                waiter,
+            } => {
+                let result = self.core.send_datagram(self.now, &to, &payload);
+                self.finish(waiter, &format!("the message to {to}"), result);
+            }
+            MessageCommand::SendMessage {
+                to,
+                payload,
+                waiter,
+                reply,
+            } => {
+                let result = self.send_message(&to, payload, waiter);
+                self.reply(reply, result);
+            }
+            MessageCommand::Broadcast {
+                payload,
+                name,
+                waiter,
+            } => {
+                let result = self.core.broadcast(self.now, payload, name.as_deref());
+                self.finish(waiter, "the broadcast", result);
+            }
+            MessageCommand::SetLocalState { state, waiter } => {
+                let result = self.core.set_local_state(state);
+                self.finish(waiter, "the local state", result);
+            }
             MessageCommand::CancelQuery { number } => self.core.cancel_query(self.now, number),
             MessageCommand::Respond {
                 query,
@@ -40,6 +70,13 @@ impl Engine {
                 self.finish(waiter, "the answer to the query", result);
             }
         }
+    }
+
+    fn send_message(&mut self, to: &str, payload: Arc<[u8]>, waiter: Waiter) -> Result<()> {
+        let op = self.core.send_message(self.now, to, payload);
+        let op = op.map_err(|why| command_error(&format!("the message to {to}"), &why))?;
+        self.operations.begin(op, waiter);
+        Ok(())
     }
 
     fn query(

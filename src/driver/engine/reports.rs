@@ -2,7 +2,9 @@
 //! log, and to the parties that wait for operations.
 
 use crate::driver::engine::Engine;
-use crate::driver::events::failure::{failure_text, join_outcome, leave_outcome, query_outcome};
+use crate::driver::events::failure::{
+    failure_text, join_outcome, leave_outcome, message_outcome, query_outcome,
+};
 use crate::driver::events::pending::Outcome;
 use crate::driver::os::clock;
 use crate::error::{Error, Status};
@@ -88,6 +90,7 @@ impl Engine {
             } => self.on_query_done(number, answers, missing),
             CoreEvent::KeysChanged(change) => self.on_keys_changed(change),
             CoreEvent::KeysDone { number, report } => self.on_keys_done(number, report),
+            CoreEvent::MessageDone { op, failure } => self.complete(op, message_outcome(failure)),
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());

@@ -139,6 +139,15 @@ fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     Err(Error::new(status, message))
 }
 
+/// Returns the outcome of a message by stream.
+pub(in crate::driver) fn message_outcome(failure: Option<JoinFailure>) -> Outcome {
+    let error = failure.map(|why| {
+        let message = format!("the message has not arrived: {}", failure_text(&why));
+        Error::new(failure_status(&why), message)
+    });
+    error.map_or(Ok(0), Err).into()
+}
+
 fn failure_status(why: &JoinFailure) -> Status {
     match why {
         JoinFailure::Unresolved => Status::Address,
@@ -209,6 +218,15 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             );
             return Error::new(Status::TooLarge, message);
         }
+        CommandError::MessageTooLarge { len, max, bound } => {
+            let message = format!("{what} has {len} bytes; the limit {bound} is {max} bytes");
+            return Error::new(Status::TooLarge, message);
+        }
+        CommandError::TooManyMessages => {
+            let text = "1,024 messages or 64 MiB of them wait to be sent by stream, which is the \
+                        maximum; try again later";
+            (Status::State, text)
+        }
         CommandError::BadExpression { expression, why } => {
             let message =
                 format!("{what}: the regular expression \"{expression}\" is wrong: {why}");
@@ -238,8 +256,8 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             (Status::State, text)
         }
         CommandError::WrongMode => {
-            let text = "tags, user events, queries and keys need mode = serf; raw meta needs \
-                        mode = memberlist";
+            let text = "tags, user events, queries and keys need mode = serf; raw meta, messages \
+                        and states need mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {

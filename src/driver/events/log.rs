@@ -187,11 +187,10 @@ fn refusal_text(core: &Core, refused: &SourceCount) -> String {
 
 /// Returns true if the growth of this counter is worth a log line.
 fn is_notable(name: &str) -> bool {
-    let others = ["ltimes_refused", "app_messages_ignored"];
     name.starts_with("refused_")
         || name.starts_with("conflicts")
         || name.ends_with("_accept_failures")
-        || others.contains(&name)
+        || name == "ltimes_refused"
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@
 //! When a queue overflows, it keeps only the last member event of each member. If that is not
 //! enough, it drops the oldest member events, then the oldest user events, and finally the oldest
 //! events of any kind. One `Overflow` event tells the application to read the list of members
-//! again, so that it does not miss their current states. Log lines have a bound of their own and
-//! never displace other events.
+//! again, so that it does not miss their current states. Messages and states of programs on
+//! memberlist count as user events; their bytes have a bound, too. Log lines have a bound of their
+//! own and never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
 use crate::event::{Event, EventBody, EventKind};
+use crate::limits;
 use crate::time::Time;
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -33,6 +35,8 @@ struct Queued {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
     last_seq: u64,
+    /// The number of bytes of messages and states in `events`.
+    bytes: usize,
     /// True once no further event comes.
     ended: bool,
     /// True once the reader has given up the queue and the events that are left in it.
@@ -120,8 +124,9 @@ impl EventQueue {
                 state.lost += 1;
             }
         } else {
+            state.bytes += weight(&event);
             state.events.push_back(event);
-            if state.events.len() > self.capacity {
+            if state.events.len() > self.capacity || state.bytes > limits::QUEUED_MESSAGE_BYTES {
                 state.make_room(now, self.capacity);
             }
         }
@@ -146,6 +151,7 @@ impl EventQueue {
         let mut state = lock(&self.state);
         state.ended = true;
         state.abandoned = true;
+        state.bytes = 0;
         let left = (
             std::mem::take(&mut state.events),
             std::mem::take(&mut state.logs),
@@ -204,6 +210,7 @@ impl EventQueue {
                 _ => left.events.push_back(event),
             }
         }
+        state.bytes = left.events.iter().map(weight).sum();
         (state.events, state.logs) = (left.events, left.logs);
         self.update_signal(&mut state);
         taken
@@ -272,7 +279,11 @@ impl Queued {
     fn pop_unreported(&mut self) -> Option<Event> {
         match self.next_is_log()? {
             true => self.logs.pop_front(),
-            false => self.events.pop_front(),
+            false => {
+                let event = self.events.pop_front()?;
+                self.bytes -= weight(&event);
+                Some(event)
+            }
         }
     }
 
@@ -305,11 +316,15 @@ impl Queued {
     /// shrinks to three quarters of its capacity, so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
-        self.keep_last_of_each_member();
-        let target = capacity - capacity / 4;
-        // Member events are dropped first, because the list of members also shows what they report.
-        self.drop_oldest(target, |event| event.member().is_some());
-        self.drop_oldest(target, |event| event.kind() == EventKind::User);
+        self.drop_oldest_bytes();
+        if self.events.len() > capacity {
+            self.keep_last_of_each_member();
+            let target = capacity - capacity / 4;
+            // Member events are dropped first, because the list of members also shows what they
+            // report.
+            self.drop_oldest(target, |event| event.member().is_some());
+            self.drop_oldest(target, is_from_program);
+        }
         // If that was not enough, no event of these kinds is left. A program that begins more
         // operations than the queue can hold, and takes no event, loses some of their outcomes.
         while self.events.len() > capacity {
@@ -317,12 +332,25 @@ impl Queued {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
             }
         }
+        self.bytes = self.events.iter().map(weight).sum();
         self.lost += (before - self.events.len()) as u64;
         if !self.overflow_waits {
             self.overflow_waits = true;
             let event = self.number(now, EventBody::Overflow { lost: 0 });
             self.events.push_back(event);
         }
+    }
+
+    /// Drops the oldest messages and states until their bytes are within the bound.
+    fn drop_oldest_bytes(&mut self) {
+        let mut surplus = self.bytes.saturating_sub(limits::QUEUED_MESSAGE_BYTES);
+        self.events.retain(|event| {
+            let goes = surplus > 0 && weight(event) > 0;
+            if goes {
+                surplus = surplus.saturating_sub(weight(event));
+            }
+            !goes
+        });
     }
 
     /// Drops the oldest events for which `goes` is true, until at most `target` events are left.
@@ -350,6 +378,22 @@ impl Queued {
         }
         self.events = kept;
     }
+}
+
+/// The number of bytes by which an event counts towards the bound of messages and states.
+fn weight(event: &Event) -> usize {
+    match &event.body {
+        EventBody::Message { payload, .. } | EventBody::RemoteState { payload, .. } => {
+            payload.len()
+        }
+        _ => 0,
+    }
+}
+
+/// Returns true for the messages of other programs that need no answer.
+fn is_from_program(event: &Event) -> bool {
+    use EventKind::{Message, RemoteState, User};
+    matches!(event.kind(), User | Message | RemoteState)
 }
 
 #[cfg(test)]
@@ -597,5 +641,34 @@ mod tests {
             );
             assert!(!is_readable(fd));
         }
+    }
+
+    #[test]
+    fn messages_that_take_too_many_bytes_make_room_and_nothing_else_does() {
+        let events = queue(100);
+        let message = |first: u8| EventBody::Message {
+            from: String::new(),
+            addr: "127.0.0.1:1".parse().unwrap(),
+            payload: vec![first; 20 << 20].into(),
+        };
+        events.push(NOW, join("a"));
+        for first in 0..5 {
+            events.push(NOW, message(first));
+        }
+        let firsts = |events: &[Event]| -> Vec<u8> {
+            let first = |event: &Event| match &event.body {
+                EventBody::Message { payload, .. } => Some(payload[0]),
+                _ => None,
+            };
+            events.iter().filter_map(first).collect()
+        };
+        let all = drain(&events);
+        assert_eq!(firsts(&all), [2, 3, 4]);
+        let lost = |event: &Event| event.body == EventBody::Overflow { lost: 2 };
+        assert!(all[0].member().is_some() && all.iter().any(lost));
+        for first in 5..8 {
+            events.push(NOW, message(first));
+        }
+        assert_eq!(firsts(&drain(&events)), [5, 6, 7]);
     }
 }

@@ -381,7 +381,7 @@ impl StreamSet {
             };
             let closing = stream.phase.closing_until().is_some();
             let (event, len) = match (&*stream.socket).read(buffer) {
-                Ok(0) => (StreamEvent::End(StreamEnd::Eof), 0),
+                Ok(0) => (StreamEvent::End(stream.end_of_input()), 0),
                 Ok(len) => (StreamEvent::Data, len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -412,6 +412,16 @@ impl StreamSet {
 }
 
 impl Stream {
+    /// Returns the end of a stream whose peer writes no more. If this node dialled, and the peer
+    /// has not taken everything that was written, it has cut the request short.
+    fn end_of_input(&self) -> StreamEnd {
+        let is_request = self.accepted.is_none() && self.phase == Phase::Open;
+        match is_request && !self.out.is_empty() {
+            true => StreamEnd::Reset,
+            false => StreamEnd::Eof,
+        }
+    }
+
     fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> io::Result<Stream> {
         Ok(Stream {
             socket: OwnFd::new(socket)?,

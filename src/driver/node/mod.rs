@@ -3,6 +3,7 @@
 mod coordinates;
 mod keys;
 mod look;
+mod memberlist;
 mod messages;
 mod running;
 #[cfg(all(test, feature = "spoe"))]

@@ -308,6 +308,34 @@ class BaseNode:
         """
         self._native.send_event(check_text("name", name), payload, coalesce)
 
+    # Messages and state in memberlist mode
+
+    def broadcast(self, payload: bytes | bytearray | memoryview, name: str | None = None) -> None:
+        """Gossip a message to the other members, in ``mode="memberlist"``.
+
+        A program that gets it, perhaps several times, has a `Message`. Its node does not pass the
+        message on: to reach all members of a large cluster, a program broadcasts what was new to
+        it.
+
+        name: the message replaces the one with the same name that still waits to be sent; `None`
+            replaces none. The name stays on this node.
+
+        Raises `TooLargeError` if the message does not fit into a datagram of `packet_bytes`, and
+        `StateError` in ``mode="serf"`` or after `leave`.
+        """
+        self._native.broadcast(payload, None if name is None else check_text("name", name))
+
+    def set_local_state(self, state: bytes | bytearray | memoryview) -> None:
+        """Set the state that every push/pull hands to another program, in ``mode="memberlist"``.
+
+        The other program has a `RemoteState`. Call this whenever the state has changed; an empty
+        state is not handed out.
+
+        Raises `TooLargeError` if the state has more than 8 MiB, and `StateError` in
+        ``mode="serf"``.
+        """
+        self._native.set_local_state(state)
+
     def _subscribe(
         self, kinds: tuple[type[Event], ...], maxsize: int | None
     ) -> tuple[Subscription, Selection]:

@@ -10,7 +10,17 @@ from typing import Any, Generic, Self, TypeVar
 from . import _native
 from ._checks import check_timeout
 from ._errors import ClosedError, Error
-from ._native import Event, NameRegained, NodeFailed, Overflow, Query, UserEvent
+from ._native import (
+    Event,
+    MemberConflict,
+    Message,
+    NameRegained,
+    NodeFailed,
+    Overflow,
+    Query,
+    RemoteState,
+    UserEvent,
+)
 from ._rate import Rate
 from ._waiting import wait
 
@@ -27,6 +37,9 @@ KINDS: dict[type[Event], str] = {
     **dict(_native.event_classes()),
     UserEvent: "user",
     Query: "query",
+    Message: "message",
+    RemoteState: "remote-state",
+    MemberConflict: "member-conflict",
     Overflow: "overflow",
     NodeFailed: "fatal",
     NameRegained: "name-regained",

@@ -19,6 +19,7 @@ __all__ = [
     "LogLine",
     "Member",
     "MemberAlive",
+    "MemberConflict",
     "MemberEvent",
     "MemberFailed",
     "MemberJoined",
@@ -28,6 +29,7 @@ __all__ = [
     "MemberUpdated",
     "Members",
     "MembersIterator",
+    "Message",
     "NameRegained",
     "Node",
     "NodeFailed",
@@ -36,6 +38,7 @@ __all__ = [
     "Query",
     "QueryAck",
     "QueryEnd",
+    "RemoteState",
     "Response",
     "Subscription",
     "UserEvent",
@@ -298,6 +301,101 @@ class NameRegained(Event):
     def __reduce__(self) -> tuple[type[Self], tuple[int, float]]: ...
 
 @final
+class Message(Event):
+    """A message that a program on memberlist sent to this node, in ``mode="memberlist"``."""
+
+    __match_args__: ClassVar[tuple[Literal["sender"], Literal["payload"]]]
+    def __new__(
+        cls,
+        sender: str,
+        payload: bytes | bytearray | memoryview,
+        address: str = ...,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def sender(self) -> str:
+        """The name of the member at `address`. Empty if no member is there, or, for a message that
+        was sent with `reliable`, if several members have this IP address.
+        """
+    @property
+    def payload(self) -> bytes:
+        """The content."""
+    @property
+    def address(self) -> str:
+        """The address from which it came. For a message that was sent with `reliable`, the port is
+        not that at which the sender listens.
+        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, str, int, float]]: ...
+
+@final
+class RemoteState(Event):
+    """The state of a program on memberlist, which a push/pull has brought, in
+    ``mode="memberlist"``.
+    """
+
+    __match_args__: ClassVar[tuple[Literal["sender"], Literal["payload"]]]
+    def __new__(
+        cls,
+        sender: str,
+        payload: bytes | bytearray | memoryview,
+        join: bool = False,
+        address: str = ...,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def sender(self) -> str:
+        """The name of the member at `address`. Empty if no member is there, or, if the other side
+        dialled, if several members have this IP address.
+        """
+    @property
+    def payload(self) -> bytes:
+        """The state."""
+    @property
+    def join(self) -> bool:
+        """True if one of the two sides is joining, false for a regular exchange."""
+    @property
+    def address(self) -> str:
+        """The address of the other side. If it dialled, the port is not that at which it
+        listens.
+        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, bool, str, int, float]]: ...
+
+@final
+class MemberConflict(Event):
+    """Two nodes claim the name of a member, in ``mode="memberlist"``. A conflict about the name of
+    this node itself is a `NodeFailed`.
+    """
+
+    __match_args__: ClassVar[tuple[Literal["name"], Literal["known"], Literal["claimed"]]]
+    def __new__(
+        cls, name: str, known: str, claimed: str, seq: int = 0, time: float = 0.0
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """The name."""
+    @property
+    def known(self) -> str:
+        """The address at which the member is known."""
+    @property
+    def claimed(self) -> str:
+        """The address of the other node."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict of plain values."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str, int, float]]: ...
+
+@final
 class UserEvent(Event):
     """A user event: a message that a program sent to all members, this node included."""
 
@@ -482,6 +580,10 @@ class Node:
     def remove_failed(self, name: str, prune: bool) -> None: ...
     def subscribe(self, capacity: int, names: Sequence[str]) -> Subscription: ...
     def send_event(self, name: str, payload: object, coalesce: bool) -> None: ...
+    def send_datagram(self, name: str, payload: object) -> None: ...
+    def begin_send(self, name: str, payload: object) -> Pending: ...
+    def broadcast(self, payload: object, name: str | None, /) -> None: ...
+    def set_local_state(self, state: object) -> None: ...
     def begin_query(
         self,
         name: str,

@@ -23,6 +23,7 @@ from ._operations import (
     last_leave,
     leave_result,
     look_result,
+    send_result,
     timed_out,
 )
 from ._query import QueryResult, begin_query
@@ -167,6 +168,31 @@ class Node(BaseNode):
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))
         return hint_result(_wait(pending, timeout, "probe"))
+
+    def send(
+        self,
+        name: str,
+        payload: bytes | bytearray | memoryview,
+        reliable: bool = False,
+        timeout: float | None = 10,
+    ) -> None:
+        """Send a message to a member, in ``mode="memberlist"``; its program has a `Message`.
+
+        reliable: false to send one datagram, which may get lost; true to use a TCP connection, and
+            to wait until the other node has read the message.
+        timeout: the seconds to wait for a reliable message, which may arrive even after that;
+            `None` waits without limit.
+
+        Raises `TooLargeError` if the message is larger than `message_bytes` allows or does not fit
+        into a datagram; `UnknownMemberError` if there is no such member; `StateError` if it has
+        failed or left, in ``mode="serf"``, or after `leave`; if a reliable message has not arrived,
+        the reason, such as `UnreachableError`; `TimeoutError` after `timeout`.
+        """
+        name, timeout = check_text("name", name), check_timeout(timeout)
+        if reliable:
+            send_result(_wait(self._native.begin_send(name, payload), timeout, "message"))
+        else:
+            self._native.send_datagram(name, payload)
 
     # Events
 

@@ -67,6 +67,13 @@ def leave_result(outcome: Outcome) -> None:
     raise error
 
 
+def send_result(outcome: Outcome) -> None:
+    """Raise the error of a reliable message, if there is one."""
+    _, error, *_ = outcome
+    if error is not None:
+        raise error
+
+
 def hint_result(outcome: Outcome) -> bool:
     """Return whether the member that a hint was about answered the probe."""
     _, error, *_ = outcome

@@ -29,6 +29,7 @@ from ._operations import (
     last_leave,
     leave_result,
     look_result,
+    send_result,
     timed_out,
 )
 from ._query import QueryReader, begin_query
@@ -88,6 +89,20 @@ class Node(BaseNode):
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))
         return hint_result(await _wait(pending, timeout, "probe"))
+
+    async def send(
+        self,
+        name: str,
+        payload: bytes | bytearray | memoryview,
+        reliable: bool = False,
+        timeout: float | None = 10,
+    ) -> None:
+        """Send a message to a member like `sprat.Node.send`. A cancelled wait does not stop it."""
+        name, timeout = check_text("name", name), check_timeout(timeout)
+        if reliable:
+            send_result(await _wait(self._native.begin_send(name, payload), timeout, "message"))
+        else:
+            self._native.send_datagram(name, payload)
 
     @overload
     def events(self, *, maxsize: int | None = None) -> Events[Event]: ...

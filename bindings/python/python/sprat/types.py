@@ -69,6 +69,7 @@ class OtherSettings(TypedDict, total=False):
     push_pull_interval_ms: Milliseconds | None
     stream_timeout_ms: Milliseconds | None
     packet_bytes: int | None
+    message_bytes: int | None
     dead_reclaim_ms: Milliseconds | None
     compression: bool | None
     verify_incoming: bool | None

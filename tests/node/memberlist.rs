@@ -1,0 +1,83 @@
+//! Messages and states of programs on memberlist, between two nodes with real sockets.
+
+use super::help::{PATIENCE, join, wait_for, with, with_others};
+use sprat::{EventBody, EventKind, Node, Status};
+
+fn memberlist_node(name: &str) -> Node {
+    let settings = [("mode", "memberlist"), ("push_pull_interval_ms", "100")];
+    Node::start(&with(name, &settings)).unwrap()
+}
+
+fn message(node: &Node) -> (String, Vec<u8>) {
+    match wait_for(node, EventKind::Message).body {
+        EventBody::Message { from, payload, .. } => (from, payload.to_vec()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn messages_by_stream_datagram_and_gossip_arrive() {
+    let _turn = with_others();
+    let (a, b) = (memberlist_node("a"), memberlist_node("b"));
+    join(&b, &a);
+    let large = vec![5; 1 << 20];
+    a.send_and_wait("b", &large, Some(PATIENCE)).unwrap();
+    assert_eq!(message(&b), ("a".to_owned(), large));
+
+    let operation = a.operation(7);
+    a.send(operation, "b", b"").unwrap();
+    match wait_for(&a, EventKind::Done).body {
+        EventBody::Done { id, token, result } => {
+            assert_eq!((id, token, result), (operation.id, 7, Ok(0)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(message(&b), ("a".to_owned(), Vec::new()));
+
+    a.broadcast(b"to all", Some("name")).unwrap();
+    assert_eq!(message(&b), ("a".to_owned(), b"to all".to_vec()));
+    // A datagram can get lost even on the loopback interface, so it is sent until one arrives.
+    let mut got = None;
+    while got.is_none() {
+        a.send_datagram("b", b"hello").unwrap();
+        let event = b.next_event(Some(std::time::Duration::from_millis(100)));
+        got = event.unwrap().and_then(|event| match event.body {
+            EventBody::Message { payload, .. } if *payload == *b"hello" => Some(()),
+            _ => None,
+        });
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_sent_is_refused_with_the_reason() {
+    let _turn = with_others();
+    let a = memberlist_node("a");
+    let error = a.broadcast(&[0; 2000], None).unwrap_err();
+    assert_eq!(error.status, Status::TooLarge);
+    let text = "the broadcast has 2000 bytes; the limit of a gossip packet is 1395 bytes";
+    assert_eq!(error.message, text);
+    let error = a.send_and_wait("nobody", b"x", None).unwrap_err();
+    assert_eq!(error.status, Status::NotFound);
+    let error = a.set_local_state(vec![0; 9 << 20]).unwrap_err();
+    assert_eq!(error.status, Status::TooLarge);
+}
+
+#[test]
+fn megabytes_of_state_are_exchanged_at_the_join_and_later() {
+    let _turn = with_others();
+    let (a, b) = (memberlist_node("a"), memberlist_node("b"));
+    a.set_local_state(vec![1; 3 << 20]).unwrap();
+    b.set_local_state(vec![2; 3 << 20]).unwrap();
+    join(&b, &a);
+    for (node, first) in [(&a, 2), (&b, 1)] {
+        let mut kinds = (false, false);
+        while kinds != (true, true) {
+            let event = wait_for(node, EventKind::RemoteState).body;
+            let EventBody::RemoteState { join, payload, .. } = event else {
+                panic!("{event:?}");
+            };
+            assert_eq!((payload.len(), payload[0]), (3 << 20, first));
+            kinds = (kinds.0 || join, kinds.1 || !join);
+        }
+    }
+}
