@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(text(sprat_status_text(-9)), "the time is up");
         assert_eq!(text(sprat_status_text(1)), "unknown status");
         assert_eq!(text(sprat_event_kind_name(4)), "member-failed");
-        assert_eq!(text(sprat_event_kind_name(9)), "unknown");
+        assert_eq!(text(sprat_event_kind_name(0)), "unknown");
         assert_eq!(text(sprat_member_state_name(5)), "left");
         assert_eq!(text(sprat_member_state_name(0)), "unknown");
     }

@@ -63,10 +63,8 @@ impl Engine {
                 members,
             } => {
                 self.debug("look", || format!("{} members found", members.len()));
-                let outcome = Outcome {
-                    members: members.into(),
-                    ..join_outcome(&report)
-                };
+                let mut outcome = join_outcome(&report);
+                outcome.members = members.into();
                 self.complete(op, outcome);
             }
             CoreEvent::LeaveDone { op, end } => {
