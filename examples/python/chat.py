@@ -6,9 +6,9 @@ The last arguments are addresses of members of the cluster. These members need n
 take part, too: `serf event -coalesce=false chat "bob: hello"` shows up in every chat. The end of
 the input (Ctrl-D), Ctrl-C or SIGTERM leaves the chat.
 
-A user event reaches every member that gossip reaches, usually within a second. It is not stored,
-so a member that joins later does not see it, and gossip may deliver two events of one member in the
-wrong order. An event has at most about 470 bytes of text.
+A user event reaches every member that gossip reaches, usually within a second, and the lines of one
+member come in order. An event is not stored, so a member that joins later does not see it. It has
+at most about 470 bytes of text.
 """
 
 from __future__ import annotations

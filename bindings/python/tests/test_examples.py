@@ -356,6 +356,39 @@ def test_a_chat_shows_the_lines_of_all_members_and_of_agents(agent, addresses, e
     sees_left(stock, "ann")
 
 
+def test_a_map_that_was_changed_on_both_sides_of_a_split_becomes_one(addresses, example):
+    binds = {name: addresses.address() for name in "abc"}
+
+    def start(name: str, *seeds: str) -> Any:
+        names = ("--name", name, "--bind", binds[name])
+        return example("kv", *names, *QUICK, *seeds, stdin=subprocess.PIPE)
+
+    def shows(member: Any, expected: str) -> None:
+        def is_shown() -> bool:
+            member.tell("all")
+            return member.line() == expected
+
+        eventually("the members have one map", is_shown)
+
+    a, b = start("a"), start("b", binds["c"])
+    a.tell("set colour red")
+    a.tell("set size 5")
+    a.tell("del size")
+    b.tell("set colour blue")
+    b.tell("set shape round and flat")
+    c = start("c", binds["a"])
+    for member in (a, b, c):
+        shows(member, '{"colour": "blue", "shape": "round and flat"}')
+    c.tell("set size 7")
+    for member in (a, b, c):
+        shows(member, '{"colour": "blue", "shape": "round and flat", "size": "7"}')
+        member.tell("get colour")
+        assert member.line() == "blue"
+    for member in (a, b, c):
+        member.end_input()
+        member.end()
+
+
 @pytest.fixture
 def hosts(addresses, example) -> list[str]:
     """Start deploy.py on two web servers and a database; return their addresses."""
