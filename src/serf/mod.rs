@@ -103,7 +103,7 @@ pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
 pub use asked::QueryOptions;
 pub use command_error::CommandError;
-pub use config::{CoalesceTimes, Config, Mode};
+pub use config::{Config, Mode};
 pub use counts::Counter;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
