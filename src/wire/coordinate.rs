@@ -37,8 +37,8 @@ impl Coordinate {
     /// Decodes the payload of an ack. Returns `None` for a payload of another version.
     ///
     /// # Errors
-    /// [`Refusal::Msgpack`] if the number of dimensions differs, or for a value of another kind;
-    /// [`Refusal::Truncated`].
+    /// `Msgpack` if the number of dimensions differs, or for a value of another kind;
+    /// `Truncated`.
     pub fn decode(payload: &[u8]) -> Result<Option<Coordinate>, Refusal> {
         let mut reader = Reader::new(payload);
         if reader.u8()? != VERSION {

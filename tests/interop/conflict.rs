@@ -52,9 +52,12 @@ fn a_sprat_node_that_takes_the_name_of_an_agent_is_told_so_and_disturbs_nobody()
     let newcomer = Ours::start("twin", block.ip(3));
     let to = first.addr().to_string();
     let refused = newcomer.node().join(&[&to], Some(Duration::from_secs(60)));
-    let refused = refused.map_err(|why| why.status);
-    assert_eq!(refused, Err(Status::NameConflict));
+    match refused.map_err(|why| why.status) {
+        Err(why) => assert_eq!(why, Status::NameConflict),
+        // On a busy machine, the join ends before the owner has answered.
+        Ok(_) => newcomer.hears(EventKind::Fatal, "", 1),
+    }
     agent_sees(&first, "twin", "alive");
     assert_eq!(first.members()["twin"].addr, owner.addr().to_string());
-    assert_eq!(owner.logged("conflict"), 0, "no vote was provoked");
+    assert_eq!(owner.logged("Name conflict"), 0, "no vote was provoked");
 }

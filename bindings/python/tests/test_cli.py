@@ -88,7 +88,7 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--key-file", "/dev/null"), "--key-file /dev/null contains no key"),
         ((*LOOK, "--key-file", "/nonexistent"), "does not exist"),
         ((*LOOK, "--key", KEY, "--keyring-file", __file__), "exclude each other"),
-        ((*LOOK, "--keyring-file", __file__), "expected a JSON array"),
+        ((*LOOK, "--keyring-file", __file__), "allowed is a JSON array"),
         ((*LOOK, "--config", __file__), 'expected "key = value"'),
         ((*LOOK, "--set", "probe_intervall_ms=1"), "probe_interval_ms"),
         ((*LOOK, "--set", "probe_interval_ms=x"), 'probe_interval_ms is "x", allowed: 10 to'),

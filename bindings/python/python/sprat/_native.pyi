@@ -315,16 +315,16 @@ class Message(Event):
     ) -> Self: ...
     @property
     def sender(self) -> str:
-        """The name of the member at `address`. Empty if no member is there, or, for a message that
-        was sent with `reliable`, if several members have this IP address.
+        """The name of the member at `address`. Empty if no member is there, or, for a message
+        that was sent with `reliable`, if several members have this IP address.
         """
     @property
     def payload(self) -> bytes:
         """The content."""
     @property
     def address(self) -> str:
-        """The address from which it came. For a message that was sent with `reliable`, the port is
-        not that at which the sender listens.
+        """The address from which it came. For a message that was sent with `reliable`, the port
+        is not that at which the sender listens.
         """
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a new dict; the payload stays bytes."""
@@ -350,8 +350,8 @@ class RemoteState(Event):
     ) -> Self: ...
     @property
     def sender(self) -> str:
-        """The name of the member at `address`. Empty if no member is there, or, if the other side
-        dialled, if several members have this IP address.
+        """The name of the member at `address`. Empty if no member is there, or, if the other
+        side dialled, if several members have this IP address.
         """
     @property
     def payload(self) -> bytes:
@@ -372,8 +372,8 @@ class RemoteState(Event):
 
 @final
 class MemberConflict(Event):
-    """Two nodes claim the name of a member, in ``mode="memberlist"``. A conflict about the name of
-    this node itself is a `NodeFailed`.
+    """Two nodes claim the name of a member, in ``mode="memberlist"``. A conflict about the name
+    of this node itself is a `NodeFailed`.
     """
 
     __match_args__: ClassVar[tuple[Literal["name"], Literal["known"], Literal["claimed"]]]

@@ -89,10 +89,10 @@ class OtherSettings(TypedDict, total=False):
     query_bytes: int | None
     query_response_bytes: int | None
     replay_events: bool | None
-    coalesce_members_ms: int | None
-    coalesce_members_quiet_ms: int | None
-    coalesce_events_ms: int | None
-    coalesce_events_quiet_ms: int | None
+    coalesce_members_ms: Milliseconds | None
+    coalesce_members_quiet_ms: Milliseconds | None
+    coalesce_events_ms: Milliseconds | None
+    coalesce_events_quiet_ms: Milliseconds | None
     coordinates: bool | None
     thread_stack_kib: int | None
     spoe_bind: Address | None
