@@ -47,7 +47,7 @@ class Map:
                 version, writer, value = change
                 news[key] = self.entries[key] = (version, writer, value)
         for key, entry in news.items():
-            # What does not fit into a packet goes with the next push/pulls.
+            # An entry that does not fit into a packet goes with the next push/pulls.
             with contextlib.suppress(sprat.TooLargeError):
                 self.node.broadcast(json.dumps({key: entry}).encode(), name=key)
         if news:
