@@ -14,6 +14,7 @@ at most about 470 bytes of text.
 from __future__ import annotations
 
 import argparse
+import os
 import selectors
 import signal
 import sys
@@ -50,6 +51,7 @@ def say(node: sprat.Node, line: str) -> None:
 def chat(node: sprat.Node) -> None:
     """Send the lines of standard input and show those of all members, until the input ends."""
     events = node.events(sprat.UserEvent, sprat.MemberEvent)
+    rest = b""  # the beginning of a line whose end has not come
     with selectors.DefaultSelector() as selector:
         selector.register(events, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -58,9 +60,13 @@ def chat(node: sprat.Node) -> None:
                 if key.fileobj is events:
                     while (event := events.next(0)) is not None:
                         show(event)
-                elif line := sys.stdin.readline():
-                    say(node, line.rstrip("\n"))
-                else:
+                    continue
+                # readline() would keep the lines after the first in a buffer, unseen by select().
+                data = os.read(sys.stdin.fileno(), 65536)
+                *lines, rest = (rest + (data or b"\n")).split(b"\n")
+                for line in filter(None, lines):
+                    say(node, line.decode(errors="replace"))
+                if not data:
                     return
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import selectors
 import signal
 import sys
@@ -100,6 +101,7 @@ def serve(node: sprat.Node) -> None:
     """Run the commands of standard input, and follow the other members, until the input ends."""
     replicated = Map(node)
     events = node.events(sprat.Message, sprat.RemoteState)
+    rest = b""  # the beginning of a line whose end has not come
     with selectors.DefaultSelector() as selector:
         selector.register(events, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -108,9 +110,12 @@ def serve(node: sprat.Node) -> None:
                 if key.fileobj is events:
                     while (event := events.next(0)) is not None:
                         replicated.take(event)
-                elif line := sys.stdin.readline():
-                    run(replicated, line)
-                else:
+                    continue
+                data = os.read(sys.stdin.fileno(), 65536)
+                *lines, rest = (rest + (data or b"\n")).split(b"\n")
+                for line in lines:
+                    run(replicated, line.decode(errors="replace"))
+                if not data:
                     return
 
 
