@@ -21,12 +21,14 @@
 //! | `member`, `members`, `event` | values |
 //! | `messages` | user events, queries, and what comes back for a query |
 //! | `memberlist` | messages, states and name conflicts of programs on memberlist |
+//! | `event_class` | the methods of a class of events, from the list of its fields |
 //! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
 
 mod errors;
 mod event;
+mod event_class;
 mod event_classes;
 mod explain;
 mod leave_thread;

@@ -9,11 +9,11 @@
 
 use crate::errors::{enter_detached, raised};
 use crate::event::Event;
+use crate::event_class::{event_class, shown};
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyType};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use sprat::{Error, EventKind, Status};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Weak;
 
 /// Copies the bytes of a payload. Text is refused, because only the program knows its encoding.
@@ -36,341 +36,165 @@ pub fn payload_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     }))
 }
 
-fn hash_of(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Returns `Class(name, payload)` for `repr`.
-fn shown(py: Python<'_>, class: &str, name: &str, payload: &[u8]) -> PyResult<String> {
-    let name = name.into_pyobject(py)?.repr()?.to_string();
-    let payload = PyBytes::new(py, payload).repr()?.to_string();
-    Ok(format!("{class}({name}, {payload})"))
-}
-
-/// A user event: a message that a program sent to all members, this node included.
-#[pyclass(frozen, extends = Event, module = "sprat")]
-pub struct UserEvent {
-    pub name: String,
-    pub payload: Box<[u8]>,
-    pub ltime: u64,
-    pub coalesce: bool,
-}
-
-#[pymethods]
-impl UserEvent {
-    #[new]
-    #[pyo3(signature = (name, payload=None, ltime=0, coalesce=false, seq=0, time=0.0))]
-    fn new(
+event_class! {
+    /// A user event: a message that a program sent to all members, this node included.
+    pub struct UserEvent {
+        /// The name of the event. Bytes that are not text are escaped.
         name: String,
-        payload: Option<&Bound<'_, PyAny>>,
+        /// The content, empty if the event has none.
+        payload: Box<[u8]>,
+        /// The Lamport time at which the event was sent. An event that was sent later by the same
+        /// program, or after this one had arrived, has a later time.
         ltime: u64,
+        /// True if receivers may deliver only the last of several events with this name.
         coalesce: bool,
-        seq: u64,
-        time: f64,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
-        let event = UserEvent {
-            name,
-            payload: payload.into(),
-            ltime,
-            coalesce,
-        };
-        Ok(Event::with(EventKind::User, seq, time).add_subclass(event))
     }
-
-    /// The name of the event. Bytes that are not text are escaped.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The content, empty if the event has none.
-    #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.payload)
-    }
-
-    /// The Lamport time at which the event was sent. An event that was sent later by the same
-    /// program, or after this one had arrived, has a later time.
-    #[getter]
-    fn ltime(&self) -> u64 {
-        self.ltime
-    }
-
-    /// True if receivers may deliver only the last of several events with this name.
-    #[getter]
-    fn coalesce(&self) -> bool {
-        self.coalesce
-    }
-
-    #[classattr]
-    fn __match_args__() -> (&'static str, &'static str) {
-        ("name", "payload")
-    }
-
+    hidden {}
+    patterns (name, payload)
+    hash |it| (&it.name, &it.payload, it.ltime);
     /// Return the fields as a new dict; the payload stays bytes.
-    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let it = slf.get();
-        let dict = slf.as_super().get().to_dict(slf.py())?;
-        dict.set_item("name", it.name())?;
-        dict.set_item("payload", it.payload(slf.py()))?;
-        dict.set_item("ltime", it.ltime)?;
-        dict.set_item("coalesce", it.coalesce)?;
-        Ok(dict)
-    }
+    to_dict
+    methods {
+        #[new]
+        #[pyo3(signature = (name, payload=None, ltime=0, coalesce=false, seq=0, time=0.0))]
+        fn new(
+            name: String,
+            payload: Option<&Bound<'_, PyAny>>,
+            ltime: u64,
+            coalesce: bool,
+            seq: u64,
+            time: f64,
+        ) -> PyResult<PyClassInitializer<Self>> {
+            let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
+            let event = UserEvent {
+                name,
+                payload: payload.into(),
+                ltime,
+                coalesce,
+            };
+            Ok(Event::with(EventKind::User, seq, time).add_subclass(event))
+        }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        shown(py, "UserEvent", &self.name, &self.payload)
-    }
-
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
-        let (a, b) = (slf.get(), other.get());
-        slf.as_super().get().same(other.as_super().get())
-            && (&a.name, &a.payload, a.ltime, a.coalesce)
-                == (&b.name, &b.payload, b.ltime, b.coalesce)
-    }
-
-    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
-        let it = slf.get();
-        slf.as_super().get().__hash__() ^ hash_of((&it.name, &it.payload, it.ltime))
-    }
-
-    #[allow(clippy::type_complexity)] // the arguments of the constructor
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> (
-        Bound<'py, PyType>,
-        (String, Bound<'py, PyBytes>, u64, bool, u64, f64),
-    ) {
-        let (base, it) = (slf.as_super().get(), slf.get());
-        let payload = it.payload(slf.py());
-        let name = it.name.clone();
-        let parts = (name, payload, it.ltime, it.coalesce, base.seq, base.time);
-        (slf.get_type(), parts)
+        fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+            shown(py, "UserEvent", &self.name, &self.payload)
+        }
     }
 }
 
-/// A question of another member, or of this node, which can be answered once with `respond`.
-///
-/// A pickled copy has no node, so it cannot be answered; neither can a query that a test makes.
-#[pyclass(frozen, extends = Event, module = "sprat")]
-pub struct Query {
-    pub name: String,
-    pub payload: Box<[u8]>,
-    pub ltime: u64,
-    pub asker: String,
-    pub deadline: f64,
-    /// The node that received the query, and the number of the query there.
-    pub origin: Option<(Weak<sprat::Node>, u64)>,
-}
-
-#[pymethods]
-impl Query {
-    #[new]
-    #[pyo3(signature = (name, payload=None, ltime=0, asker="", deadline=0.0, seq=0, time=0.0))]
-    fn new(
-        name: String,
-        payload: Option<&Bound<'_, PyAny>>,
-        ltime: u64,
-        asker: &str,
-        deadline: f64,
-        seq: u64,
-        time: f64,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
-        let query = Query {
-            name,
-            payload: payload.into(),
-            ltime,
-            asker: asker.to_owned(),
-            deadline,
-            origin: None,
-        };
-        Ok(Event::with(EventKind::Query, seq, time).add_subclass(query))
-    }
-
-    /// The name of the query. Bytes that are not text are escaped.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The content, empty if the query has none.
-    #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.payload)
-    }
-
-    /// The Lamport time at which the query was sent.
-    #[getter]
-    fn ltime(&self) -> u64 {
-        self.ltime
-    }
-
-    /// The name of the member that asks; empty if that is a very old Serf agent.
-    #[getter]
-    fn asker(&self) -> &str {
-        &self.asker
-    }
-
-    /// The time until which the query can be answered, in seconds of `time.monotonic()`.
-    #[getter]
-    fn deadline(&self) -> f64 {
-        self.deadline
-    }
-
-    /// The number of seconds in which the query can still be answered, 0 if it is too late.
-    #[getter]
-    fn time_left(&self, py: Python<'_>) -> PyResult<f64> {
-        let now: f64 = py.import("time")?.call_method0("monotonic")?.extract()?;
-        Ok((self.deadline - now).max(0.0))
-    }
-
-    /// Answer the query. Any thread may do this, and a callback, too.
+event_class! {
+    /// A question of another member, or of this node, which can be answered once with `respond`.
     ///
-    /// Raises `StateError` if the query was answered already, or is a copy without a node;
-    /// `TimeoutError` after its deadline; `TooLargeError` if the encoded answer takes more bytes
-    /// than the setting `query_response_bytes` allows; `ClosedError` if the node is closed.
-    #[pyo3(signature = (payload, /))]
-    fn respond(&self, py: Python<'_>, payload: &Bound<'_, PyAny>) -> PyResult<()> {
-        let payload = payload_of(payload)?;
-        let Some((node, id)) = &self.origin else {
-            let text = "the query is a copy that belongs to no node: \
-                        answer the query that the node delivered";
-            return Err(raised(py, &Error::new(Status::State, text)));
-        };
-        enter_detached(py, || match node.upgrade() {
-            Some(node) => node.respond(*id, &payload),
-            None => Err(Error::new(Status::Closed, "the node was shut down")),
-        })
+    /// A pickled copy has no node, so it cannot be answered; neither can a query that a test makes.
+    pub struct Query {
+        /// The name of the query. Bytes that are not text are escaped.
+        name: String,
+        /// The content, empty if the query has none.
+        payload: Box<[u8]>,
+        /// The Lamport time at which the query was sent.
+        ltime: u64,
+        /// The name of the member that asks; empty if that is a very old Serf agent.
+        asker: String,
+        /// The time until which the query can be answered, in seconds of `time.monotonic()`.
+        deadline: f64,
     }
-
-    #[classattr]
-    fn __match_args__() -> (&'static str, &'static str) {
-        ("name", "payload")
+    hidden {
+        /// The node that received the query, and the number of the query there.
+        origin: Option<(Weak<sprat::Node>, u64)>,
     }
-
+    patterns (name, payload)
+    hash |it| (&it.name, &it.payload, it.ltime);
     /// Return the fields as a new dict; the payload stays bytes.
-    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let it = slf.get();
-        let dict = slf.as_super().get().to_dict(slf.py())?;
-        dict.set_item("name", it.name())?;
-        dict.set_item("payload", it.payload(slf.py()))?;
-        dict.set_item("ltime", it.ltime)?;
-        dict.set_item("asker", it.asker())?;
-        dict.set_item("deadline", it.deadline)?;
-        Ok(dict)
-    }
+    to_dict
+    methods {
+        #[new]
+        #[pyo3(signature = (name, payload=None, ltime=0, asker="", deadline=0.0, seq=0, time=0.0))]
+        fn new(
+            name: String,
+            payload: Option<&Bound<'_, PyAny>>,
+            ltime: u64,
+            asker: &str,
+            deadline: f64,
+            seq: u64,
+            time: f64,
+        ) -> PyResult<PyClassInitializer<Self>> {
+            let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
+            let query = Query {
+                name,
+                payload: payload.into(),
+                ltime,
+                asker: asker.to_owned(),
+                deadline,
+                origin: None,
+            };
+            Ok(Event::with(EventKind::Query, seq, time).add_subclass(query))
+        }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        shown(py, "Query", &self.name, &self.payload)
-    }
+        /// The number of seconds in which the query can still be answered, 0 if it is too late.
+        #[getter]
+        fn time_left(&self, py: Python<'_>) -> PyResult<f64> {
+            let now: f64 = py.import("time")?.call_method0("monotonic")?.extract()?;
+            Ok((self.deadline - now).max(0.0))
+        }
 
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
-        let (a, b) = (slf.get(), other.get());
-        slf.as_super().get().same(other.as_super().get())
-            && (&a.name, &a.payload, a.ltime, &a.asker, a.deadline)
-                == (&b.name, &b.payload, b.ltime, &b.asker, b.deadline)
-    }
+        /// Answer the query. Any thread may do this, and a callback, too.
+        ///
+        /// Raises `StateError` if the query was answered already, or is a copy without a node;
+        /// `TimeoutError` after its deadline; `TooLargeError` if the encoded answer takes more
+        /// bytes than the setting `query_response_bytes` allows; `ClosedError` if the node is
+        /// closed.
+        #[pyo3(signature = (payload, /))]
+        fn respond(&self, py: Python<'_>, payload: &Bound<'_, PyAny>) -> PyResult<()> {
+            let payload = payload_of(payload)?;
+            let Some((node, id)) = &self.origin else {
+                let text = "the query is a copy that belongs to no node: \
+                            answer the query that the node delivered";
+                return Err(raised(py, &Error::new(Status::State, text)));
+            };
+            enter_detached(py, || match node.upgrade() {
+                Some(node) => node.respond(*id, &payload),
+                None => Err(Error::new(Status::Closed, "the node was shut down")),
+            })
+        }
 
-    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
-        let it = slf.get();
-        slf.as_super().get().__hash__() ^ hash_of((&it.name, &it.payload, it.ltime))
-    }
-
-    #[allow(clippy::type_complexity)] // the arguments of the constructor
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> (
-        Bound<'py, PyType>,
-        (String, Bound<'py, PyBytes>, u64, String, f64, u64, f64),
-    ) {
-        let (base, it) = (slf.as_super().get(), slf.get());
-        let (name, asker) = (it.name.clone(), it.asker.clone());
-        let payload = it.payload(slf.py());
-        let times = (it.ltime, it.deadline);
-        (
-            slf.get_type(),
-            (name, payload, times.0, asker, times.1, base.seq, base.time),
-        )
+        fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+            shown(py, "Query", &self.name, &self.payload)
+        }
     }
 }
 
-/// The answer of one member to a query. `member` is the name of the member.
-#[pyclass(frozen, extends = Event, module = "sprat")]
-pub struct Response {
-    pub member: String,
-    pub payload: Box<[u8]>,
-}
-
-#[pymethods]
-impl Response {
-    #[new]
-    #[pyo3(signature = (member, payload=None, seq=0, time=0.0))]
-    fn new(
+event_class! {
+    /// The answer of one member to a query. `member` is the name of the member.
+    pub struct Response {
+        /// The name of the member that answered.
         member: String,
-        payload: Option<&Bound<'_, PyAny>>,
-        seq: u64,
-        time: f64,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
-        let response = Response {
-            member,
-            payload: payload.into(),
-        };
-        Ok(Event::with(EventKind::QueryResponse, seq, time).add_subclass(response))
+        /// The answer, which may be empty.
+        payload: Box<[u8]>,
     }
-
-    /// The name of the member that answered.
-    #[getter]
-    fn member(&self) -> &str {
-        &self.member
-    }
-
-    /// The answer, which may be empty.
-    #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.payload)
-    }
-
-    #[classattr]
-    fn __match_args__() -> (&'static str, &'static str) {
-        ("member", "payload")
-    }
-
+    hidden {}
+    patterns (member, payload)
+    hash |it| (&it.member, &it.payload);
     /// Return the fields as a new dict; the payload stays bytes.
-    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = slf.as_super().get().to_dict(slf.py())?;
-        dict.set_item("member", slf.get().member())?;
-        dict.set_item("payload", slf.get().payload(slf.py()))?;
-        Ok(dict)
-    }
+    to_dict
+    methods {
+        #[new]
+        #[pyo3(signature = (member, payload=None, seq=0, time=0.0))]
+        fn new(
+            member: String,
+            payload: Option<&Bound<'_, PyAny>>,
+            seq: u64,
+            time: f64,
+        ) -> PyResult<PyClassInitializer<Self>> {
+            let payload = payload.map(payload_of).transpose()?.unwrap_or_default();
+            let response = Response {
+                member,
+                payload: payload.into(),
+            };
+            Ok(Event::with(EventKind::QueryResponse, seq, time).add_subclass(response))
+        }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        shown(py, "Response", &self.member, &self.payload)
-    }
-
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
-        let (a, b) = (slf.get(), other.get());
-        slf.as_super().get().same(other.as_super().get())
-            && (&a.member, &a.payload) == (&b.member, &b.payload)
-    }
-
-    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
-        let it = slf.get();
-        slf.as_super().get().__hash__() ^ hash_of((&it.member, &it.payload))
-    }
-
-    #[allow(clippy::type_complexity)] // the arguments of the constructor
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> (Bound<'py, PyType>, (String, Bound<'py, PyBytes>, u64, f64)) {
-        let (base, it) = (slf.as_super().get(), slf.get());
-        let payload = it.payload(slf.py());
-        let parts = (it.member.clone(), payload, base.seq, base.time);
-        (slf.get_type(), parts)
+        fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+            shown(py, "Response", &self.member, &self.payload)
+        }
     }
 }
 
