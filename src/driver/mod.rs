@@ -39,6 +39,8 @@ pub use node::{EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 #[cfg(feature = "internals")]
+pub use os::kept_file::check_owner;
+#[cfg(feature = "internals")]
 pub use os::threads::create as create_thread;
 pub use os::worker::PreparedThreads;
 pub use os::worker::Spawn;

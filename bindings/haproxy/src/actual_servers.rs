@@ -104,6 +104,7 @@ pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use crate::server_state::HEAD;
 
     #[test]
@@ -134,18 +135,6 @@ mod tests {
         assert_eq!(parse("\n\n").unwrap_err(), "the answer of HAProxy is empty");
         let why = parse("# srv_name srv_id srv_addr\n").unwrap_err();
         assert_eq!(why, "the answer of HAProxy has no column srv_admin_state");
-    }
-
-    /// A generator of numbers that is the same in every run.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % bound as u64) as usize
-        }
     }
 
     fn server(random: &mut Random) -> Server {

@@ -18,6 +18,8 @@ pub mod actual_servers;
 pub mod backend;
 pub mod balance;
 pub mod controller;
+#[cfg(test)]
+mod random;
 pub mod restore;
 pub mod server_state;
 pub mod snapshot;

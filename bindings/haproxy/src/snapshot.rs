@@ -19,11 +19,12 @@
 
 use crate::backend::BackendKey;
 use crate::balance::AdminState;
+use sprat::driver::check_owner;
 use std::fmt::Write as _;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::sync::Arc;
 
 /// The space for one record, in bytes.
@@ -195,6 +196,7 @@ impl SnapshotFile {
             it => it,
         })?;
         let meta = file.metadata()?;
+        // The addresses in the file become servers of HAProxy.
         // SAFETY: `geteuid` takes nothing and cannot fail.
         check_owner(&meta, unsafe { libc::geteuid() })?;
         if !is_snapshot(&file, meta.len())? {
@@ -273,23 +275,6 @@ fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
-/// Refuses a file that another user could have written: its addresses become servers of HAProxy.
-fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
-    if !meta.is_file() {
-        return Err(refused("it is not a regular file"));
-    }
-    let (owner, mode) = (meta.uid(), meta.mode() & 0o777);
-    if owner != user && owner != 0 {
-        let text = format!("it belongs to the user {owner}, allowed: {user} and root");
-        return Err(refused(text));
-    }
-    if mode & 0o022 != 0 {
-        let text = format!("other users can write it (mode {mode:o}); use `chmod 600`");
-        return Err(refused(text));
-    }
-    Ok(())
-}
-
 /// Returns true if the file may be overwritten. Its length, `len`, is at most that of two records,
 /// and one of its halves begins like a record, or all its bytes are zero: it is empty, or its first
 /// record never reached the disk.
@@ -350,7 +335,9 @@ fn read_record(file: &File, half: u64) -> Option<Record> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::random::Random;
     use std::fs::Permissions;
+    use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     /// A path whose file is removed at the end of the test.
@@ -505,18 +492,6 @@ pub(crate) mod tests {
                     nonsense\n";
         let found = Snapshot::parse(text);
         assert_eq!((found.servers.len(), found.peers.len()), (1, 1));
-    }
-
-    /// A generator of numbers that is the same in every run.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % bound as u64) as usize
-        }
     }
 
     #[test]

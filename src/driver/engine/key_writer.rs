@@ -7,12 +7,13 @@
 use crate::config::keyring_file;
 use crate::driver::engine::command::{Command, KeyCommand};
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::os::replacement;
 use crate::error::system_text;
 use crate::serf::KeyStore;
 use crate::wire::Key;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,14 +58,11 @@ impl KeyWriting {
 /// Replaces the keyring file.
 fn replace(path: &Path, keys: &[Key]) -> io::Result<()> {
     let (new, file) = create(path)?;
-    let written = fill(file, path, keys).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written?;
-    // Without this, the old file could be back after a power failure.
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    File::open(folder)?.sync_all()
+    keep_owner(&file, path);
+    let content = keyring_file::format(keys);
+    let written = replacement::put_in_place(&file, &new, path, content.as_bytes());
+    written.inspect_err(|_| drop(fs::remove_file(&new)))?;
+    replacement::sync_folder(path)
 }
 
 /// Creates a file next to the keyring file, under a name that no other writer has: several nodes
@@ -87,14 +85,12 @@ fn create(path: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// Writes a new file, for the owner of the file `old`.
-fn fill(mut file: File, old: &Path, keys: &[Key]) -> io::Result<()> {
+/// Gives a new file to the owner of the file `old`. A process that may not give files away keeps
+/// the file as its own.
+fn keep_owner(file: &File, old: &Path) {
     if let Ok(old) = fs::metadata(old) {
-        // A process that may not give files away keeps the file as its own.
-        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+        let _ = fchown(file, Some(old.uid()), Some(old.gid()));
     }
-    file.write_all(keyring_file::format(keys).as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@
 //! keep the lock.
 
 use crate::driver::os::own_fd::OwnFd;
+use crate::driver::os::replacement;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::geteuid;
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -140,15 +140,11 @@ impl KeptFile {
             // A node that opens the file in the moment after the renaming finds it locked.
             lock(&*file)?;
             file.set_permissions(self.file.metadata()?.permissions())?;
-            (&*file).write_all(bytes)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &self.path)?;
+            replacement::put_in_place(&file, &temporary, &self.path, bytes)?;
             Ok(file)
         });
         self.file = replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        // If the machine crashes before the folder is on the disk, the old file is still there.
-        let folder = self.path.parent().map(File::open);
-        let _ = folder.map(|folder| folder.and_then(|it| it.sync_all()));
+        let _ = replacement::sync_folder(&self.path); // a crash may bring the old file back
         Ok(())
     }
 
@@ -161,10 +157,10 @@ impl KeptFile {
         self.file.sync_data()
     }
 
-    fn temporary(&self) -> OsString {
+    fn temporary(&self) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(TEMPORARY);
-        path
+        path.into()
     }
 }
 
@@ -182,8 +178,12 @@ fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
-/// Refuses a file that another user could have written.
-fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
+/// Refuses a file that another user than `user` and root could have written, or that is no regular
+/// file.
+///
+/// # Errors
+/// `InvalidInput`, with the reason.
+pub fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     if !meta.is_file() {
         return Err(refused("it is not a regular file"));
     }

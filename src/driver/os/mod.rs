@@ -14,6 +14,7 @@
 //! | [`own_fd`] | a descriptor of this library in the process of a host program |
 //! | [`panic`] | catching panics and describing them |
 //! | [`prepared`] | threads that were created before they are needed |
+//! | [`replacement`] | replacing a file in one step |
 //! | [`signals`] | the signal mask of a thread |
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
 //! | [`worker`] | a thread of a node: prepared, created on demand, or created by the host program |
@@ -35,6 +36,7 @@ pub(crate) mod oneshot;
 pub(crate) mod own_fd;
 pub(crate) mod panic;
 pub(crate) mod prepared;
+pub(crate) mod replacement;
 pub(crate) mod signals;
 pub(crate) mod threads;
 pub(crate) mod worker;
