@@ -5,7 +5,7 @@ use super::key_query::{KeyQuery, query_name};
 use super::key_report::{KeyAnswer, KeyReport};
 use super::outbox::{Order, lane};
 use super::request::{Content, Sender};
-use super::tests::{Rig, node};
+use super::tests::{Rig, node, query};
 use super::{Config, CoreEvent, QueryOptions};
 use crate::limits;
 use crate::swim::Change;
@@ -18,23 +18,6 @@ const DONE: &str = "";
 
 fn key(byte: u8) -> Key {
     Key::new(&[byte; 16]).unwrap()
-}
-
-/// A query of the member `b`, whose address is 10.0.0.1:3.
-fn query<'a>(ltime: u64, name: &'a [u8], payload: Option<&'a [u8]>) -> Query<'a> {
-    Query {
-        ltime,
-        id: 7,
-        addr: &[10, 0, 0, 1],
-        port: 3,
-        source_node: "b",
-        filters: None,
-        flags: 0,
-        relay_factor: 0,
-        timeout_ns: 3_000_000_000,
-        name,
-        payload,
-    }
 }
 
 /// The answer to a query about keys: its message, and the keys in base64.

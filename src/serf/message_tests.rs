@@ -30,21 +30,8 @@ fn event(ltime: u64, name: &[u8]) -> SerfMessage<'_> {
     })
 }
 
-/// A query of the member `b`, whose address is 10.0.0.1:3.
 fn query(ltime: u64) -> Query<'static> {
-    Query {
-        ltime,
-        id: 7,
-        addr: &[10, 0, 0, 1],
-        port: 3,
-        source_node: "b",
-        filters: None,
-        flags: 0,
-        relay_factor: 0,
-        timeout_ns: 3_000_000_000,
-        name: b"uptime",
-        payload: None,
-    }
+    super::tests::query(ltime, b"uptime", None)
 }
 
 fn asker() -> SocketAddr {

@@ -48,6 +48,23 @@ pub(super) fn node(name: &str, port: u16, tags: &Tags) -> Node {
     }
 }
 
+/// A query of the member `b`, whose address is 10.0.0.1:3.
+pub(super) fn query<'a>(ltime: u64, name: &'a [u8], payload: Option<&'a [u8]>) -> Query<'a> {
+    Query {
+        ltime,
+        id: 7,
+        addr: &[10, 0, 0, 1],
+        port: 3,
+        source_node: "b",
+        filters: None,
+        flags: 0,
+        relay_factor: 0,
+        timeout_ns: 3_000_000_000,
+        name,
+        payload,
+    }
+}
+
 fn set_meta(node: &mut Node, meta: &[u8]) {
     Arc::make_mut(&mut node.facts).meta = meta.into();
 }

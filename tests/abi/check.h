@@ -88,6 +88,18 @@ UNUSED static void join(sprat_node *node, const sprat_node *other)
     SAME(sprat_node_join(node, addrs, 1, 0, 120000), 1);
 }
 
+/* Returns the next event of this kind. The alarm() of the program limits the wait. */
+UNUSED static const sprat_event *next_of_kind(sprat_node *node, int kind)
+{
+    for (;;) {
+        const sprat_event *event;
+        SAME(sprat_node_next_event(node, -1, &event), 1);
+        if (event->kind == kind)
+            return event;
+        sprat_event_free(event);
+    }
+}
+
 /* Forks. A thread that is inside AddressSanitizer's allocator at that moment leaves the allocator
  * locked in the child, so this function first gives the threads time to become idle. */
 UNUSED static pid_t forked(void)

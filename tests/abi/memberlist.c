@@ -10,21 +10,10 @@ static sprat_node *memberlist_node(const char *name)
     return started(config);
 }
 
-static const sprat_event *next(sprat_node *node, int kind)
-{
-    for (;;) {
-        const sprat_event *event;
-        SAME(sprat_node_next_event(node, -1, &event), 1);   /* alarm() limits the wait */
-        if (event->kind == kind)
-            return event;
-        sprat_event_free(event);
-    }
-}
-
 /* Takes the next message, which must be from node a. */
 static void is_message(sprat_node *node, const char *expected, size_t len)
 {
-    const sprat_event *event = next(node, SPRAT_EVENT_MESSAGE);
+    const sprat_event *event = next_of_kind(node, SPRAT_EVENT_MESSAGE);
     const sprat_event *copy = sprat_event_copy(event);
     sprat_event_free(event);
     SAME(strcmp(copy->name, "a"), 0);
@@ -40,7 +29,7 @@ static void messages(sprat_node *a, sprat_node *b)
     uint64_t id = 0;
     SAME(sprat_node_send(a, "b", large, sizeof large, &data, &id), SPRAT_OK);
     CHECK(id);
-    const sprat_event *event = next(a, SPRAT_EVENT_DONE);
+    const sprat_event *event = next_of_kind(a, SPRAT_EVENT_DONE);
     CHECK(event->id == id && event->op_data == &data && event->status == SPRAT_OK);
     sprat_event_free(event);
     is_message(b, large, sizeof large);
@@ -52,7 +41,7 @@ static void messages(sprat_node *a, sprat_node *b)
 static void states(sprat_node *node, const char *from, const char *expected)
 {
     for (;;) {
-        const sprat_event *event = next(node, SPRAT_EVENT_REMOTE_STATE);
+        const sprat_event *event = next_of_kind(node, SPRAT_EVENT_REMOTE_STATE);
         bool join = event->join;
         SAME(strcmp(event->name, from), 0);
         CHECK(event->payload_len == strlen(expected));

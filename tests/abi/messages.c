@@ -9,17 +9,6 @@ static sprat_node *a, *b;
         CHECK(strstr(sprat_last_error(), words));                                                \
     } while (0)
 
-static const sprat_event *next(sprat_node *node, int kind)
-{
-    for (;;) {
-        const sprat_event *event;
-        SAME(sprat_node_next_event(node, -1, &event), 1);   /* alarm() limits the wait */
-        if (event->kind == kind)
-            return event;
-        sprat_event_free(event);
-    }
-}
-
 static void user_events(void)
 {
     SAME(sprat_node_send_event(a, "deploy", "v\0002", 3, 0), SPRAT_OK);
@@ -28,7 +17,7 @@ static void user_events(void)
     for (int i = 0; i < 2; i++) {
         bool deploy = false, empty = false;
         while (!deploy || !empty) {
-            const sprat_event *event = next(nodes[i], SPRAT_EVENT_USER);
+            const sprat_event *event = next_of_kind(nodes[i], SPRAT_EVENT_USER);
             const sprat_event *copy = sprat_event_copy(event);
             sprat_event_free(event);
             CHECK(copy->ltime > 0 && copy->id == 0 && !copy->member && copy->payload);
@@ -48,7 +37,7 @@ static void user_events(void)
 static void *answer(void *arg)
 {
     (void)arg;
-    const sprat_event *event = next(b, SPRAT_EVENT_QUERY);
+    const sprat_event *event = next_of_kind(b, SPRAT_EVENT_QUERY);
     SAME(strcmp(event->name, "load"), 0);
     SAME(strcmp(event->text, "a"), 0);
     CHECK(event->payload_len == 3 && memcmp(event->payload, "1 m", 3) == 0);
@@ -139,12 +128,12 @@ static void cancelled(void)
     SAME(sprat_node_query(a, "silence", NULL, 0, &options, NULL, &id), SPRAT_OK);
     SAME(sprat_node_cancel_query(a, id + 100), SPRAT_OK);
     SAME(sprat_node_cancel_query(a, id), SPRAT_OK);
-    const sprat_event *event = next(a, SPRAT_EVENT_DONE);
+    const sprat_event *event = next_of_kind(a, SPRAT_EVENT_DONE);
     CHECK(event->id == id && event->status == SPRAT_ERR_TIMEOUT);
     sprat_event_free(event);
     SAME(sprat_node_query(a, "silence", NULL, 0, &options, NULL, &id), SPRAT_OK);
     sprat_node_shutdown(a);
-    event = next(a, SPRAT_EVENT_DONE);
+    event = next_of_kind(a, SPRAT_EVENT_DONE);
     CHECK(event->id == id && event->status == SPRAT_ERR_CLOSED);
     sprat_event_free(event);
 }

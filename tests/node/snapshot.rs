@@ -128,14 +128,21 @@ fn a_node_whose_snapshot_is_lost_raises_its_incarnation_by_a_refutation() {
     assert!(counter(&b, "refutations") > 0);
 }
 
-#[test]
-fn a_node_that_has_left_stays_away_unless_it_is_told_to_rejoin() {
-    let _turn = with_others();
+/// Returns the node `a`, the node `b`, which keeps a snapshot, had joined `a` and has left, the
+/// folder of the snapshot, and the address of `b`.
+fn member_that_has_left() -> (Node, Node, Folder, String) {
     let (a, folder) = (node("a"), Folder::new());
     let b = Node::start(&folder.config("b", "127.0.0.1:0")).unwrap();
     let addr = b.addr().to_string();
     join(&b, &a);
     b.leave(Some(PATIENCE)).unwrap();
+    (a, b, folder, addr)
+}
+
+#[test]
+fn a_node_that_has_left_stays_away_unless_it_is_told_to_rejoin() {
+    let _turn = with_others();
+    let (a, b, folder, addr) = member_that_has_left();
     assert!(folder.text().ends_with("leave\n"));
     drop(b);
     let b = Node::start(&folder.config("b", &addr)).unwrap();
@@ -155,11 +162,7 @@ fn a_node_that_has_left_stays_away_unless_it_is_told_to_rejoin() {
 #[test]
 fn a_node_that_leaves_and_joins_again_keeps_its_members() {
     let _turn = with_others();
-    let (a, folder) = (node("a"), Folder::new());
-    let b = Node::start(&folder.config("b", "127.0.0.1:0")).unwrap();
-    let addr = b.addr().to_string();
-    join(&b, &a);
-    b.leave(Some(PATIENCE)).unwrap();
+    let (a, b, folder, addr) = member_that_has_left();
     join(&b, &a);
     drop(b);
     let _b = Node::start(&folder.config("b", &addr)).unwrap();

@@ -4,7 +4,7 @@
 //! addresses at which no host is. It accuses hosts, speaks in their names, announces members that
 //! do not exist, lets incarnations and Lamport times leap, and sends old and broken messages.
 //!
-//! [`Clocks`] checks that no lie turns a Lamport clock back, and [`World::memory_of`] how much
+//! [`Clocks`] checks that no lie turns a Lamport clock back. [`World::memory_of`] measures how much
 //! memory the lies have left in a node.
 
 use super::checker;
