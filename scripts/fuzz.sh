@@ -82,7 +82,7 @@ write("snapshot", b"\x05alive: a b 10.0.0.1:7946\nalive: c [::1]:7946\nnot-alive
 write("snapshot", b"\x00alive: a 10.0.0.1:7946\nleave\nclock: 9\n\0\0\0alive: e\xff 10.0.0.5:1\nal")
 # Starts two nodes, joins them, lists the members, and frees one. A call is a kind, a handle and two
 # texts. A text begins with a byte: below 8, the number of a known text; else its length plus 8.
-write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 16, 0, 2, 2, 2, 1, 0, 0]))
+write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 16, 0, 2, 2, 2, 1, 0, 0]))
 write("servers", b"# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state"
       b" srv_uweight srv_check_state srv_agent_state srv_port\n"
       b"3 nodes 7 web-1 10.0.0.1 2 4 100 6 0 3000\n3 nodes 8 web-2 - 0 1 1 2 2 0\n")

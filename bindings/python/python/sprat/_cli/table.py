@@ -74,10 +74,8 @@ def _folded(words: Sequence[str], width: int) -> Iterator[str]:
             yield line
             line = ""
         line += text
-        while cell_len(line) > max(width, 2):  # a word that is wider than the line
-            fits = next(
-                at for at in range(len(line), 0, -1) if cell_len(line[:at]) <= max(width, 2)
-            )
+        while cell_len(line) > width:  # a word that is wider than the line
+            fits = next(at for at in range(len(line), 0, -1) if cell_len(line[:at]) <= width)
             yield line[:fits]
             line = line[fits:]
     yield line
