@@ -3,7 +3,8 @@
 //! Each constant is a maximum, unless its comment says otherwise. Every length, count or time from
 //! the wire is compared with its bound before it is used. A bound that belongs to one mechanism is
 //! next to that mechanism, for example the number of requests that are relayed at a time in
-//! `swim/relay.rs`. The bounds of settings are in `config`, those of a service in `service`.
+//! `swim/detection/relay.rs`. The bounds of settings are in `config`, those of a service in
+//! `service`.
 
 /// Length of a node name in bytes, as on the wire. Serf has an optional limit of 128.
 pub const NAME_LEN: usize = 255;

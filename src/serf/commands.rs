@@ -2,9 +2,9 @@
 //! messages, the removal of failed members, and hints.
 
 use super::command_error::{CommandError, check_len, checked_meta};
-use super::key_query::query_name;
+use super::keys::query::query_name;
 use super::outbox::lane;
-use super::request::{Content, Sender};
+use super::queries::request::{Content, Sender};
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
 use crate::limits;

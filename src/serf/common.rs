@@ -4,8 +4,8 @@
 //! a row that the application can see goes through [`Common::change`], which also emits an event
 //! when the member becomes suspect, or is alive again after a suspicion.
 
-use super::lost::Lost;
-use super::members::{MemberRow, Members};
+use super::membership::lost::Lost;
+use super::membership::members::{MemberRow, Members};
 use super::outbox::Outbox;
 use super::snapshot::Snapshot;
 use super::{Config, Member, MemberState, Mode, Past};

@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Config;
-use super::key_report::KeyReport;
+use super::keys::report::KeyReport;
 use crate::event::EventBody;
 use crate::member::Member;
 use crate::swim::{JoinFailure, JoinReport, OpId};

@@ -1,8 +1,8 @@
 //! The rules of user events and queries, tested on the Serf state alone.
 
-use super::asked::QueryOptions;
 use super::outbox::{Order, lane};
-use super::request::{Content, Sender};
+use super::queries::asked::QueryOptions;
+use super::queries::request::{Content, Sender};
 use super::tests::{Rig, SECOND, node, tags};
 use super::{CommandError, Config};
 use crate::event::Coalescing;

@@ -4,92 +4,51 @@
 //! and events come out. After every input, `Core` hands the notices of the SWIM machine to the Serf
 //! state and carries out the orders of the Serf state, until neither has anything left.
 //!
-//! | file | contents |
+//! | folder or file | contents |
 //! | --- | --- |
-//! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
-//! | `config`, `filter` | settings of a node, and which members the application sees |
-//! | `members`, `lost` | the table of members, and the failed members that are searched for |
-//! | `notices` | the notices of the SWIM machine, and the orders to it |
-//! | `outbox`, `counts` | orders, events and counters that come out |
-//! | `common` | the state that all parts share: settings, members, the outbox |
-//! | `changes` | changes that the SWIM machine reports |
-//! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
-//! | `leave` | this node's own leave, step by step |
-//! | `ring`, `seen` | messages that are passed on once |
-//! | `user_event`, `event_order` | user events in both directions; their order |
-//! | `query`, `query_filter`, `internal_query` | queries that this node receives |
-//! | `asker`, `answering` | the sender of a query; sending acks and answers to it |
-//! | `key_query`, `keys` | queries about keys; the keys of this node, listed and changed |
-//! | `request`, `asked` | making a query, and the answers to the queries of this node |
-//! | `key_report` | the answers to a query of this node about keys |
-//! | `relays` | responses to the queries of others |
-//! | `replay` | which user events are from before this node joined |
-//! | `coordinates`, `vivaldi` | network coordinates: who has sent one, and how this node's moves |
+//! | `membership` | the members, and what changes them: intents, leaves, reaping, conflicts |
+//! | `user_events` | user events in both directions, and their order |
+//! | `queries` | queries that this node sends and receives, and the responses to both |
+//! | `keys` | the keys of this node, and queries that list and change those of all members |
+//! | `coordinates` | network coordinates: who has sent one, and how this node's moves |
+//! | `snapshot` | the file from which the next run knows members and clocks |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `memberlist` | messages, states and name conflicts in memberlist mode |
-//! | `look` | the members that another node lists |
-//! | `resume` | taking over the clocks and members of an earlier run |
-//! | `snapshot` | the file from which the next run knows members and clocks: what to write |
-//! | `snapshot_record`, `snapshot_reader` | the lines of that file, and how they are read |
-//! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
-//! | `serf_state` | the parts wired together |
+//! | `ring`, `seen` | messages that are passed on once |
+//! | `clock` | Lamport time |
+//! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
+//! | `notices` | the notices of the SWIM machine, and the orders to it |
+//! | `serf_state`, `common` | the parts wired together, and the state that they share |
+//! | `outbox`, `counts` | orders, events and counters that come out |
 //! | `coalesce` | many events within a short time become few |
-//! | `event`, `stats` | events and counters for the driver |
+//! | `config`, `event`, `stats` | settings, and events and counters for the driver |
 
-mod answering;
-mod asked;
-mod asker;
-mod changes;
 mod clock;
 mod coalesce;
 mod command_error;
 mod commands;
 mod common;
 mod config;
-mod conflict;
 mod coordinates;
 mod counts;
-mod early_intents;
 mod event;
-mod event_order;
-mod filter;
-mod intent;
-mod internal_query;
-mod key_query;
-mod key_report;
-#[cfg(test)]
-mod key_tests;
 mod keys;
-mod leave;
-mod look;
-mod lost;
 mod memberlist;
-mod members;
+mod membership;
 #[cfg(test)]
 mod message_tests;
 mod notices;
 mod outbox;
 mod push_pull;
-mod query;
-mod query_filter;
-mod reap;
-mod relays;
-mod replay;
-mod request;
-mod resume;
+mod queries;
 mod ring;
 mod seen;
 mod serf_state;
 mod snapshot;
-mod snapshot_reader;
-mod snapshot_record;
-#[cfg(test)]
-mod snapshot_tests;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod user_event;
-mod vivaldi;
+mod user_events;
 
 use crate::limits;
 pub use crate::member::{Member, MemberState, MemberTags, NodeFacts};
@@ -101,19 +60,19 @@ use crate::time::Time;
 pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
-pub use asked::QueryOptions;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
-pub use filter::MemberFilter;
-pub use key_query::KeyQuery;
-pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
+pub use keys::query::KeyQuery;
+pub use keys::report::{KeyAnswer, KeyHolders, KeyReport};
 use memberlist::Sender;
+pub use membership::filter::MemberFilter;
+pub use queries::asked::QueryOptions;
 use serf_state::SerfState;
 pub use snapshot::SnapshotWrite;
-pub use snapshot_reader::{FormerMember, Past, SnapshotReader};
-pub use snapshot_record::Numbers;
+pub use snapshot::reader::{FormerMember, Past, SnapshotReader};
+pub use snapshot::record::Numbers;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

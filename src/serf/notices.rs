@@ -2,7 +2,7 @@
 
 use super::memberlist::{Claim, Sender};
 use super::outbox::Order;
-use super::{Core, CoreEvent, look};
+use super::{Core, CoreEvent, membership::look};
 use crate::swim::Notice;
 use crate::time::Time;
 

@@ -5,9 +5,9 @@
 //! network.
 
 use super::CoreEvent;
-use super::asker::Asker;
 use super::counts::Counts;
-use super::key_query::KeyQuery;
+use super::keys::query::KeyQuery;
+use super::queries::asker::Asker;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
 use crate::swim::LostSince;

@@ -5,27 +5,27 @@
 //! message, or a command; the results are in the outbox of [`Common`], from which [`super::Core`]
 //! takes them.
 
-use super::asked::Asked;
-use super::asker::Asker;
-use super::changes::Changes;
 use super::coalesce::Coalescer;
 use super::common::Common;
-use super::conflict::Conflicts;
 use super::coordinates::Coordinates;
-use super::intent::Intents;
-use super::key_query::KeyQuery;
 use super::keys::Keys;
-use super::leave::Leave;
+use super::keys::query::KeyQuery;
 use super::memberlist::{Claim, Memberlist};
-use super::members::SerfStatus;
+use super::membership::changes::Changes;
+use super::membership::conflict::Conflicts;
+use super::membership::intent::Intents;
+use super::membership::leave::Leave;
+use super::membership::members::SerfStatus;
+use super::membership::reap::Reaper;
 use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
-use super::query::Queries;
-use super::reap::Reaper;
-use super::relays::Relays;
-use super::replay::Replay;
-use super::request::{Content, Request, Sender};
-use super::user_event::UserEvents;
+use super::queries::asked::Asked;
+use super::queries::asker::Asker;
+use super::queries::query::Queries;
+use super::queries::relays::Relays;
+use super::queries::request::{Content, Request, Sender};
+use super::user_events::replay::Replay;
+use super::user_events::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;

@@ -1,7 +1,7 @@
 //! One list of all counters of the core, each with a sentence that says what it counts.
 
 use super::counts::Counter;
-use super::members::SerfStatus;
+use super::membership::members::SerfStatus;
 use super::serf_state::SerfState;
 use crate::swim;
 use crate::wire::Refusal;

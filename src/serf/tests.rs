@@ -2,7 +2,7 @@
 //! out.
 
 use super::event::{KeyChange, KeyStore, LeaveEnd};
-use super::members::SerfStatus;
+use super::membership::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::serf_state::SerfState;
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};

@@ -5,12 +5,12 @@
 //! to learn of a change. The state of another member changes in one function, [`Swim::enter`],
 //! whatever the reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
-use super::broadcast_queue::PassOn;
-use super::members::{MemberIndex, MemberRecord, versions};
-use super::merge::{self, AddressMatch, Held, Offer, OwnVerdict, Verdict};
+use super::detection::probe::ProbeEnd;
+use super::gossip::broadcast_queue::PassOn;
 use super::output::{Change, Node, Notice};
-use super::probe::ProbeEnd;
-use super::{NodeState, Swim, local_node};
+use super::table::members::{MemberIndex, MemberRecord, versions};
+use super::table::merge::{self, AddressMatch, Held, Offer, OwnVerdict, Verdict};
+use super::{NodeState, Swim, local::local_node};
 use crate::limits;
 use crate::member::NodeFacts;
 use crate::wire::Refusal;

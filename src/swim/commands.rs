@@ -1,10 +1,10 @@
 //! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
 //! search for lost members.
 
-use super::broadcast_queue::PART_COST;
-use super::members::MemberRecord;
+use super::gossip::broadcast_queue::PART_COST;
 use super::output::OpId;
-use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local_node};
+use super::table::members::MemberRecord;
+use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local::local_node};
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
 use crate::wire::{Keyring, Refusal};

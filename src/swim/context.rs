@@ -6,17 +6,17 @@
 //! The context also sends: it fills datagrams with broadcasts that wait in the queue, and seals
 //! datagrams and streams with the keys of the node and random nonces.
 
-use super::awareness::Awareness;
-use super::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
-use super::identity::{Identity, LocalNode};
-use super::lookups::Lookups;
-use super::members::MemberTable;
+use super::detection::awareness::Awareness;
+use super::exchanges::lookups::Lookups;
+use super::exchanges::streams::{Exchange, Purpose, Streams};
+use super::gossip::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
+use super::local::identity::{Identity, LocalNode};
 use super::outbox::Outbox;
 use super::output::{Change, OpId, Output, StreamId};
 use super::rng::Random;
-use super::streams::{Exchange, Purpose, Streams};
+use super::table::members::MemberTable;
 use super::timer::Timers;
-use super::{Config, address};
+use super::{Config, local::address};
 use crate::limits;
 use crate::member::NodeFacts;
 use crate::time::Time;

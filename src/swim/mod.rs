@@ -18,129 +18,94 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | `probe` | probes members in turn, directly, through helpers, and over a stream |
-//! | `relay` | pings on behalf of other nodes |
-//! | `suspects` | keeps the deadlines of suspects, and the final probes before them |
+//! | `detection/probe` | probes members in turn, directly, through helpers, and over a stream |
+//! | `detection/relay` | pings on behalf of other nodes |
+//! | `detection/suspects` | keeps the deadlines of suspects, and the final probes before them |
 //! | `gossip` | sends broadcasts to random members |
-//! | `requests` | answers requests that arrive on streams |
-//! | `messages` | sends user messages by stream |
-//! | `push_pull` | exchanges everything that two nodes know |
-//! | `join_sync` | pulls states after a burst of joins, and from unknown nodes that ping |
-//! | `joining` | carries out join commands |
-//! | `looking` | carries out looks at other clusters |
-//! | `leaving` | tells members of this node's leave until they acknowledge it |
-//! | `reconnect` | asks seeds and lost members again |
-//! | `name_conflict` | finds out whether another node has this node's name |
-//! | `local_node` | announces this node, refutes accusations, leaves and returns |
-//! | `explain` | explains why a member is in its state, and describes the health of this node |
+//! | `exchanges/requests` | answers requests that arrive on streams |
+//! | `exchanges/messages` | sends user messages by stream |
+//! | `exchanges/push_pull` | exchanges everything that two nodes know |
+//! | `exchanges/join_sync` | pulls states after many joins, and from unknown nodes that ping |
+//! | `exchanges/joining` | carries out join commands |
+//! | `exchanges/looking` | carries out looks at other clusters |
+//! | `reconnection/reconnect` | asks seeds and lost members again |
+//! | `local/local_node` | announces this node, refutes accusations, leaves and returns |
+//! | `local/leaving` | tells members of this node's leave until they acknowledge it |
+//! | `local/name_conflict` | finds out whether another node has this node's name |
+//! | `reports/explain` | explains why a member is in its state, and the health of this node |
 //!
-//! | file shared by the parts | contents |
+//! The head of each folder's `mod.rs` lists its other files. These are shared by all parts:
+//!
+//! | shared | contents |
 //! | --- | --- |
 //! | `context` | the state that all parts share, and the functions that send |
-//! | `members` | the member table; the state of a member changes in one function there |
-//! | `watched` | how many members are alive at the address of each seed |
-//! | `merge` | the rules by which a message about a member changes its record |
-//! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
-//! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
-//! | `refusals` | the sources of refused input |
-//! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
-//! | `awareness` | the local health score, and whether datagrams and streams get answers |
-//! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
-//! | `rounds`, `probe_report` | one probe under way, and the answer to each way of probing |
-//! | `acks` | the answers to pings, and the data of the layer above in them |
-//! | `announcement` | the alive message of this node that goes along with a ping |
-//! | `explanation` | the explanation of a member's state, and its text |
-//! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
-//! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
+//! | `table` | the member table; the state of a member changes in one function there |
+//! | `outbox`, `output` | orders to the driver, and notices for the layer above |
+//! | `timer`, `rng` | deadlines, random numbers |
+//! | `config` | settings |
 
-mod acks;
-mod address;
-mod announcement;
 mod apply;
-mod awareness;
-mod broadcast_queue;
 mod commands;
 mod config;
 mod context;
-mod explain;
-mod explanation;
-mod final_probe;
+mod detection;
+mod exchanges;
 mod gossip;
-mod identity;
-mod join_sync;
-mod joining;
-mod leaving;
-mod local_node;
-mod looking;
-mod lookups;
-mod lost_members;
-mod members;
-mod merge;
-mod messages;
-mod name_conflict;
+mod local;
 mod outbox;
 mod output;
-mod probe;
-mod probe_report;
-mod push_pull;
-mod reconnect;
-mod refusals;
-mod relay;
+mod reconnection;
 mod remote_state;
-mod requests;
-mod retry;
+mod reports;
 mod rng;
-mod rounds;
-mod seeds;
-mod stats;
 mod stream_events;
-mod streams;
-mod suspects;
-mod suspicion;
+mod table;
 #[cfg(test)]
 mod tests;
 mod timer;
-mod watched;
 
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
 use crate::wire::{Codec, Names, Refusal, packet};
-use broadcast_queue::PassOn;
 use context::Context;
-use explain::HealthFacts;
-use final_probe::SuspectStep;
+use detection::acks;
+use detection::final_probe::SuspectStep;
+use detection::probe::Probing;
+use detection::relay::Relaying;
+use detection::suspects::Suspects;
+use exchanges::join_sync::JoinSync;
+use exchanges::joining::Joining;
+use exchanges::looking::Looking;
+use exchanges::messages::Messages;
+use exchanges::streams::ExchangeCause;
+use exchanges::{push_pull, requests};
 use gossip::Gossip;
-use join_sync::JoinSync;
-use joining::Joining;
-use leaving::Leaving;
-use looking::Looking;
-use members::MemberIndex;
-use messages::Messages;
-use name_conflict::NameConflicts;
-use probe::Probing;
-use reconnect::Reconnect;
-use relay::Relaying;
+use gossip::broadcast_queue::PassOn;
+use local::leaving::Leaving;
+use local::local_node;
+use local::name_conflict::NameConflicts;
+use reconnection::reconnect::Reconnect;
+use reports::explain::{self, HealthFacts};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::ExchangeCause;
-use suspects::Suspects;
+use table::members::{self, MemberIndex};
 use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
 #[cfg_attr(not(feature = "internals"), expect(unused_imports))]
 pub use context::ShareFacts;
-pub use explain::Health;
-pub use explanation::Explanation;
-pub use identity::Identity;
-pub use lost_members::LostSince;
+pub use detection::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+pub use local::identity::Identity;
 pub use output::*;
-pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
-pub use refusals::{Source, SourceCount, Transport};
+pub use reconnection::lost_members::LostSince;
+pub use reconnection::seeds::Seed;
+pub use reports::explain::Health;
+pub use reports::explanation::Explanation;
+pub use reports::refusals::{Source, SourceCount, Transport};
+pub use reports::stats::Stats;
 pub use rng::FreshBits;
-pub use seeds::Seed;
-pub use stats::Stats;
 
 /// The state machine of one node.
 pub struct Swim {

@@ -1,8 +1,8 @@
 //! The outbox: outputs for the driver, notices for the layer above, and the counters.
 
 use super::output::{Change, Notice, Output, StreamId};
-use super::refusals::RefusalSources;
-use super::stats::Stats;
+use super::reports::refusals::RefusalSources;
+use super::reports::stats::Stats;
 use crate::burst_queue::BurstQueue;
 use crate::wire::Refusal;
 use std::net::SocketAddr;

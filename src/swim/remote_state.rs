@@ -1,10 +1,10 @@
 //! The state of another node, which a push/pull brought: each entry is merged as a message about a
 //! member.
 
-use super::broadcast_queue::PassOn;
-use super::merge::Offer;
+use super::gossip::broadcast_queue::PassOn;
 use super::output::Notice;
-use super::{NodeState, Swim, push_pull};
+use super::table::merge::Offer;
+use super::{NodeState, Swim, exchanges::push_pull};
 use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;

@@ -26,8 +26,9 @@ const STANDARD: [&str; 15] = [
     "push", "remove", "retain", "take", "clone",
 ];
 
-/// The files of the parts: the names in backquotes in the first column of the table of parts.
-fn parts(head: &Source) -> BTreeSet<String> {
+/// The files of the parts: the names in backquotes in the first column of the table of parts. A
+/// name stands for a file, or for the `mod.rs` of a folder.
+fn parts(head: &Source, swim: &[&Source]) -> BTreeSet<String> {
     let rows = head
         .lines
         .iter()
@@ -37,7 +38,16 @@ fn parts(head: &Source) -> BTreeSet<String> {
         .take_while(|row| row.starts_with('|'))
         .filter_map(|row| row.split('|').nth(1));
     let names = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    names.map(|name| format!("src/swim/{name}.rs")).collect()
+    let file = |name| {
+        let folder = format!("src/swim/{name}/mod.rs");
+        let is_folder = swim.iter().any(|source| source.path == folder);
+        if is_folder {
+            folder
+        } else {
+            format!("src/swim/{name}.rs")
+        }
+    };
+    names.map(file).collect()
 }
 
 /// The methods that a file defines.
@@ -63,7 +73,7 @@ fn entangled(sources: &[Source]) -> Vec<Finding> {
     let Some(head) = swim.iter().find(|source| source.path == HEAD) else {
         return vec![Finding::new("part", HEAD, 1, "is missing")];
     };
-    let parts = parts(head);
+    let parts = parts(head, &swim);
     let modules = Modules::of(sources);
     let mut findings = Vec::new();
     if parts.len() < 2 {

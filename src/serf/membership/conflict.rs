@@ -1,0 +1,168 @@
+//! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
+//! that this node cannot be a member.
+//!
+//! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
+//! query that this node answers but never sends. Instead, this node asks the other node directly
+//! (`swim::name_conflict`), and so it learns sooner, and without a vote, that it has lost. Before
+//! this node's first join command has succeeded, a peer that it asks may list this node's name at
+//! another address. Then either another node or an earlier run of this node had the name first. It
+//! is certain that another node has it when
+//!
+//! - a node at that address answers to the name, or
+//! - peers still list the name as alive there after more than the time in which a cluster notices
+//!   that a node is gone: they can reach that node, even if this node cannot.
+//!
+//! Until it is certain, the application is only warned. Certain or not, a leave is silent if peers
+//! have listed the name at that address recently, or if a node there may still answer: peers would
+//! apply the leave to the other node.
+
+use crate::serf::CoreEvent;
+use crate::serf::common::Common;
+use crate::swim::{self, ConflictVerdict, NameConflict};
+use crate::time::Time;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Claims of other nodes to the name of this node.
+#[derive(Debug, Default)]
+pub(in crate::serf) struct Conflicts {
+    /// True once a join command has succeeded, or a peer has listed this node under its name. A
+    /// node at an address that is first claimed after that took the name later than this node.
+    accepted: bool,
+    /// The address that had the name before us, and the time at which we learned of it.
+    before_us: Option<(SocketAddr, Time)>,
+    /// The time at which the name was last listed as alive at that address.
+    listed: Option<Time>,
+    /// The address that the application was warned about.
+    warned: Option<SocketAddr>,
+    /// True if the conflict was reported as certain.
+    reported: bool,
+}
+
+impl Conflicts {
+    /// This node leaves: another node may have the name from now on, and have it first when this
+    /// node returns.
+    pub fn name_given_up(&mut self) {
+        self.accepted = false;
+    }
+
+    /// A join command has reached another node, or a peer lists this node under its name.
+    pub fn name_accepted(&mut self) {
+        self.accepted = true;
+    }
+
+    /// No other node claims the name any more.
+    pub fn on_name_free(&mut self, common: &mut Common) {
+        let reported = std::mem::take(&mut self.reported);
+        if reported || self.warned.is_some() {
+            common.out.report(CoreEvent::NameFree { reported });
+        }
+        self.before_us = None;
+        self.listed = None;
+        self.warned = None;
+    }
+
+    /// Moves the times of claims forward, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        if let Some((_, since)) = &mut self.before_us {
+            *since = *since + by;
+        }
+        self.listed = self.listed.map(|listed| listed + by);
+    }
+
+    fn was_before_us(&self, addr: SocketAddr) -> bool {
+        self.before_us.is_some_and(|(before, _)| before == addr)
+    }
+
+    /// This node's name is listed at the address `claimed`. `asked` is true if a peer that this
+    /// node asked lists it there, and this node is not leaving and has not left. `alive` is true if
+    /// the name is listed as alive or suspect: a dead node may be an earlier run of this one.
+    pub fn on_claim(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        claimed: SocketAddr,
+        asked: bool,
+        alive: bool,
+    ) {
+        if self.was_before_us(claimed) && alive {
+            self.listed = Some(now);
+        }
+        if !asked {
+            return;
+        }
+        let patience = time_to_notice(&common.config.swim, common.members.len());
+        match self.before_us {
+            Some((before, since)) if before == claimed => {
+                if alive && now.since(since) > patience {
+                    self.report(common, claimed);
+                }
+            }
+            // This is the first claim, or the node that had the name before us has moved.
+            before if !self.accepted && (alive || before.is_none()) => {
+                self.before_us = Some((claimed, now));
+                self.listed = alive.then_some(now);
+                self.warn_of(common, claimed);
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// A node at this address answers to this node's name.
+    pub fn on_taken(&mut self, common: &mut Common, addr: SocketAddr) {
+        if self.was_before_us(addr) {
+            self.report(common, addr);
+        } else {
+            self.warn_of(common, addr);
+        }
+    }
+
+    fn warn_of(&mut self, common: &mut Common, other: SocketAddr) {
+        if self.warned != Some(other) {
+            self.warned = Some(other);
+            common.out.report(CoreEvent::NameClaimed { other });
+        }
+    }
+
+    fn report(&mut self, common: &mut Common, other: SocketAddr) {
+        if !self.reported {
+            self.reported = true;
+            common.out.report(CoreEvent::NameConflict { other });
+        }
+    }
+
+    /// Returns the address that had this node's name first, if a node there still answers to it.
+    pub fn owner(&self, name_conflict: Option<NameConflict>) -> Option<SocketAddr> {
+        let NameConflict { addr, verdict } = name_conflict?;
+        let is_owner = verdict == ConflictVerdict::Alive && self.was_before_us(addr);
+        is_owner.then_some(addr)
+    }
+
+    /// Returns true if another address had this node's name first, and if the name was recently
+    /// listed as alive there, or a node there answers to the name, or is still being asked.
+    pub fn is_name_disputed(
+        &self,
+        now: Time,
+        common: &Common,
+        name_conflict: Option<NameConflict>,
+    ) -> bool {
+        let patience = time_to_notice(&common.config.swim, common.members.len());
+        let recent = |listed: Time| now.since(listed) <= 2 * patience;
+        let is_listed = self.listed.is_some_and(recent);
+        let may_answer =
+            |it: NameConflict| it.verdict != ConflictVerdict::Silent && self.was_before_us(it.addr);
+        is_listed || name_conflict.is_some_and(may_answer)
+    }
+}
+
+/// Returns an upper bound for the time during which a cluster of `members` nodes still lists a lost
+/// node as alive: the time until the next probe, the longest suspicion, and time for gossip to
+/// spread.
+fn time_to_notice(config: &swim::Config, members: usize) -> Duration {
+    let scale = members.max(10).ilog10() + 1;
+    let suspicion = config
+        .suspicion_mult
+        .saturating_mul(config.suspicion_max_mult);
+    let intervals = suspicion.saturating_mul(scale).saturating_add(8);
+    config.probe_interval.saturating_mul(intervals)
+}

@@ -1,0 +1,92 @@
+//! Intents about names that are not known yet: they wait for the member to join.
+//!
+//! Gossip may bring an intent before it brings the member. The latest intent about the name then
+//! decides whether the member is alive or leaving when it joins.
+
+use super::members::{ByName, SerfStatus};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::node_name;
+use std::time::Duration;
+
+/// The time for which an intent waits for its member (Serf's RecentIntentTimeout).
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// The two kinds of intents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serf) enum IntentKind {
+    Join,
+    Leave,
+}
+
+/// The latest intent about an unknown name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serf) struct EarlyIntent {
+    pub kind: IntentKind,
+    pub ltime: u64,
+    since: Time,
+}
+
+impl EarlyIntent {
+    /// Returns the status that the member gets when it joins.
+    pub fn status(self) -> SerfStatus {
+        match self.kind {
+            IntentKind::Join => SerfStatus::Alive,
+            IntentKind::Leave => SerfStatus::Leaving,
+        }
+    }
+}
+
+/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Further names
+/// are ignored: a leave that is missed for this reason may show as a failure.
+#[derive(Debug, Default)]
+pub(in crate::serf) struct EarlyIntents {
+    waiting: ByName<EarlyIntent>,
+}
+
+impl EarlyIntents {
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Keeps an intent if it is later than the one already held about this name. Returns true if it
+    /// was kept and should be passed on.
+    pub fn keep(&mut self, now: Time, kind: IntentKind, name: &str, ltime: u64) -> bool {
+        let intent = EarlyIntent {
+            kind,
+            ltime,
+            since: now,
+        };
+        if let Some(held) = self.waiting.get_mut(name) {
+            if ltime <= held.ltime {
+                return false;
+            }
+            **held = intent;
+            return true;
+        }
+        let fits = !name.is_empty() && node_name::to_bytes(name).len() <= limits::NAME_LEN;
+        if !fits || self.waiting.len() >= limits::BUFFERED_INTENTS {
+            return false;
+        }
+        self.waiting.insert(name.into(), Box::new(intent));
+        true
+    }
+
+    /// Takes out the intent about a member that has joined.
+    pub fn take(&mut self, name: &str) -> Option<EarlyIntent> {
+        self.waiting.remove(name).map(|intent| *intent)
+    }
+
+    /// Drops intents that have waited too long.
+    pub fn expire(&mut self, now: Time) {
+        self.waiting
+            .retain(|_, intent| now.since(intent.since) <= PATIENCE);
+    }
+
+    /// Moves the arrival times of intents forward, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        self.waiting
+            .values_mut()
+            .for_each(|intent| intent.since = intent.since + by);
+    }
+}

@@ -1,0 +1,175 @@
+//! Queries that this node sent, and the acks and answers to them.
+//!
+//! A query ends when every member that it is addressed to has answered, or at its deadline. Serf
+//! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for.
+
+use super::query::ACK;
+use crate::event::EventBody;
+use crate::limits;
+use crate::serf::CoreEvent;
+use crate::serf::keys::report::KeyReport;
+use crate::serf::outbox::Outbox;
+use crate::sorted_map::SortedMap;
+use crate::time::Time;
+use crate::wire::serf_message::QueryResponse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The options of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// The time in which answers count; by default, it follows from the size of the cluster, as in
+    /// Serf: 3.2 seconds with up to 9 members and the profile `lan`.
+    pub timeout: Option<Duration>,
+    /// The names of the members that are to answer; an empty list addresses all members.
+    pub nodes: Vec<String>,
+    /// Pairs of a tag and a regular expression: only members that have a match in the value of each
+    /// of these tags are to answer. A missing tag counts as empty.
+    pub tags: Vec<(String, String)>,
+    /// True if each member is to acknowledge the query as soon as it arrives.
+    pub ack: bool,
+    /// The number of members through which each answer is sent as well, so that it arrives even if
+    /// the direct way is blocked.
+    pub relay_factor: u8,
+}
+
+/// A query that was sent and has not ended.
+#[derive(Debug)]
+pub(in crate::serf) struct AskedQuery {
+    /// The number that the application knows.
+    pub number: u64,
+    /// The random number on the wire.
+    pub id: u32,
+    pub deadline: Time,
+    /// The members whose ack is awaited.
+    pub to_ack: BTreeSet<Arc<str>>,
+    /// The members whose answer is awaited.
+    pub to_answer: BTreeSet<Arc<str>>,
+    /// The members that have acknowledged the query, and those that have answered it.
+    pub acked: BTreeSet<Arc<str>>,
+    pub answered: BTreeSet<Arc<str>>,
+    /// The report about the answers; only for a query about keys.
+    pub keys: Option<KeyReport>,
+}
+
+impl AskedQuery {
+    fn is_complete(&self) -> bool {
+        self.to_ack.is_empty() && self.to_answer.is_empty()
+    }
+
+    fn end(self, out: &mut Outbox) {
+        let missing = self.to_ack.union(&self.to_answer).cloned().collect();
+        let number = self.number;
+        out.report(match self.keys {
+            Some(report) => CoreEvent::KeysDone {
+                number,
+                report: KeyReport { missing, ..report },
+            },
+            None => CoreEvent::QueryDone {
+                number,
+                answers: self.answered.len(),
+                missing,
+            },
+        });
+    }
+}
+
+/// The queries that this node sent and that have not ended, by their Lamport times.
+#[derive(Default)]
+pub(in crate::serf) struct Asked(SortedMap<u64, AskedQuery>);
+
+impl Asked {
+    /// Returns true if another query may be sent.
+    pub fn has_room(&self) -> bool {
+        self.0.len() < limits::ASKED_QUERIES
+    }
+
+    pub fn add(&mut self, ltime: u64, query: AskedQuery) {
+        self.0.insert(ltime, query);
+    }
+
+    /// An ack or an answer arrived. The first of each kind from each member counts.
+    pub fn on_response(&mut self, out: &mut Outbox, response: &QueryResponse<'_>) {
+        let query = self.0.get_mut(response.ltime);
+        let Some(query) = query.filter(|query| query.id == response.id) else {
+            out.counts.stray_answers += 1;
+            return;
+        };
+        let is_ack = response.flags & ACK != 0;
+        let (awaited, had) = match is_ack {
+            true => (&mut query.to_ack, &mut query.acked),
+            false => (&mut query.to_answer, &mut query.answered),
+        };
+        let from: Arc<str> = response.from.into();
+        if had.len() >= limits::MEMBERS || !had.insert(from.clone()) {
+            out.counts.repeated_answers += 1;
+            return;
+        }
+        awaited.remove(&from);
+        let payload = response.payload.unwrap_or_default();
+        if let Some(report) = &mut query.keys {
+            if !is_ack {
+                report.add(from, payload);
+            }
+        } else {
+            let (id, from) = (query.number, response.from.to_owned());
+            let payload = payload.into();
+            out.tell(match is_ack {
+                true => EventBody::QueryAck { id, from },
+                false => EventBody::QueryResponse { id, from, payload },
+            });
+        }
+        self.end_complete(out);
+    }
+
+    /// A member has failed or left, and will not answer.
+    pub fn on_gone(&mut self, out: &mut Outbox, name: &str) {
+        for query in self.0.values_mut() {
+            query.to_ack.remove(name);
+            query.to_answer.remove(name);
+        }
+        self.end_complete(out);
+    }
+
+    /// Ends the queries for which no ack and no answer is awaited any more.
+    pub fn end_complete(&mut self, out: &mut Outbox) {
+        self.end(out, AskedQuery::is_complete);
+    }
+
+    /// Ends the queries whose time is up.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        self.end(out, |query| query.deadline <= now);
+    }
+
+    /// Ends the query with this number.
+    pub fn cancel(&mut self, out: &mut Outbox, number: u64) {
+        self.end(out, |query| query.number == number);
+    }
+
+    fn end(&mut self, out: &mut Outbox, ends: impl Fn(&AskedQuery) -> bool) {
+        let ending: Vec<u64> = self
+            .0
+            .iter()
+            .filter(|(_, query)| ends(query))
+            .map(|(ltime, _)| ltime)
+            .collect();
+        for ltime in ending {
+            if let Some(query) = self.0.remove(ltime) {
+                query.end(out);
+            }
+        }
+    }
+
+    /// Returns the earliest deadline.
+    pub fn deadline(&self) -> Option<Time> {
+        self.0.iter().map(|(_, query)| query.deadline).min()
+    }
+
+    /// Moves the deadlines `by` into the future, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        for query in self.0.values_mut() {
+            query.deadline = query.deadline + by;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
+//! no application sees them. The queries that manage keys are in `key_query.rs`.
+
+use crate::serf::common::Common;
+use crate::serf::membership::members::SerfStatus;
+use crate::wire::serf_message::{ConflictResponse, Query, encode_tags, kind};
+use crate::wire::{address, node_name};
+
+/// The beginning of the names of internal queries.
+const PREFIX: &[u8] = b"_serf_";
+
+/// A query that each node only acknowledges. Applications may send it, too.
+pub(in crate::serf) const PING: &[u8] = b"_serf_ping";
+
+/// Asks where a node is: part of the vote about two nodes with one name.
+const CONFLICT: &[u8] = b"_serf_conflict";
+
+/// Returns true if queries of this name are not for the application.
+pub(in crate::serf) fn is_internal(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Returns the answer of this node; `None` if it has none.
+pub(in crate::serf) fn answer(common: &Common, query: &Query<'_>) -> Option<Vec<u8>> {
+    match query.name {
+        CONFLICT => vote(common, query.payload.unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// Returns the vote about a name that two nodes claim: the facts about the node that this one
+/// knows. A node does not vote about its own name.
+fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
+    let name = node_name::to_text(name);
+    if common.is_self(&name) {
+        return None;
+    }
+    let mut answer = vec![kind::CONFLICT_RESPONSE];
+    let Some(row) = common.members.get(&name) else {
+        answer.push(0xc0); // nil: the name is unknown
+        return Some(answer);
+    };
+    let addr = address::encode(row.member.addr.ip(), false);
+    let tags = encode_tags(&row.member.tags().to_map());
+    let [protocol_min, protocol_max, protocol_cur] = row.member.protocol();
+    let [delegate_min, delegate_max, delegate_cur] = row.member.delegate();
+    let response = ConflictResponse {
+        name: &name,
+        addr: &addr,
+        port: row.member.addr.port(),
+        tags: &tags[1..], // without the byte that marks a meta as tags
+        status: match row.status {
+            SerfStatus::Alive => 1,
+            SerfStatus::Leaving => 2,
+            SerfStatus::Left => 3,
+            SerfStatus::Failed => 4,
+        },
+        protocol_min,
+        protocol_max,
+        protocol_cur,
+        delegate_min,
+        delegate_max,
+        delegate_cur,
+    };
+    response.put(&mut answer);
+    Some(answer)
+}

@@ -1,0 +1,198 @@
+//! Queries that reach this node: each is passed on once, acknowledged if its sender wants that, and
+//! handed to the application, which may answer it once before its deadline.
+//!
+//! Acks and answers go to the sender only if it is a member, so that no outsider can make a whole
+//! cluster send to an arbitrary address.
+
+use super::answering;
+use super::asker::Asker;
+use super::internal_query;
+use super::query_filter::Filters;
+use super::relays::target;
+use crate::event::EventBody;
+use crate::limits;
+use crate::printable;
+use crate::serf::CommandError;
+use crate::serf::common::Common;
+use crate::serf::keys::query::KeyQuery;
+use crate::serf::outbox::Order;
+use crate::serf::ring::Item;
+use crate::serf::seen::Seen;
+use crate::sorted_map::SortedMap;
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::serf_message::Query;
+use std::time::Duration;
+
+/// Flag of a query whose sender wants acks, and of a response that is an ack.
+pub(in crate::serf) const ACK: u32 = 1;
+
+/// Flag of a query that must not be passed on.
+const NO_REBROADCAST: u32 = 2;
+
+/// The longest time for which a query can be answered, whatever its sender claims.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A query that was seen, identified by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serf) struct SeenQuery(pub u32);
+
+impl Item for SeenQuery {
+    fn weight(&self) -> usize {
+        size_of::<u32>()
+    }
+}
+
+/// A query that the application may answer.
+struct Open {
+    asker: Asker,
+    deadline: Time,
+    answered: bool,
+}
+
+/// The queries of a node: those seen recently, and those that can be answered.
+pub(in crate::serf) struct Queries {
+    pub seen: Seen<SeenQuery>,
+    /// By the number that the application knows.
+    open: SortedMap<u64, Open>,
+    last: u64,
+}
+
+impl Queries {
+    pub fn new() -> Queries {
+        Queries {
+            seen: Seen::new(),
+            open: SortedMap::default(),
+            last: 0,
+        }
+    }
+
+    /// Handles a query. Returns true if this node should pass it on, which does not depend on
+    /// whether the query is meant for this node. `silent` is true if this node must not answer.
+    pub fn on_query(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: &Query<'_>,
+        silent: bool,
+    ) -> bool {
+        let keys = match KeyQuery::read(query) {
+            Ok(keys) => keys,
+            Err(why) => {
+                common.out.refuse(why);
+                return false;
+            }
+        };
+        if !self
+            .seen
+            .see(&mut common.out, query.ltime, SeenQuery(query.id))
+        {
+            return false;
+        }
+        if !silent {
+            self.take_up(now, common, query, keys);
+        }
+        query.flags & NO_REBROADCAST == 0
+    }
+
+    /// Acknowledges a query and answers it or hands it to the application, if it is meant for this
+    /// node.
+    fn take_up(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: &Query<'_>,
+        keys: Option<KeyQuery>,
+    ) {
+        let filters = Filters::of(query.filters.iter().flatten().copied());
+        let own = common.members.own();
+        if !own.is_some_and(|own| filters.select(&own.member)) {
+            return;
+        }
+        let Some(addr) = target(query.addr, query.port) else {
+            return common.out.refuse(Refusal::AddressLength);
+        };
+        if !common.is_member_at(query.source_node, addr) {
+            common.out.counts.queries_unanswered += 1;
+            return;
+        }
+        let asker = Asker::new(query, addr);
+        if query.flags & ACK != 0 {
+            let ack = asker.encode(&common.name, ACK, None);
+            answering::send(common, &asker, ack);
+        }
+        if let Some(query) = keys {
+            common.out.order(Order::ManageKeys { asker, query });
+        } else if internal_query::is_internal(query.name) {
+            if let Some(answer) = internal_query::answer(common, query) {
+                answering::answer(common, &asker, &answer);
+            }
+        } else {
+            self.open(now, common, query, asker);
+        }
+    }
+
+    /// Hands a query to the application.
+    fn open(&mut self, now: Time, common: &mut Common, query: &Query<'_>, asker: Asker) {
+        let time = Duration::from_nanos(u64::try_from(query.timeout_ns).unwrap_or(0)).min(LONGEST);
+        self.end_late(now);
+        if time.is_zero() || self.open.len() >= limits::OPEN_QUERIES {
+            common.out.counts.queries_unanswered += 1;
+            return;
+        }
+        self.last += 1;
+        common.out.tell(EventBody::Query {
+            id: self.last,
+            name: printable::text(query.name).into_owned(),
+            payload: query.payload.unwrap_or_default().into(),
+            ltime: query.ltime,
+            from: query.source_node.to_owned(),
+            time,
+        });
+        let open = Open {
+            asker,
+            deadline: now + time,
+            answered: false,
+        };
+        self.open.insert(self.last, open);
+    }
+
+    /// Answers a query of another node, or of this one.
+    ///
+    /// # Errors
+    /// `UnknownQuery`; `QueryOver` after its deadline; `AlreadyAnswered`; `EventTooLarge` if the
+    /// encoded answer takes more bytes than the setting `query_response_len` allows.
+    pub fn respond(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: u64,
+        payload: &[u8],
+    ) -> Result<(), CommandError> {
+        self.end_late(now);
+        let last = self.last;
+        let open = self.open.get_mut(query);
+        let open = open.ok_or(match query {
+            1.. if query <= last => CommandError::QueryOver,
+            _ => CommandError::UnknownQuery,
+        })?;
+        if open.answered {
+            return Err(CommandError::AlreadyAnswered);
+        }
+        let answer = open.asker.encode(&common.name, 0, Some(payload));
+        let (len, max) = (answer.len(), common.config.query_response_len);
+        if len > max {
+            let content = payload.len();
+            return Err(CommandError::EventTooLarge { content, len, max });
+        }
+        open.answered = true;
+        answering::send(common, &open.asker, answer);
+        common.out.counts.queries_answered += 1;
+        Ok(())
+    }
+
+    /// Forgets the queries that can no longer be answered.
+    fn end_late(&mut self, now: Time) {
+        self.open.retain(|open| open.deadline > now);
+    }
+}

@@ -1,0 +1,61 @@
+//! Relays: responses that reach the sender of a query by way of this node.
+//!
+//! A relayed response is forwarded only to the address of a member, so that no outsider can make
+//! this node send arbitrary bytes to arbitrary hosts.
+
+use crate::serf::common::Common;
+use crate::serf::outbox::Order;
+use crate::time::Time;
+use crate::wire::serf_message::Relay;
+use crate::wire::{Refusal, address};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The maximum number of responses that this node forwards in a second. The search for each
+/// receiver goes through all members.
+const RELAYS_PER_SECOND: u32 = 512;
+
+/// The maximum number of members through which this node sends a response, whatever the query asks
+/// for.
+pub(in crate::serf) const HELPERS: usize = 8;
+
+/// Forwards responses, and bounds their number.
+#[derive(Debug, Default)]
+pub(in crate::serf) struct Relays {
+    /// The beginning of the present second, and the number of responses in it.
+    since: Time,
+    count: u32,
+}
+
+impl Relays {
+    /// Forwards a response to the address that the relay gives, if a member has that address.
+    pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
+        let Some(to) = target(relay.addr, relay.port) else {
+            return common.out.refuse(Refusal::AddressLength);
+        };
+        if relay.inner.is_empty() {
+            return common.out.refuse(Refusal::EmptyPart);
+        }
+        if !self.has_room(now) || !common.members.has_address(to) {
+            common.out.counts.relays_refused += 1;
+            return;
+        }
+        common.out.counts.relays += 1;
+        let bytes = relay.inner.to_vec();
+        common.out.order(Order::SendUser { to, bytes });
+    }
+
+    fn has_room(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count += 1;
+        self.count <= RELAYS_PER_SECOND
+    }
+}
+
+/// Decodes the address to which a message is to be sent; `None` for a wrong length or for port 0.
+pub(in crate::serf) fn target(bytes: &[u8], port: u16) -> Option<SocketAddr> {
+    let (addr, _) = address::decode(bytes, port)?;
+    (port != 0).then_some(addr)
+}

@@ -1,0 +1,175 @@
+//! Making a query of this node: its checks, its message, and the members whose answers it awaits.
+
+use super::asked::{AskedQuery, QueryOptions};
+use super::internal_query;
+use super::query::ACK;
+use super::query_filter::Filters;
+use crate::serf::CommandError;
+use crate::serf::common::Common;
+use crate::serf::keys::report::KeyReport;
+use crate::time::Time;
+use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
+use crate::wire::serf_message::{Query, SerfMessage};
+use crate::wire::{address, node_name};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The time of a query that sets none is this many times the time of a round of gossip, multiplied
+/// as in [`Common::gossip_time`]; Serf's QueryTimeoutMult.
+const TIMEOUT_MULT: u32 = 16;
+
+/// The node that sends a query, as the query shows it, and the limit of its messages.
+#[derive(Clone, Copy)]
+pub(in crate::serf) struct Sender {
+    /// A random number.
+    pub id: u32,
+    /// The address for the answers.
+    pub addr: SocketAddr,
+    /// The maximum length in bytes of a message that fits into a packet of gossip.
+    pub room: usize,
+}
+
+/// The name and the payload of a query.
+#[derive(Clone, Copy)]
+pub(in crate::serf) struct Content<'a> {
+    pub name: &'a str,
+    pub payload: &'a [u8],
+    /// True if this is a query about keys, which only this node itself may send.
+    pub is_about_keys: bool,
+}
+
+/// A query of this node.
+pub(in crate::serf) struct Request<'a> {
+    ltime: u64,
+    content: Content<'a>,
+    sender: Sender,
+    octets: address::Encoded,
+    source_node: Arc<str>,
+    /// The filters as the message carries them.
+    filters: Vec<Vec<u8>>,
+    /// The same filters, ready for use.
+    selection: Filters,
+    options: &'a QueryOptions,
+    timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// Makes a query.
+    ///
+    /// # Errors
+    /// `ReservedName`, `BadExpression`, `EventTooLarge`.
+    pub fn new(
+        common: &Common,
+        ltime: u64,
+        content: Content<'a>,
+        options: &'a QueryOptions,
+        sender: Sender,
+    ) -> Result<Request<'a>, CommandError> {
+        let is_ping = content.name.as_bytes() == internal_query::PING;
+        let is_allowed = content.is_about_keys || (is_ping && content.payload.is_empty());
+        if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
+            return Err(CommandError::ReservedName);
+        }
+        let filters = filters(options);
+        let selection = Filters::of(filters.iter().map(Vec::as_slice));
+        if let Some((expression, why)) = selection.bad_expression() {
+            let (expression, why) = (expression.to_owned(), why.to_owned());
+            return Err(CommandError::BadExpression { expression, why });
+        }
+        let request = Request {
+            ltime,
+            content,
+            sender,
+            octets: address::encode(sender.addr.ip(), false),
+            source_node: common.name.clone(),
+            filters,
+            selection,
+            options,
+            timeout: options
+                .timeout
+                .unwrap_or_else(|| common.gossip_time(TIMEOUT_MULT)),
+        };
+        let len = request.message().encoded().len();
+        let max = common.config.query_len.min(sender.room);
+        if len > max {
+            let content = content.name.len() + content.payload.len();
+            return Err(CommandError::EventTooLarge { content, len, max });
+        }
+        Ok(request)
+    }
+
+    /// The message.
+    pub fn message(&self) -> SerfMessage<'_> {
+        SerfMessage::Query(self.query())
+    }
+
+    fn query(&self) -> Query<'_> {
+        let filters: Vec<&[u8]> = self.filters.iter().map(Vec::as_slice).collect();
+        Query {
+            ltime: self.ltime,
+            id: self.sender.id,
+            addr: &self.octets,
+            port: self.sender.addr.port(),
+            source_node: &self.source_node,
+            filters: (!filters.is_empty()).then_some(filters),
+            flags: if self.options.ack { ACK } else { 0 },
+            relay_factor: self.options.relay_factor,
+            timeout_ns: i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX),
+            name: self.content.name.as_bytes(),
+            payload: (!self.content.payload.is_empty()).then_some(self.content.payload),
+        }
+    }
+
+    /// The query as it is kept until it ends, with the present members that it is addressed to.
+    pub fn to_be_answered(&self, common: &Common, number: u64, now: Time) -> AskedQuery {
+        let addressed: BTreeSet<Arc<str>> = common
+            .members
+            .iter()
+            .filter(|row| row.status.is_present() && self.selection.select(&row.member))
+            .map(|row| row.member.name.clone())
+            .collect();
+        let is_about_keys = self.content.is_about_keys;
+        let is_internal = internal_query::is_internal(self.content.name.as_bytes());
+        let only_if = |wanted: bool| match wanted {
+            true => addressed.clone(),
+            false => BTreeSet::new(),
+        };
+        AskedQuery {
+            number,
+            id: self.sender.id,
+            deadline: now + self.timeout,
+            to_ack: only_if(self.options.ack),
+            to_answer: only_if(is_about_keys || !is_internal),
+            acked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            keys: is_about_keys.then(|| KeyReport {
+                asked: addressed.len(),
+                ..KeyReport::default()
+            }),
+        }
+    }
+}
+
+/// The filters of a query, encoded.
+fn filters(options: &QueryOptions) -> Vec<Vec<u8>> {
+    let mut filters = Vec::new();
+    if !options.nodes.is_empty() {
+        let names: Vec<_> = options
+            .nodes
+            .iter()
+            .map(|name| node_name::to_bytes(name))
+            .collect();
+        let names = NodeNames(names.iter().map(|name| &**name).collect());
+        filters.push(QueryFilter::Nodes(names).encoded());
+    }
+    for (tag, expression) in &options.tags {
+        let filter = TagFilter {
+            tag: tag.as_bytes(),
+            expr: expression.as_bytes(),
+        };
+        filters.push(QueryFilter::Tag(filter).encoded());
+    }
+    filters
+}

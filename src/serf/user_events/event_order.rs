@@ -1,0 +1,314 @@
+//! The order in which user events are delivered: that of their Lamport times.
+//!
+//! Gossip may bring a later event first. Each Lamport time belongs to an event, so a node that
+//! receives an event can tell from its time that an earlier one is still missing. Such an event
+//! waits until the missing ones have come, but no longer than events are gossiped: after that, only
+//! a push/pull can bring them. Serf delivers events as they come.
+//!
+//! Two nodes that send at nearly the same time give their events the same Lamport time. As soon as
+//! one of the two is there, the other is not missed: for it, the order is not ensured.
+
+use crate::event::EventBody;
+use crate::limits;
+use crate::serf::outbox::Outbox;
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The events with one Lamport time that wait.
+#[derive(Debug)]
+struct Held {
+    /// Empty if the event of this time has been delivered already.
+    events: Vec<EventBody>,
+    /// The time at which the events are delivered although earlier ones are missing.
+    until: Time,
+}
+
+/// The user events that wait for earlier ones.
+#[derive(Debug)]
+pub(in crate::serf) struct EventOrder {
+    /// The first Lamport time of which no event has come.
+    next: u64,
+    held: BTreeMap<u64, Held>,
+    /// The number of the events that are held.
+    count: usize,
+    /// The bytes of their names and payloads.
+    bytes: usize,
+}
+
+impl Default for EventOrder {
+    fn default() -> EventOrder {
+        EventOrder {
+            next: 1,
+            held: BTreeMap::new(),
+            count: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl EventOrder {
+    /// Delivers an event of another node, now or when the earlier ones have come. It waits at most
+    /// for `patience`.
+    pub fn add(
+        &mut self,
+        now: Time,
+        out: &mut Outbox,
+        ltime: u64,
+        event: EventBody,
+        patience: Duration,
+    ) {
+        if ltime <= self.next {
+            out.tell(event);
+            return self.pass(out, ltime);
+        }
+        out.counts.user_events_held += 1;
+        self.hold(ltime, now + patience, Some(event));
+        while self.count > limits::HELD_EVENTS || self.bytes > limits::HELD_BYTES {
+            self.give_up_first(out);
+        }
+    }
+
+    /// Delivers an event of this node, which waits for nothing.
+    pub fn add_own(
+        &mut self,
+        now: Time,
+        out: &mut Outbox,
+        ltime: u64,
+        event: EventBody,
+        patience: Duration,
+    ) {
+        out.tell(event);
+        if ltime <= self.next {
+            return self.pass(out, ltime);
+        }
+        self.hold(ltime, now + patience, None);
+    }
+
+    /// Events with a time before `ltime` are no longer missing: another node has sent all that it
+    /// knows, and it knows none that is later.
+    pub fn skip_to(&mut self, out: &mut Outbox, ltime: u64) {
+        while self.first().is_some_and(|first| first < ltime) {
+            self.give_up_first(out);
+        }
+        self.next = self.next.max(ltime);
+        self.deliver(out);
+    }
+
+    /// The event that was expected next, or an earlier one, has been delivered.
+    fn pass(&mut self, out: &mut Outbox, ltime: u64) {
+        if ltime == self.next {
+            self.next = self.next.saturating_add(1);
+            self.deliver(out);
+        }
+    }
+
+    /// Returns the time at which [`EventOrder::handle_timeout`] has to be called.
+    pub fn deadline(&self) -> Option<Time> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// Delivers the events that have waited long enough, and those before them.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        let overdue = self.held.iter().filter(|(_, held)| held.until <= now);
+        let Some(last) = overdue.map(|(ltime, _)| *ltime).max() else {
+            return;
+        };
+        self.skip_to(out, last);
+    }
+
+    /// This process did not run for `by`: the missing events get that much more time.
+    pub fn postpone(&mut self, by: Duration) {
+        for held in self.held.values_mut() {
+            held.until = held.until + by;
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.held.keys().next().copied()
+    }
+
+    fn hold(&mut self, ltime: u64, until: Time, event: Option<EventBody>) {
+        let events = Vec::new();
+        let held = self.held.entry(ltime).or_insert(Held { events, until });
+        if let Some(event) = event {
+            self.count += 1;
+            self.bytes += bytes_of(&event);
+            held.events.push(event);
+        }
+    }
+
+    /// Delivers the events of which no earlier one is missing.
+    fn deliver(&mut self, out: &mut Outbox) {
+        while let Some(held) = self.held.remove(&self.next) {
+            self.count -= held.events.len();
+            for event in held.events {
+                self.bytes -= bytes_of(&event);
+                out.tell(event);
+            }
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    /// Stops waiting for the events before the first one that is held.
+    fn give_up_first(&mut self, out: &mut Outbox) {
+        if let Some(first) = self.first() {
+            self.next = first;
+            self.deliver(out);
+        }
+    }
+}
+
+fn bytes_of(event: &EventBody) -> usize {
+    match event {
+        EventBody::User { name, payload, .. } => name.len() + payload.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serf::CoreEvent;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn event(ltime: u64) -> EventBody {
+        EventBody::User {
+            name: format!("e{ltime}"),
+            payload: Box::default(),
+            ltime,
+            coalesce: false,
+        }
+    }
+
+    /// An order, and what it delivered.
+    #[derive(Default)]
+    struct Run {
+        order: EventOrder,
+        out: Outbox,
+        now: Time,
+    }
+
+    impl Run {
+        fn add(&mut self, ltime: u64) {
+            self.order
+                .add(self.now, &mut self.out, ltime, event(ltime), PATIENCE);
+        }
+
+        fn wait(&mut self, time: Duration) {
+            self.now = self.now + time;
+            self.order.handle_timeout(self.now, &mut self.out);
+        }
+
+        fn delivered(&mut self) -> Vec<u64> {
+            let events = std::iter::from_fn(|| self.out.events.pop());
+            events
+                .map(|event| match event {
+                    CoreEvent::App(EventBody::User { ltime, .. }) => ltime,
+                    other => panic!("{other:?}"),
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn events_that_come_in_order_are_delivered_at_once() {
+        let mut run = Run::default();
+        for ltime in [1, 2, 2, 3, 1] {
+            run.add(ltime);
+        }
+        assert_eq!(run.delivered(), [1, 2, 2, 3, 1]);
+        assert_eq!(run.order.deadline(), None);
+        assert_eq!(run.out.counts.user_events_held, 0);
+    }
+
+    #[test]
+    fn an_event_waits_for_the_earlier_ones() {
+        let mut run = Run::default();
+        for ltime in [3, 4, 2] {
+            run.add(ltime);
+        }
+        assert!(run.delivered().is_empty());
+        run.add(1);
+        assert_eq!(run.delivered(), [1, 2, 3, 4]);
+        assert_eq!(run.out.counts.user_events_held, 3);
+    }
+
+    #[test]
+    fn an_event_does_not_wait_longer_than_events_are_gossiped() {
+        let mut run = Run::default();
+        run.add(3);
+        run.wait(PATIENCE / 2);
+        run.add(6);
+        assert!(run.delivered().is_empty());
+        assert_eq!(run.order.deadline(), Some(Time::ZERO + PATIENCE));
+        run.wait(PATIENCE / 2);
+        assert_eq!(run.delivered(), [3]);
+        run.add(4);
+        assert_eq!(run.delivered(), [4]);
+        run.wait(PATIENCE / 2);
+        assert_eq!(run.delivered(), [6]);
+        run.add(5);
+        assert_eq!(run.delivered(), [5], "it came too late for the order");
+    }
+
+    #[test]
+    fn an_event_of_this_node_waits_for_nothing_and_is_not_missed() {
+        let mut run = Run::default();
+        run.add(2);
+        let out = &mut run.out;
+        run.order.add_own(run.now, out, 3, event(3), PATIENCE);
+        assert_eq!(run.delivered(), [3]);
+        run.add(4);
+        run.add(1);
+        assert_eq!(run.delivered(), [1, 2, 4]);
+        assert_eq!(run.order.deadline(), None);
+    }
+
+    #[test]
+    fn after_a_push_pull_nothing_that_the_other_side_knew_is_missing() {
+        let mut run = Run::default();
+        for ltime in [600, 590, 610] {
+            run.add(ltime);
+        }
+        run.order.skip_to(&mut run.out, 605);
+        assert_eq!(run.delivered(), [590, 600]);
+        run.add(605);
+        assert_eq!(run.delivered(), [605]);
+        run.order.skip_to(&mut run.out, 610);
+        assert_eq!(run.delivered(), [610]);
+        assert_eq!(run.order.deadline(), None);
+    }
+
+    #[test]
+    fn a_bounded_number_of_events_waits() {
+        let mut run = Run::default();
+        for ltime in 0..=limits::HELD_EVENTS as u64 {
+            run.add(2 * ltime + 2);
+        }
+        assert_eq!(run.delivered(), [2]);
+        assert_eq!(run.order.held.len(), limits::HELD_EVENTS);
+        assert_eq!(run.order.count, limits::HELD_EVENTS);
+    }
+
+    #[test]
+    fn the_last_lamport_time_is_delivered_like_any_other() {
+        let mut run = Run::default();
+        run.order.skip_to(&mut run.out, u64::MAX - 1);
+        run.add(u64::MAX);
+        run.add(u64::MAX - 1);
+        assert_eq!(run.delivered(), [u64::MAX - 1, u64::MAX]);
+        run.add(u64::MAX);
+        assert_eq!(run.delivered(), [u64::MAX]);
+    }
+
+    #[test]
+    fn a_stall_does_not_use_up_the_patience() {
+        let mut run = Run::default();
+        run.add(2);
+        run.order.postpone(Duration::from_secs(60));
+        run.wait(PATIENCE);
+        assert!(run.delivered().is_empty());
+    }
+}

@@ -1,0 +1,11 @@
+//! User events in both directions.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | [`user_event`] | sending and receiving them |
+//! | [`event_order`] | the order in which the application gets them |
+//! | [`replay`] | which of them are from before this node joined |
+
+pub(in crate::serf) mod event_order;
+pub(in crate::serf) mod replay;
+pub(in crate::serf) mod user_event;

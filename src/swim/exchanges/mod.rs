@@ -1,0 +1,20 @@
+//! Everything that uses a stream: exchanges of state, the commands that begin them, and messages.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | [`streams`], [`lookups`] | the open streams, and the names that are being resolved |
+//! | [`requests`] | answers requests that arrive on streams |
+//! | [`push_pull`] | exchanges everything that two nodes know |
+//! | [`joining`] | carries out join commands |
+//! | [`looking`] | carries out looks at other clusters |
+//! | [`join_sync`] | pulls states after a burst of joins, and from unknown nodes that ping |
+//! | [`messages`] | sends user messages by stream |
+
+pub(in crate::swim) mod join_sync;
+pub(in crate::swim) mod joining;
+pub(in crate::swim) mod looking;
+pub(in crate::swim) mod lookups;
+pub(in crate::swim) mod messages;
+pub(in crate::swim) mod push_pull;
+pub(in crate::swim) mod requests;
+pub(in crate::swim) mod streams;

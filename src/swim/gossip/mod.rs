@@ -1,0 +1,142 @@
+//! Gossip: rounds in which a few random members get packets of broadcasts.
+
+pub(super) mod broadcast_queue;
+
+use super::NodeState;
+use super::context::Context;
+use super::table::members::MemberIndex;
+use super::timer::Timer;
+use crate::limits;
+use crate::time::Time;
+use crate::wire::{Refusal, message};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The bytes that are kept free in a datagram for everything but the message, the label and the
+/// encryption: the headers of IP and UDP, the checksum, and the header of compression.
+const FRAMING: usize = 128;
+
+/// The gossip rounds of a node, at a phase that is random for each node.
+pub(super) struct Gossip {
+    phase: Duration,
+}
+
+impl Gossip {
+    pub fn new(ctx: &mut Context) -> Gossip {
+        let phase = ctx.random.within(ctx.config.gossip_interval);
+        Gossip { phase }
+    }
+
+    /// Sets the timer of the next round if there are broadcasts and other nodes, unless the timer
+    /// is set already.
+    pub fn arm(&self, ctx: &mut Context) {
+        let needed = ctx.table.len() > 1 && !ctx.broadcasts.is_empty();
+        if needed && ctx.timers.get(Timer::Gossip).is_none() {
+            let interval = ctx.config.gossip_interval.as_nanos() as u64;
+            let phase = self.phase.as_nanos() as u64;
+            let past = ctx.now.as_nanos().saturating_sub(phase) / interval.max(1);
+            let tick = phase + (past + 1) * interval;
+            ctx.timers.set(Timer::Gossip, Time::from_nanos(tick));
+        }
+    }
+
+    /// Sends a packet to each of a few random members. Members that died recently are included,
+    /// so that they can refute.
+    pub fn tick(&self, ctx: &mut Context) {
+        let (now, remembered) = (ctx.now, ctx.config.gossip_to_the_dead);
+        let wanted = ctx.config.gossip_nodes;
+        let targets = ctx
+            .table
+            .choose(wanted, &mut ctx.random, |_, node| match node.state {
+                NodeState::Alive | NodeState::Suspect => true,
+                NodeState::Dead => now.since(node.since) < remembered,
+                NodeState::Left => false,
+            });
+        if targets.is_empty() && ctx.local.left {
+            // No other member remains that could learn of the leave, or of anything else.
+            let unheard = ctx.broadcasts.clear();
+            ctx.outbox.tell_done(unheard);
+        }
+        for member in targets {
+            if !send_packet(ctx, member) {
+                break;
+            }
+        }
+    }
+
+    /// Queues a user message in one of the lanes of the layer above; `content` is its complete
+    /// content. It replaces the message in that lane about the same subject, if there is one. A
+    /// message larger than a packet is refused, because it could never be sent.
+    pub fn broadcast(
+        &self,
+        ctx: &mut Context,
+        lane: usize,
+        content: &[u8],
+        subject: Option<Arc<str>>,
+        token: Option<u64>,
+    ) {
+        let message = user_message(content);
+        if ctx.fits_a_packet(&message) {
+            let queues = &mut ctx.broadcasts;
+            let dropped = queues.push_to_lane(lane, message.into(), subject, token);
+            ctx.outbox.tell_done(dropped);
+        } else {
+            ctx.outbox.refuse(Refusal::TooLarge);
+            ctx.outbox.tell_done(token);
+        }
+    }
+
+    /// Sends a user message to `count` random alive members, except to a node at the address `not`.
+    pub fn send_user_through(
+        &self,
+        ctx: &mut Context,
+        count: usize,
+        not: SocketAddr,
+        content: &[u8],
+    ) {
+        let chosen = ctx.table.choose(count, &mut ctx.random, |_, node| {
+            node.state == NodeState::Alive && node.addr != not && node.vsn[1] >= 5
+        });
+        let addr = |member| ctx.table.get(member).map(|record| record.node().addr);
+        let addrs: Vec<SocketAddr> = chosen.into_iter().filter_map(addr).collect();
+        for to in addrs {
+            self.send_user(ctx, to, content);
+        }
+    }
+
+    /// Sends a user message to one address immediately.
+    pub fn send_user(&self, ctx: &mut Context, to: SocketAddr, content: &[u8]) {
+        let message = user_message(content);
+        if message.len() > datagram_room(ctx) {
+            return ctx.outbox.refuse(Refusal::TooLarge);
+        }
+        ctx.send(to, &message, false, None);
+    }
+}
+
+/// Sends one packet of broadcasts. Returns false if there are no broadcasts.
+fn send_packet(ctx: &mut Context, member: MemberIndex) -> bool {
+    let messages = ctx.take_broadcasts(ctx.packet_room(), limits::COMPOUND_PARTS);
+    if messages.is_empty() {
+        return false;
+    }
+    if let Some(record) = ctx.table.get(member) {
+        let (to, checksum) = (record.node().addr, record.protocol_max() >= 5);
+        let parts: Vec<&[u8]> = messages.iter().map(|message| &**message).collect();
+        ctx.send_parts(to, &parts, checksum, None);
+    }
+    true
+}
+
+/// The maximum length of a message that is sent in a datagram of its own.
+pub(super) fn datagram_room(ctx: &Context) -> usize {
+    limits::DATAGRAM_LEN - FRAMING - ctx.codec.overhead()
+}
+
+fn user_message(content: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(content.len() + 1);
+    message.push(message::kind::USER);
+    message.extend_from_slice(content);
+    message
+}

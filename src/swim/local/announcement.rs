@@ -1,0 +1,36 @@
+//! Announcing this node with its pings. Beyond memberlist; on the wire, the announcement is an
+//! ordinary alive message.
+//!
+//! Gossip can miss a member. So after a change of this node, its pings to a member carry this
+//! node's alive message until the member acknowledges such a ping. Members that run a stock agent
+//! learn of the change as well. A member that has restarted has forgotten everything: its
+//! incarnation differs, so it gets the message again.
+
+use crate::swim::NodeState;
+use crate::swim::context::Context;
+use crate::swim::gossip::broadcast_queue::PART_COST;
+use crate::swim::table::members::{Announced, MemberIndex};
+
+/// Returns the announcement that the next ping to this member carries, with its encoded message.
+/// Returns `None` if there is nothing to announce to this member, or if the message does not fit
+/// into a datagram next to a ping of `ping_len` bytes.
+pub(in crate::swim) fn due(
+    ctx: &Context,
+    member: MemberIndex,
+    ping_len: usize,
+) -> Option<(Announced, Vec<u8>)> {
+    let record = ctx.table.get(member)?;
+    let announced = Announced {
+        own: ctx.table.local().node().incarnation,
+        its: record.node().incarnation,
+    };
+    let is_alive = record.node().state == NodeState::Alive;
+    let is_shown = ctx.local.is_shown() && !ctx.local.left;
+    let wanted = ctx.config.join_sync && is_alive && is_shown;
+    if !wanted || record.acked == Some(announced) {
+        return None;
+    }
+    let message = ctx.table.local().encode_alive();
+    let fits = ping_len + message.len() + 2 * PART_COST <= ctx.packet_room();
+    fits.then_some((announced, message))
+}

@@ -1,0 +1,11 @@
+//! The member table, and how messages change it.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | [`members`] | the records; the state of a member changes in one function there |
+//! | [`merge`] | the rules by which a message about a member changes its record |
+//! | [`watched`] | how many members are alive at the address of each seed |
+
+pub(in crate::swim) mod members;
+pub(in crate::swim) mod merge;
+pub(in crate::swim) mod watched;
