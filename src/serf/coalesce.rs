@@ -202,7 +202,7 @@ fn is_news(told: Option<EventKind>, body: &EventBody) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::membership::members::tests::member;
+    use super::super::shared::members::tests::member;
     use super::*;
     use crate::swim::OpId;
 

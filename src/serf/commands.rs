@@ -3,8 +3,8 @@
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
-use super::outbox::lane;
 use super::queries::request::{Content, Sender};
+use super::shared::outbox::lane;
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
 use crate::limits;

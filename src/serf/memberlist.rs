@@ -8,7 +8,7 @@
 //! The application sets its own state before a push/pull needs it, so a slow application does not
 //! delay the protocol.
 
-use super::outbox::Outbox;
+use super::shared::outbox::Outbox;
 use crate::event::EventBody;
 use crate::swim::Swim;
 use crate::time::Time;

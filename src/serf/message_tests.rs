@@ -1,8 +1,8 @@
 //! The rules of user events and queries, tested on the Serf state alone.
 
-use super::outbox::{Order, lane};
 use super::queries::asked::QueryOptions;
 use super::queries::request::{Content, Sender};
+use super::shared::outbox::{Order, lane};
 use super::tests::{Rig, SECOND, node, tags};
 use super::{CommandError, Config};
 use crate::event::Coalescing;

@@ -6,44 +6,41 @@
 //!
 //! | folder or file | contents |
 //! | --- | --- |
-//! | `membership` | the members, and what changes them: intents, leaves, reaping, conflicts |
+//! | `membership` | what changes the members: intents, leaves, reaping, conflicts |
 //! | `user_events` | user events in both directions, and their order |
 //! | `queries` | queries that this node sends and receives, and the responses to both |
-//! | `keys` | the keys of this node, and queries that list and change those of all members |
+//! | `keys` | queries about the keys of all members, and the answers |
 //! | `coordinates` | network coordinates: who has sent one, and how this node's moves |
 //! | `snapshot` | the file from which the next run knows members and clocks |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `memberlist` | messages, states and name conflicts in memberlist mode |
-//! | `ring`, `seen` | messages that are passed on once |
-//! | `clock` | Lamport time |
 //! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
 //! | `notices` | the notices of the SWIM machine, and the orders to it |
-//! | `serf_state`, `common` | the parts wired together, and the state that they share |
-//! | `outbox`, `counts` | orders, events and counters that come out |
+//! | `serf_state` | the parts wired together |
+//! | `shared` | the state that all parts share: members, Lamport time, messages seen, the outbox |
 //! | `coalesce` | many events within a short time become few |
-//! | `config`, `event`, `stats` | settings, and events and counters for the driver |
+//! | `resume` | taking over the clocks and members of an earlier run |
+//! | `config`, `filter` | settings, and which members the application sees |
+//! | `event`, `stats` | events and counters for the driver |
 
-mod clock;
 mod coalesce;
 mod command_error;
 mod commands;
-mod common;
 mod config;
 mod coordinates;
-mod counts;
 mod event;
+mod filter;
 mod keys;
 mod memberlist;
 mod membership;
 #[cfg(test)]
 mod message_tests;
 mod notices;
-mod outbox;
 mod push_pull;
 mod queries;
-mod ring;
-mod seen;
+mod resume;
 mod serf_state;
+mod shared;
 mod snapshot;
 mod stats;
 #[cfg(test)]
@@ -62,14 +59,14 @@ pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
-pub use counts::Counter;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
+pub use filter::MemberFilter;
 pub use keys::query::KeyQuery;
 pub use keys::report::{KeyAnswer, KeyHolders, KeyReport};
 use memberlist::Sender;
-pub use membership::filter::MemberFilter;
 pub use queries::asked::QueryOptions;
 use serf_state::SerfState;
+pub use shared::counts::Counter;
 pub use snapshot::SnapshotWrite;
 pub use snapshot::reader::{FormerMember, Past, SnapshotReader};
 pub use snapshot::record::Numbers;

@@ -1,7 +1,7 @@
 //! The way between the SWIM machine and the Serf state: notices go up, orders go down.
 
 use super::memberlist::{Claim, Sender};
-use super::outbox::Order;
+use super::shared::outbox::Order;
 use super::{Core, CoreEvent, membership::look};
 use crate::swim::Notice;
 use crate::time::Time;

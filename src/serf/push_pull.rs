@@ -3,8 +3,8 @@
 //! A received state is handled like the messages that it stands for, but none of them is passed on:
 //! other nodes get them by their own push/pulls.
 
-use super::membership::members::{Members, SerfStatus};
-use super::ring::Ring;
+use super::shared::members::{Members, SerfStatus};
+use super::shared::ring::Ring;
 use super::user_events::user_event::SeenEvent;
 use crate::wire::serf_message::{
     JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent,

@@ -6,24 +6,24 @@
 //! takes them.
 
 use super::coalesce::Coalescer;
-use super::common::Common;
 use super::coordinates::Coordinates;
-use super::keys::Keys;
 use super::keys::query::KeyQuery;
 use super::memberlist::{Claim, Memberlist};
 use super::membership::changes::Changes;
 use super::membership::conflict::Conflicts;
 use super::membership::intent::Intents;
 use super::membership::leave::Leave;
-use super::membership::members::SerfStatus;
 use super::membership::reap::Reaper;
-use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
 use super::queries::asked::Asked;
-use super::queries::asker::Asker;
+use super::queries::own_keys::Keys;
 use super::queries::query::Queries;
 use super::queries::relays::Relays;
 use super::queries::request::{Content, Request, Sender};
+use super::shared::asker::Asker;
+use super::shared::common::Common;
+use super::shared::members::SerfStatus;
+use super::shared::outbox::{Order, lane};
 use super::user_events::replay::Replay;
 use super::user_events::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};

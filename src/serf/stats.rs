@@ -1,8 +1,8 @@
 //! One list of all counters of the core, each with a sentence that says what it counts.
 
-use super::counts::Counter;
-use super::membership::members::SerfStatus;
 use super::serf_state::SerfState;
+use super::shared::counts::Counter;
+use super::shared::members::SerfStatus;
 use crate::swim;
 use crate::wire::Refusal;
 

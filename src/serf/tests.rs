@@ -2,9 +2,9 @@
 //! out.
 
 use super::event::{KeyChange, KeyStore, LeaveEnd};
-use super::membership::members::SerfStatus;
-use super::outbox::{Order, lane};
 use super::serf_state::SerfState;
+use super::shared::members::SerfStatus;
+use super::shared::outbox::{Order, lane};
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
 use crate::event::EventBody;
 use crate::limits;

@@ -6,8 +6,8 @@
 //! whatever the reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
 use super::detection::probe::ProbeEnd;
-use super::gossip::broadcast_queue::PassOn;
 use super::output::{Change, Node, Notice};
+use super::shared::broadcast_queue::PassOn;
 use super::table::members::{MemberIndex, MemberRecord, versions};
 use super::table::merge::{self, AddressMatch, Held, Offer, OwnVerdict, Verdict};
 use super::{NodeState, Swim, local::local_node};

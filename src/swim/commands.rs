@@ -1,8 +1,8 @@
 //! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
 //! search for lost members.
 
-use super::gossip::broadcast_queue::PART_COST;
 use super::output::OpId;
+use super::shared::broadcast_queue::PART_COST;
 use super::table::members::MemberRecord;
 use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local::local_node};
 use crate::time::Time;

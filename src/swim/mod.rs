@@ -32,42 +32,41 @@
 //! | `local/local_node` | announces this node, refutes accusations, leaves and returns |
 //! | `local/leaving` | tells members of this node's leave until they acknowledge it |
 //! | `local/name_conflict` | finds out whether another node has this node's name |
-//! | `reports/explain` | explains why a member is in its state, and the health of this node |
+//! | `explain` | explains why a member is in its state, and the health of this node |
 //!
-//! The head of each folder's `mod.rs` lists its other files. These are shared by all parts:
+//! The head of each folder's `mod.rs` lists its other files. No part is in these:
 //!
-//! | shared | contents |
+//! | below the parts | contents |
 //! | --- | --- |
-//! | `context` | the state that all parts share, and the functions that send |
+//! | `shared` | the context, the broadcast queue, the outbox, timers, open streams, counters |
 //! | `table` | the member table; the state of a member changes in one function there |
-//! | `outbox`, `output` | orders to the driver, and notices for the layer above |
-//! | `timer`, `rng` | deadlines, random numbers |
-//! | `config` | settings |
+//! | `config`, `seed`, `output` | settings, seeds, and everything that comes out |
+//! | `address`, `rng` | addresses on the wire, random numbers |
 
+mod address;
 mod apply;
 mod commands;
 mod config;
-mod context;
 mod detection;
 mod exchanges;
+mod explain;
+mod explanation;
 mod gossip;
 mod local;
-mod outbox;
 mod output;
 mod reconnection;
 mod remote_state;
-mod reports;
 mod rng;
+mod seed;
+mod shared;
 mod stream_events;
 mod table;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
 use crate::wire::{Codec, Names, Refusal, packet};
-use context::Context;
 use detection::acks;
 use detection::final_probe::SuspectStep;
 use detection::probe::Probing;
@@ -77,35 +76,36 @@ use exchanges::join_sync::JoinSync;
 use exchanges::joining::Joining;
 use exchanges::looking::Looking;
 use exchanges::messages::Messages;
-use exchanges::streams::ExchangeCause;
 use exchanges::{push_pull, requests};
+use explain::HealthFacts;
 use gossip::Gossip;
-use gossip::broadcast_queue::PassOn;
 use local::leaving::Leaving;
 use local::local_node;
 use local::name_conflict::NameConflicts;
 use reconnection::reconnect::Reconnect;
-use reports::explain::{self, HealthFacts};
+use shared::broadcast_queue::PassOn;
+use shared::context::Context;
+use shared::streams::ExchangeCause;
+use shared::timer::Timer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use table::members::{self, MemberIndex};
-use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
-#[cfg_attr(not(feature = "internals"), expect(unused_imports))]
-pub use context::ShareFacts;
-pub use detection::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
-pub use local::identity::Identity;
+pub use explain::Health;
+pub use explanation::Explanation;
 pub use output::*;
 pub use reconnection::lost_members::LostSince;
-pub use reconnection::seeds::Seed;
-pub use reports::explain::Health;
-pub use reports::explanation::Explanation;
-pub use reports::refusals::{Source, SourceCount, Transport};
-pub use reports::stats::Stats;
 pub use rng::FreshBits;
+pub use seed::Seed;
+#[cfg_attr(not(feature = "internals"), expect(unused_imports))]
+pub use shared::context::ShareFacts;
+pub use shared::identity::Identity;
+pub use shared::refusals::{Source, SourceCount, Transport};
+pub use shared::stats::Stats;
+pub use table::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 
 /// The state machine of one node.
 pub struct Swim {

@@ -1,8 +1,8 @@
 //! The state of another node, which a push/pull brought: each entry is merged as a message about a
 //! member.
 
-use super::gossip::broadcast_queue::PassOn;
 use super::output::Notice;
+use super::shared::broadcast_queue::PassOn;
 use super::table::merge::Offer;
 use super::{NodeState, Swim, exchanges::push_pull};
 use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};

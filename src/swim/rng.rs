@@ -13,7 +13,7 @@ use std::time::Duration;
 pub type FreshBits = fn() -> [u8; 12];
 
 /// A seeded generator.
-pub(super) struct Random {
+pub(in crate::swim) struct Random {
     generator: ChaCha12Rng,
     /// The source of the bits that are mixed into each nonce; zeros in the simulator.
     pub fresh: FreshBits,

@@ -1,10 +1,10 @@
 //! Streams and look-ups: handles their inputs, and reports their ends to the parts that began them.
 
-use super::exchanges::lookups::LookupCause;
 use super::exchanges::requests::StreamEvent;
-use super::exchanges::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::output::{JoinFailure, LookupId, Notice, OpId, StreamEnd, StreamId};
 use super::remote_state::OwnName;
+use super::shared::lookups::LookupCause;
+use super::shared::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::{Swim, exchanges::looking, exchanges::push_pull, exchanges::requests};
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};

@@ -1,7 +1,7 @@
 //! Tests of the whole state machine: a few nodes in virtual time, on a network that loses nothing
 //! unless the test says so.
 
-use super::exchanges::streams::{Exchange, ExchangeCause, Purpose};
+use super::shared::streams::{Exchange, ExchangeCause, Purpose};
 use super::*;
 use crate::limits;
 use crate::wire::message::{
@@ -1405,7 +1405,7 @@ fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
     net.nodes[0].broadcast(
         net.now,
         1,
-        vec![4; room - gossip::broadcast_queue::PART_COST - 1],
+        vec![4; room - shared::broadcast_queue::PART_COST - 1],
         None,
     );
     assert_eq!(net.nodes[0].stats().queue_len, 1);

@@ -1,14 +1,15 @@
-//! The imports between the files of a layer form no cycle.
+//! The imports between the files of a layer form no cycle, nor do those between its folders.
 
 use super::findings::{Finding, assert_no_findings};
 use super::modules::{Modules, module_path};
 use super::source::{Source, product};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The files of each layer, each with the files of the same layer that it imports from.
-type Graph<'a> = BTreeMap<&'a str, BTreeSet<String>>;
+/// The files of each layer, each with the files of the same layer that it imports from; or folders
+/// instead of files.
+type Graph = BTreeMap<String, BTreeSet<String>>;
 
-fn graph(sources: &[Source]) -> Graph<'_> {
+fn graph(sources: &[Source]) -> Graph {
     let modules = Modules::of(sources);
     let top = |path: &str| module_path(path).into_iter().next();
     let mut graph = Graph::new();
@@ -18,13 +19,29 @@ fn graph(sources: &[Source]) -> Graph<'_> {
             .into_iter()
             .map(|import| import.target);
         let inside = imports.filter(|target| top(target) == top(&source.path));
-        graph.insert(&source.path, inside.collect());
+        graph.insert(source.path.clone(), inside.collect());
     }
     graph
 }
 
-/// A shortest way from a file back to itself, if there is one.
-fn way_back(graph: &Graph<'_>, from: &str) -> Option<Vec<String>> {
+/// The graph of the folders in each layer. A file in no folder stands for itself.
+fn folders(files: &Graph) -> Graph {
+    let folder = |file: &str| {
+        let parts: Vec<&str> = file.split('/').collect();
+        parts[..parts.len().min(3)].join("/")
+    };
+    let mut graph = Graph::new();
+    for (file, imports) in files {
+        let own = folder(file);
+        let others = imports.iter().map(|file| folder(file));
+        let others: Vec<String> = others.filter(|other| *other != own).collect();
+        graph.entry(own).or_default().extend(others);
+    }
+    graph
+}
+
+/// A shortest way from a file or folder back to itself, if there is one.
+fn way_back(graph: &Graph, from: &str) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = BTreeSet::new();
     while !ways.is_empty() {
@@ -47,20 +64,43 @@ fn way_back(graph: &Graph<'_>, from: &str) -> Option<Vec<String>> {
     None
 }
 
-fn cycles(sources: &[Source]) -> Vec<Finding> {
-    let graph = graph(sources);
-    let mut findings = Vec::new();
-    for file in graph.keys() {
-        if let Some(way) = way_back(&graph, file) {
-            findings.push(Finding::new("cycle", file, 1, way.join(" -> ")));
-        }
-    }
-    findings
+fn cycles(graph: &Graph) -> Vec<Finding> {
+    let ways = graph
+        .keys()
+        .filter_map(|from| Some((from, way_back(graph, from)?)));
+    let findings = ways.map(|(from, way)| Finding::new("cycle", from, 1, way.join(" -> ")));
+    findings.collect()
 }
 
 #[test]
 fn the_files_of_a_layer_import_from_one_another_in_one_direction() {
-    assert_no_findings(&["cycle"], cycles(&product()));
+    assert_no_findings(&["cycle"], cycles(&graph(&product())));
+}
+
+#[test]
+fn the_folders_of_a_layer_import_from_one_another_in_one_direction() {
+    assert_no_findings(&["cycle"], cycles(&folders(&graph(&product()))));
+}
+
+#[test]
+fn a_cycle_of_folders_is_found_even_if_their_files_form_none() {
+    let sources = [
+        Source::new("src/swim/mod.rs", "mod a;\nmod b;\n"),
+        Source::new("src/swim/a/one.rs", "use crate::swim::b::two::B;\n"),
+        Source::new("src/swim/a/three.rs", "pub struct A;\n"),
+        Source::new(
+            "src/swim/b/two.rs",
+            "use crate::swim::a::three::A;\npub struct B;\n",
+        ),
+    ];
+    let files = graph(&sources);
+    assert_eq!(cycles(&files), []);
+    let found: Vec<String> = cycles(&folders(&files))
+        .into_iter()
+        .map(|it| it.what)
+        .collect();
+    let [a, b] = ["src/swim/a", "src/swim/b"];
+    assert_eq!(found, [[a, b, a].join(" -> "), [b, a, b].join(" -> ")]);
 }
 
 #[test]
@@ -72,7 +112,10 @@ fn a_cycle_is_found_with_its_files_and_re_exports_make_none() {
         Source::new("src/swim/c.rs", "pub fn f(a: super::A) {}\n"),
         Source::new("src/swim/d.rs", "use super::A;\n"),
     ];
-    let found: Vec<String> = cycles(&sources).into_iter().map(|it| it.what).collect();
+    let found: Vec<String> = cycles(&graph(&sources))
+        .into_iter()
+        .map(|it| it.what)
+        .collect();
     let [a, b, c] = ["src/swim/a.rs", "src/swim/b.rs", "src/swim/c.rs"];
     assert_eq!(
         found,
@@ -84,5 +127,5 @@ fn a_cycle_is_found_with_its_files_and_re_exports_make_none() {
     );
     let cut = Source::new("src/swim/c.rs", "pub fn f() {}\n");
     let [first, second, third, _, last] = sources;
-    assert_eq!(cycles(&[first, second, third, cut, last]), []);
+    assert_eq!(cycles(&graph(&[first, second, third, cut, last])), []);
 }

@@ -4,8 +4,8 @@
 use super::query::{KeyQuery, query_name};
 use super::report::{KeyAnswer, KeyReport};
 use crate::limits;
-use crate::serf::outbox::{Order, lane};
 use crate::serf::queries::request::{Content, Sender};
+use crate::serf::shared::outbox::{Order, lane};
 use crate::serf::tests::{Rig, node, query};
 use crate::serf::{Config, CoreEvent, QueryOptions};
 use crate::swim::Change;

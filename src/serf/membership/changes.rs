@@ -15,11 +15,11 @@
 //! with the intent may have been lost. In memberlist mode there are no intents.
 
 use super::early_intents::EarlyIntents;
-use super::members::{MemberRow, SerfStatus};
 use crate::event::EventBody;
 use crate::limits;
 use crate::serf::Member;
-use crate::serf::common::Common;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::{MemberRow, SerfStatus};
 use crate::swim::{Change, Node};
 use crate::time::Time;
 use crate::wire::Refusal;

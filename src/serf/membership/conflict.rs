@@ -17,7 +17,7 @@
 //! apply the leave to the other node.
 
 use crate::serf::CoreEvent;
-use crate::serf::common::Common;
+use crate::serf::shared::common::Common;
 use crate::swim::{self, ConflictVerdict, NameConflict};
 use crate::time::Time;
 use std::net::SocketAddr;

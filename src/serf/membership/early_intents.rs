@@ -3,8 +3,8 @@
 //! Gossip may bring an intent before it brings the member. The latest intent about the name then
 //! decides whether the member is alive or leaving when it joins.
 
-use super::members::{ByName, SerfStatus};
 use crate::limits;
+use crate::serf::shared::members::{ByName, SerfStatus};
 use crate::time::Time;
 use crate::wire::node_name;
 use std::time::Duration;

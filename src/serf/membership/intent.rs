@@ -8,11 +8,11 @@
 //! wait in [`EarlyIntents`].
 
 use super::early_intents::{EarlyIntents, IntentKind};
-use super::members::SerfStatus;
 use crate::event::EventBody;
-use crate::serf::clock::Clock;
-use crate::serf::common::Common;
-use crate::serf::outbox::{Order, Outbox, lane};
+use crate::serf::shared::clock::Clock;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::SerfStatus;
+use crate::serf::shared::outbox::{Order, Outbox, lane};
 use crate::time::Time;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
 use std::sync::Arc;

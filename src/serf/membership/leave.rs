@@ -13,12 +13,12 @@
 //! 0.9.4 gives up. The report at the end names the members that have not acknowledged the leave. A
 //! join cancels the leave, whatever step it is in.
 
-use super::members::SerfStatus;
 use crate::event::EventBody;
 use crate::serf::CoreEvent;
-use crate::serf::common::Common;
 use crate::serf::event::LeaveEnd;
-use crate::serf::outbox::Order;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::SerfStatus;
+use crate::serf::shared::outbox::Order;
 use crate::swim::OpId;
 use crate::time::Time;
 use std::sync::Arc;

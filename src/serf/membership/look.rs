@@ -4,9 +4,9 @@
 //! but in Serf mode it keeps the name for a day by default. Such a member is listed without tags,
 //! at the address 0.0.0.0:0.
 
-use super::members::ByName;
-use crate::serf::common::Common;
 use crate::serf::push_pull::by_name;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::ByName;
 use crate::serf::{Member, MemberState, NodeFacts};
 use crate::swim::{NodeState, RemoteState};
 use crate::wire::Names;

@@ -1,8 +1,8 @@
 //! Reaping: a member is erased when enough time has passed since it failed or left.
 
 use super::early_intents::EarlyIntents;
-use super::members::SerfStatus;
-use crate::serf::common::Common;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::SerfStatus;
 use crate::time::Time;
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! Sending acks and answers to the sender of a query: directly, and through as many random members
 //! as the query asks for.
 
-use super::asker::Asker;
 use super::relays;
-use crate::serf::common::Common;
-use crate::serf::outbox::Order;
+use crate::serf::shared::asker::Asker;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::Order;
 use crate::wire::address;
 use crate::wire::serf_message::{Relay, SerfMessage};
 

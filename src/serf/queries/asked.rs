@@ -8,7 +8,7 @@ use crate::event::EventBody;
 use crate::limits;
 use crate::serf::CoreEvent;
 use crate::serf::keys::report::KeyReport;
-use crate::serf::outbox::Outbox;
+use crate::serf::shared::outbox::Outbox;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::serf_message::QueryResponse;

@@ -1,8 +1,8 @@
 //! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
 //! no application sees them. The queries that manage keys are in `key_query.rs`.
 
-use crate::serf::common::Common;
-use crate::serf::membership::members::SerfStatus;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::members::SerfStatus;
 use crate::wire::serf_message::{ConflictResponse, Query, encode_tags, kind};
 use crate::wire::{address, node_name};
 

@@ -5,13 +5,14 @@
 //! | [`request`], [`asked`] | making a query, and the answers to the queries of this node |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
 //! | [`internal_query`] | queries that Serf itself answers |
-//! | [`asker`], [`answering`] | the sender of a query; sending acks and answers to it |
+//! | [`own_keys`] | queries about the keys of this node, which list and change them |
+//! | [`answering`] | sending acks and answers to the sender of a query |
 //! | [`relays`] | responses to the queries of others |
 
 pub(in crate::serf) mod answering;
 pub(in crate::serf) mod asked;
-pub(in crate::serf) mod asker;
 pub(in crate::serf) mod internal_query;
+pub(in crate::serf) mod own_keys;
 pub(in crate::serf) mod query;
 pub(in crate::serf) mod query_filter;
 pub(in crate::serf) mod relays;

@@ -5,7 +5,6 @@
 //! cluster send to an arbitrary address.
 
 use super::answering;
-use super::asker::Asker;
 use super::internal_query;
 use super::query_filter::Filters;
 use super::relays::target;
@@ -13,11 +12,12 @@ use crate::event::EventBody;
 use crate::limits;
 use crate::printable;
 use crate::serf::CommandError;
-use crate::serf::common::Common;
 use crate::serf::keys::query::KeyQuery;
-use crate::serf::outbox::Order;
-use crate::serf::ring::Item;
-use crate::serf::seen::Seen;
+use crate::serf::shared::asker::Asker;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::Order;
+use crate::serf::shared::ring::Item;
+use crate::serf::shared::seen::Seen;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::Refusal;

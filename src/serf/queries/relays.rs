@@ -3,8 +3,8 @@
 //! A relayed response is forwarded only to the address of a member, so that no outsider can make
 //! this node send arbitrary bytes to arbitrary hosts.
 
-use crate::serf::common::Common;
-use crate::serf::outbox::Order;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::Order;
 use crate::time::Time;
 use crate::wire::serf_message::Relay;
 use crate::wire::{Refusal, address};

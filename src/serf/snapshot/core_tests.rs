@@ -1,7 +1,7 @@
 //! The snapshot of a node, tested on the Serf state alone: reports and messages go in, lines come
 //! out; and what a node makes of the snapshot of an earlier run.
 
-use crate::serf::outbox::Order;
+use crate::serf::shared::outbox::Order;
 use crate::serf::tests::{Rig, node, tags};
 use crate::serf::{Config, FormerMember, MemberFilter, Numbers, Past, Tags};
 use crate::swim::{Change, LostSince, OpId};

@@ -14,12 +14,11 @@
 mod core_tests;
 pub(super) mod reader;
 pub(super) mod record;
-pub(super) mod resume;
 
-use super::membership::members::ByName;
 use crate::time::Time;
 use reader::Past;
 use record::{Numbers, Record, writable};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +65,7 @@ enum LeaveLine {
 /// The snapshot of this run.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    entries: ByName<Entry>,
+    entries: BTreeMap<Arc<str>, Box<Entry>>,
     /// The present numbers.
     numbers: Numbers,
     /// The numbers in the file.

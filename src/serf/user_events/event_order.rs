@@ -10,7 +10,7 @@
 
 use crate::event::EventBody;
 use crate::limits;
-use crate::serf::outbox::Outbox;
+use crate::serf::shared::outbox::Outbox;
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Acks, and the data of the layer above that they carry.
 
 use super::rounds::Round;
-use crate::swim::context::Context;
 use crate::swim::output::Notice;
+use crate::swim::shared::context::Context;
 use crate::wire::message::{Ack, Message, Ping};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -22,14 +22,16 @@
 //! ping.
 
 use super::final_probe::FINAL_PROBES;
-use super::probe_report::{LastProbe, OpenReport, ProbeAnswer};
 use super::rounds::{DirectPing, ProbeCause, Round};
-use crate::swim::context::Context;
-use crate::swim::exchanges::streams::Purpose;
+use crate::swim::detection::acks;
+use crate::swim::local::announcement;
 use crate::swim::output::{Notice, OpId, SendFailure};
+use crate::swim::shared::context::Context;
+use crate::swim::shared::streams::Purpose;
+use crate::swim::shared::timer::Timer;
 use crate::swim::table::members::MemberIndex;
-use crate::swim::timer::Timer;
-use crate::swim::{NodeState, detection::acks, local::address, local::announcement};
+use crate::swim::table::probe_report::{LastProbe, OpenReport, ProbeAnswer};
+use crate::swim::{NodeState, address};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Ack, IndirectPing, Message};

@@ -5,7 +5,7 @@
 //! a dead target from a dead path to its helpers (Lifeguard).
 
 use crate::sorted_map::SortedMap;
-use crate::swim::context::Context;
+use crate::swim::shared::context::Context;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack};

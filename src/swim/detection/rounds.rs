@@ -1,8 +1,8 @@
 //! One probe round: the member that is probed, the reason, and the answers so far.
 
-use super::probe_report::{OpenReport, ProbeAnswer};
 use crate::swim::output::OpId;
 use crate::swim::table::members::{Announced, MemberIndex, MemberRecord, MemberTable};
+use crate::swim::table::probe_report::{OpenReport, ProbeAnswer};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

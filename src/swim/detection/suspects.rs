@@ -6,9 +6,9 @@
 
 use super::final_probe::{FinalProbes, SuspectStep};
 use super::suspicion::Suspicion;
-use crate::swim::context::Context;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::timer::Deadlines;
 use crate::swim::table::members::MemberIndex;
-use crate::swim::timer::Deadlines;
 use crate::time::Time;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -14,10 +14,10 @@
 //! announcement of a node that is listed as dead or left here. This node exchanges states with such
 //! a node, but with at most one a second.
 
-use super::streams::{Exchange, ExchangeCause};
 use crate::swim::NodeState;
-use crate::swim::context::Context;
-use crate::swim::timer::Timer;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use crate::wire::message::Alive;
 use std::net::SocketAddr;

@@ -6,12 +6,12 @@
 //! either. The number of targets that are asked at the same time grows while some are waiting; if
 //! no more streams may be dialled, silent targets are given up early.
 
-use super::lookups::{Lookup, LookupCause};
-use super::streams::{Exchange, ExchangeCause};
-use crate::swim::context::Context;
 use crate::swim::output::{JoinFailure, JoinReport, Notice, OpId};
-use crate::swim::reconnection::seeds::Seed;
-use crate::swim::timer::Timer;
+use crate::swim::seed::Seed;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::lookups::{Lookup, LookupCause};
+use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

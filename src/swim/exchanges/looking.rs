@@ -6,15 +6,15 @@
 //! when the one before has failed, or when it has been silent for a probe timeout: an address that
 //! never answers would otherwise use up the time of the caller.
 
-use super::lookups::{Lookup, LookupCause};
-use super::streams::{Exchange, ExchangeCause};
 use crate::member::NodeFacts;
-use crate::swim::context::Context;
-use crate::swim::local::address;
+use crate::swim::address;
 use crate::swim::output::{JoinFailure, JoinReport, Node, Notice, OpId, RemoteState};
-use crate::swim::reconnection::seeds::Seed;
+use crate::swim::seed::Seed;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::lookups::{Lookup, LookupCause};
+use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::timer::Timer;
 use crate::swim::table::members::versions;
-use crate::swim::timer::Timer;
 use crate::time::Time;
 use crate::wire::message::PushPull;
 use crate::wire::{Names, Refusal};

@@ -6,10 +6,10 @@
 //! stream breaks, the message has failed. Only a few messages are under way at a time, so that they
 //! do not take the streams that the protocol needs. The others wait for their turn.
 
-use super::streams::{Purpose, StreamMessage};
 use crate::limits;
-use crate::swim::context::Context;
 use crate::swim::output::{JoinFailure, Notice, OpId};
+use crate::swim::shared::context::Context;
+use crate::swim::shared::streams::{Purpose, StreamMessage};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;

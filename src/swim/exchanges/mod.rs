@@ -2,7 +2,6 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | [`streams`], [`lookups`] | the open streams, and the names that are being resolved |
 //! | [`requests`] | answers requests that arrive on streams |
 //! | [`push_pull`] | exchanges everything that two nodes know |
 //! | [`joining`] | carries out join commands |
@@ -13,8 +12,6 @@
 pub(in crate::swim) mod join_sync;
 pub(in crate::swim) mod joining;
 pub(in crate::swim) mod looking;
-pub(in crate::swim) mod lookups;
 pub(in crate::swim) mod messages;
 pub(in crate::swim) mod push_pull;
 pub(in crate::swim) mod requests;
-pub(in crate::swim) mod streams;

@@ -9,13 +9,13 @@
 //! This part has no state of its own: the timer is in the context, and the exchanges under way are
 //! streams.
 
-use super::streams::{Exchange, ExchangeCause, Purpose, Shows};
 use crate::limits;
-use crate::swim::context::Context;
 use crate::swim::output::StreamId;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::streams::{Exchange, ExchangeCause, Purpose, Shows};
+use crate::swim::shared::timer::Timer;
 use crate::swim::table::members::{MemberIndex, MemberRecord};
-use crate::swim::timer::Timer;
-use crate::swim::{NodeState, local::address};
+use crate::swim::{NodeState, address};
 use crate::wire::Refusal;
 use crate::wire::message::{PushPull, PushPullNode};
 use crate::wire::stream::Side;

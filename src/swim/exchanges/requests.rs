@@ -13,12 +13,12 @@
 //!
 //! Nothing here changes a member: [`crate::swim::Swim`] acts on the events.
 
-use super::streams::{Exchange, ExchangeCause, Purpose, Stream, StreamMessage};
 use crate::limits;
 use crate::printable;
-use crate::swim::context::Context;
 use crate::swim::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
-use crate::swim::reports::refusals::{Source, Transport};
+use crate::swim::shared::context::Context;
+use crate::swim::shared::refusals::{Source, Transport};
+use crate::swim::shared::streams::{Exchange, ExchangeCause, Purpose, Stream, StreamMessage};
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
 use crate::wire::{Names, Refusal};

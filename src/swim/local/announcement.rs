@@ -7,8 +7,8 @@
 //! incarnation differs, so it gets the message again.
 
 use crate::swim::NodeState;
-use crate::swim::context::Context;
-use crate::swim::gossip::broadcast_queue::PART_COST;
+use crate::swim::shared::broadcast_queue::PART_COST;
+use crate::swim::shared::context::Context;
 use crate::swim::table::members::{Announced, MemberIndex};
 
 /// Returns the announcement that the next ping to this member carries, with its encoded message.

@@ -31,9 +31,9 @@
 //! with the mean `limit x (1 - loss)`. At 10 % loss, the probability that a member gets no copy is
 //! at most `exp(-16 x 0.9)`, which is 5.6e-7.
 
-use crate::swim::context::Context;
-use crate::swim::gossip::broadcast_queue::PART_COST;
 use crate::swim::output::Notice;
+use crate::swim::shared::broadcast_queue::PART_COST;
+use crate::swim::shared::context::Context;
 use crate::swim::table::members::MemberRecord;
 use crate::time::Time;
 use std::collections::{BTreeSet, VecDeque};

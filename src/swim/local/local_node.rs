@@ -1,9 +1,9 @@
 //! This node itself: its announcements, its refutations, its leave and its return.
 
 use crate::swim::NodeState;
-use crate::swim::context::Context;
-use crate::swim::outbox::LEAVE_TOKEN;
 use crate::swim::output::{Change, Notice};
+use crate::swim::shared::context::Context;
+use crate::swim::shared::outbox::LEAVE_TOKEN;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
 use std::net::SocketAddr;

@@ -13,10 +13,10 @@
 //!                 old one has been dead for a while. Until then, this node announces itself.
 //! ```
 
-use crate::swim::context::Context;
-use crate::swim::exchanges::streams::{Exchange, ExchangeCause};
 use crate::swim::output::{ConflictVerdict, NameConflict, Notice};
-use crate::swim::timer::Timer;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::Ping;

@@ -3,7 +3,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | [`reconnect`] | asks seeds and lost members again |
-//! | [`seeds`], [`lost_members`] | whom to ask |
+//! | [`seeds`], [`lost_members`] | the nodes to ask |
 //! | [`retry`] | the pauses between two attempts |
 
 pub(in crate::swim) mod lost_members;

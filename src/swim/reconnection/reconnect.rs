@@ -8,11 +8,12 @@
 
 use super::lost_members::{LostMembers, LostSince};
 use super::retry::Retry;
-use super::seeds::{Seed, Seeds};
-use crate::swim::context::Context;
-use crate::swim::exchanges::lookups::{Lookup, LookupCause};
-use crate::swim::exchanges::streams::{Exchange, ExchangeCause};
-use crate::swim::timer::Timer;
+use super::seeds::Seeds;
+use crate::swim::seed::Seed;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::lookups::{Lookup, LookupCause};
+use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use crate::wire::Refusal;
 use std::net::{IpAddr, SocketAddr};

@@ -2,31 +2,13 @@
 
 use super::retry::Retry;
 use crate::limits;
+use crate::swim::seed::Seed;
 use crate::swim::table::members::MemberTable;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// When the list is full, this many seeds at its beginning stay, and the oldest of the others makes
 /// room for a new one.
 const FIRST_SEEDS: usize = limits::SEEDS / 2;
-
-/// The address of a node through which this node can join the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Seed {
-    /// A literal address.
-    Addr(SocketAddr),
-    /// A host name and a port. The name is resolved again for each attempt.
-    Host(String, u16),
-}
-
-impl fmt::Display for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Seed::Addr(addr) => addr.fmt(f),
-            Seed::Host(host, port) => write!(f, "{host}:{port}"),
-        }
-    }
-}
 
 /// A seed that is remembered.
 pub(in crate::swim) struct KnownSeed {

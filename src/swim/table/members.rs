@@ -8,14 +8,14 @@
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
 
+use super::probe_report::LastProbe;
 use super::watched::Watched;
 use crate::limits;
 use crate::member::NodeFacts;
 use crate::named_slab::{Named, NamedSlab, grow_a_little};
-use crate::swim::detection::probe_report::LastProbe;
 use crate::swim::output::Node;
 use crate::swim::rng::Random;
-use crate::swim::{NodeState, local::address};
+use crate::swim::{NodeState, address};
 use crate::time::Time;
 use crate::wire::message::{Alive, Message};
 use std::net::SocketAddr;

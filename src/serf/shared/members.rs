@@ -4,7 +4,7 @@
 //! [`Members::change`], which raises the version if anything visible differs.
 
 use crate::named_slab::{Named, NamedSlab};
-use crate::serf::coordinates::vivaldi::Measured;
+use crate::serf::shared::vivaldi::Measured;
 use crate::serf::{Member, MemberState};
 use crate::time::Time;
 use std::collections::{BTreeMap, BinaryHeap};

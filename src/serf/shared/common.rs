@@ -4,12 +4,12 @@
 //! a row that the application can see goes through [`Common::change`], which also emits an event
 //! when the member becomes suspect, or is alive again after a suspicion.
 
-use super::membership::lost::Lost;
-use super::membership::members::{MemberRow, Members};
+use super::lost::Lost;
+use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
-use super::snapshot::Snapshot;
-use super::{Config, Member, MemberState, Mode, Past};
 use crate::event::EventBody;
+use crate::serf::snapshot::Snapshot;
+use crate::serf::{Config, Member, MemberState, Mode, Past};
 use crate::swim::{LostSince, Node};
 use crate::time::Time;
 use crate::wire::serf_message::TagReader;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The state that the parts share.
 #[derive(Debug)]
-pub(super) struct Common {
+pub(in crate::serf) struct Common {
     pub config: Config,
     /// The name of this node.
     pub name: Arc<str>,

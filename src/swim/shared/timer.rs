@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A timer that exists once in each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(super) enum Timer {
+pub(in crate::swim) enum Timer {
     /// Probe the next member.
     Probe,
     /// Send broadcasts; not set again while none are queued.
@@ -41,7 +41,7 @@ impl Timer {
 
 /// One deadline per [`Timer`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Timers([Option<Time>; Timer::ALL.len()]);
+pub(in crate::swim) struct Timers([Option<Time>; Timer::ALL.len()]);
 
 impl Timers {
     pub fn set(&mut self, timer: Timer, at: Time) {
@@ -71,7 +71,7 @@ impl Timers {
 
 /// A set of deadlines, each with the key of the thing that it belongs to.
 #[derive(Clone, Debug)]
-pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
+pub(in crate::swim) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 
 impl<K: Ord> Default for Deadlines<K> {
     fn default() -> Self {

@@ -1,7 +1,7 @@
 //! Look-ups: host names that the driver is resolving, and the reason for each.
 
+use super::outbox::Outbox;
 use crate::sorted_map::SortedMap;
-use crate::swim::outbox::Outbox;
 use crate::swim::output::{LookupId, OpId, Output};
 
 /// The reason for a look-up.

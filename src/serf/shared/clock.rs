@@ -8,7 +8,7 @@ use crate::limits;
 
 /// A Lamport clock. Starts at 1, like those of Serf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Clock(u64);
+pub(in crate::serf) struct Clock(u64);
 
 impl Clock {
     pub fn new() -> Clock {

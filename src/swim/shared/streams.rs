@@ -5,10 +5,10 @@
 //! and so are the bytes that all streams hold; a share of the streams is kept for those that this
 //! node dials.
 
+use super::refusals::{Source, Transport};
 use crate::limits;
 use crate::sorted_map::SortedMap;
 use crate::swim::output::{OpId, StreamId};
-use crate::swim::reports::refusals::{Source, Transport};
 use crate::time::Time;
 use crate::wire::stream::{Side, StreamReader};
 use crate::wire::{Codec, Refusal};

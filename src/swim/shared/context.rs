@@ -1,24 +1,25 @@
 //! The context: the state that all parts of the protocol share.
 //!
-//! [`super::Swim`] owns the context and passes it to the functions of the parts. A part changes its
-//! own state and the context, and returns to `Swim` whatever other parts have to act on.
+//! [`crate::swim::Swim`] owns the context and passes it to the functions of the parts. A part
+//! changes its own state and the context, and returns to `Swim` whatever other parts have to act
+//! on.
 //!
 //! The context also sends: it fills datagrams with broadcasts that wait in the queue, and seals
 //! datagrams and streams with the keys of the node and random nonces.
 
-use super::detection::awareness::Awareness;
-use super::exchanges::lookups::Lookups;
-use super::exchanges::streams::{Exchange, Purpose, Streams};
-use super::gossip::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
-use super::local::identity::{Identity, LocalNode};
+use super::awareness::Awareness;
+use super::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
+use super::identity::{Identity, LocalNode};
+use super::lookups::Lookups;
 use super::outbox::Outbox;
-use super::output::{Change, OpId, Output, StreamId};
-use super::rng::Random;
-use super::table::members::MemberTable;
+use super::streams::{Exchange, Purpose, Streams};
 use super::timer::Timers;
-use super::{Config, local::address};
 use crate::limits;
 use crate::member::NodeFacts;
+use crate::swim::output::{Change, OpId, Output, StreamId};
+use crate::swim::rng::Random;
+use crate::swim::table::members::MemberTable;
+use crate::swim::{Config, address};
 use crate::time::Time;
 use crate::wire::lzw::CompressCache;
 use crate::wire::stream::{self, Side};
@@ -36,7 +37,7 @@ const _: () = assert!(
 pub type ShareFacts = fn(NodeFacts) -> Arc<NodeFacts>;
 
 /// Everything that the parts share.
-pub(super) struct Context {
+pub(in crate::swim) struct Context {
     /// The time of the input that is being handled.
     pub now: Time,
     pub config: Config,

@@ -8,7 +8,7 @@ use crate::limits;
 
 /// Messages of one kind that were seen.
 #[derive(Debug)]
-pub(super) struct Seen<T> {
+pub(in crate::serf) struct Seen<T> {
     pub clock: Clock,
     pub ring: Ring<T>,
 }

@@ -9,14 +9,14 @@
 use crate::limits;
 
 /// An item of a ring.
-pub(super) trait Item: PartialEq {
+pub(in crate::serf) trait Item: PartialEq {
     /// The bytes that the item takes.
     fn weight(&self) -> usize;
 }
 
 /// The verdict of the ring about an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Freshness {
+pub(in crate::serf) enum Freshness {
     /// Not seen before: it is remembered now and has to be passed on.
     New,
     /// Seen before.
@@ -29,14 +29,14 @@ pub(super) enum Freshness {
 
 /// The items that carried one Lamport time.
 #[derive(Clone, Debug)]
-pub(super) struct RingSlot<T> {
+pub(in crate::serf) struct RingSlot<T> {
     pub ltime: u64,
     pub items: Vec<T>,
 }
 
 /// The ring.
 #[derive(Clone, Debug)]
-pub(super) struct Ring<T> {
+pub(in crate::serf) struct Ring<T> {
     /// The used slots, sorted by their indexes in Serf's ring.
     slots: Vec<RingSlot<T>>,
     /// Items with an earlier Lamport time are too old. This time rises when slots are dropped to

@@ -1,20 +1,20 @@
 //! The outbox: outputs for the driver, notices for the layer above, and the counters.
 
-use super::output::{Change, Notice, Output, StreamId};
-use super::reports::refusals::RefusalSources;
-use super::reports::stats::Stats;
+use super::refusals::RefusalSources;
+use super::stats::Stats;
 use crate::burst_queue::BurstQueue;
+use crate::swim::output::{Change, Notice, Output, StreamId};
 use crate::wire::Refusal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The token of the broadcast that announces this node's own leave. Tokens of the layer above are
 /// smaller.
-pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
+pub(in crate::swim) const LEAVE_TOKEN: u64 = u64::MAX;
 
 /// Everything that leaves the SWIM layer: outputs and notices, each in order.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(in crate::swim) struct Outbox {
     outputs: BurstQueue<Output>,
     notices: BurstQueue<Notice>,
     pub stats: Stats,

@@ -2,7 +2,7 @@
 
 use crate::printable;
 use crate::swim::NodeState;
-use crate::swim::detection::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+use crate::swim::table::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 use crate::wire::Refusal;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;

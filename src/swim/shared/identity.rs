@@ -2,7 +2,7 @@
 
 use crate::member::NodeFacts;
 use crate::swim::output::Node;
-use crate::swim::{NodeState, local::address};
+use crate::swim::{NodeState, address};
 use crate::time::Time;
 use crate::wire::message::{Message, Ping};
 use std::net::SocketAddr;

@@ -8,8 +8,8 @@
 //! otherwise a longer partition would never heal.
 
 use super::members::ByName;
+use super::outbox::{Order, Outbox};
 use crate::limits;
-use crate::serf::outbox::{Order, Outbox};
 use crate::swim::LostSince;
 use crate::time::Time;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ macro_rules! counts {
     ($($name:ident: $help:literal,)*) => {
         /// Counters of the Serf state.
         #[derive(Clone, Debug, Default)]
-        pub(super) struct Counts {
+        pub(in crate::serf) struct Counts {
             $(#[doc = $help] pub $name: u64,)*
         }
 

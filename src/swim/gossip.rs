@@ -1,12 +1,10 @@
 //! Gossip: rounds in which a few random members get packets of broadcasts.
 
-pub(super) mod broadcast_queue;
-
 use super::NodeState;
-use super::context::Context;
 use super::table::members::MemberIndex;
-use super::timer::Timer;
 use crate::limits;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use crate::wire::{Refusal, message};
 use std::net::SocketAddr;

@@ -1,15 +1,15 @@
 //! The outputs of the Serf state: orders for the SWIM machine, events for the driver, and counters.
 //!
 //! No part of the Serf state calls the SWIM machine. A part leaves an [`Order`] here instead, and
-//! [`super::Core`] carries it out. For this reason all of Serf's rules can be tested without a
-//! network.
+//! [`crate::serf::Core`] carries it out. For this reason all of Serf's rules can be tested without
+//! a network.
 
-use super::CoreEvent;
+use super::asker::Asker;
 use super::counts::Counts;
-use super::keys::query::KeyQuery;
-use super::queries::asker::Asker;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
+use crate::serf::CoreEvent;
+use crate::serf::keys::query::KeyQuery;
 use crate::swim::LostSince;
 use crate::wire::Refusal;
 use crate::wire::serf_message::SerfMessage;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// The lanes: one broadcast queue of the SWIM machine for each kind of message, in the order in
 /// which packets are filled from them.
-pub(super) mod lane {
+pub(in crate::serf) mod lane {
     pub const INTENTS: usize = 0;
     pub const QUERIES: usize = 1;
     pub const EVENTS: usize = 2;
@@ -26,7 +26,7 @@ pub(super) mod lane {
 
 /// Something that the SWIM machine has to do.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Order {
+pub(in crate::serf) enum Order {
     Broadcast {
         lane: usize,
         bytes: Vec<u8>,
@@ -65,7 +65,7 @@ pub(super) enum Order {
         intent: Option<Vec<u8>>,
     },
     /// Ends the announcements of the leave. The members that have not acknowledged them are handed
-    /// to [`super::serf_state::SerfState::leave_ended`].
+    /// to [`crate::serf::serf_state::SerfState::leave_ended`].
     EndLeave,
     /// Leaves without announcing it to anyone.
     LeaveSilently,
@@ -81,7 +81,7 @@ pub(super) enum Order {
 
 /// The orders and events that wait to be taken, and the counters.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(in crate::serf) struct Outbox {
     pub orders: BurstQueue<Order>,
     pub events: BurstQueue<CoreEvent>,
     pub counts: Counts,

@@ -1,13 +1,11 @@
 //! Network coordinates: this node's own, which acks carry, and those of the members that answered.
 
-pub(super) mod vivaldi;
-
 use super::CommandError;
-use super::common::Common;
-use super::outbox::Order;
+use super::shared::vivaldi::{Effect, Jitter, Measured, Vivaldi};
+use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::Order;
 use crate::wire::coordinate::Coordinate;
 use std::time::Duration;
-use vivaldi::{Effect, Jitter, Measured, Vivaldi};
 
 /// The coordinate of this node.
 #[derive(Debug, Default)]

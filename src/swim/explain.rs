@@ -1,12 +1,12 @@
 //! Explanations: the reason why a member is in its state, and the health of this node itself.
 
 use super::explanation::Explanation;
-use super::refusals::RefusalSources;
 use crate::swim::NodeState;
-use crate::swim::context::Context;
 use crate::swim::detection::suspicion::{self, Suspicion};
 use crate::swim::output::{ConflictVerdict, NameConflict, Node};
 use crate::swim::reconnection::lost_members::LostMembers;
+use crate::swim::shared::context::Context;
+use crate::swim::shared::refusals::RefusalSources;
 use crate::swim::table::members::MemberRecord;
 use crate::time::Time;
 use crate::wire::Refusal;
@@ -44,7 +44,7 @@ pub struct Health {
 }
 
 /// Explains the state of a member; `suspicion` is `None` if the member is not a suspect.
-pub(in crate::swim) fn explanation(
+pub(super) fn explanation(
     record: &MemberRecord,
     suspicion: Option<&Suspicion>,
     sources: &RefusalSources,
@@ -69,7 +69,7 @@ pub(in crate::swim) fn explanation(
 }
 
 /// The facts that the health of a node depends on, in addition to its context.
-pub(in crate::swim) struct HealthFacts<'a> {
+pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
     /// True if there are seeds other than this node itself, or former members.
     pub has_other_seeds: bool,
@@ -77,7 +77,7 @@ pub(in crate::swim) struct HealthFacts<'a> {
 }
 
 /// Sums up the health of this node.
-pub(in crate::swim) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Health {
+pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Health {
     let datagrams_work = ctx.awareness.datagrams_work();
     let streams_work = ctx.awareness.streams_work();
     let others = others_known(ctx, facts.lost);
@@ -110,14 +110,14 @@ pub(in crate::swim) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time)
 
 /// Returns true if this node has seeds other than itself, or former members, but knows no other
 /// member, or only members that have left. A node that has left itself waits for none.
-pub(in crate::swim) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
+pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     !ctx.local.left && facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones that
 /// are no former members. A dead member of the table that is not lost was removed by the layer
 /// above, or has left.
-pub(in crate::swim) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
+pub(super) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
     ctx.table.live_others() + lost.known()
 }
 
