@@ -2,8 +2,9 @@
 //!
 //! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with its
 //! number in the queue and the time at which it was queued. The Serf layer makes the bodies of
-//! member events, and the driver makes the others. The application gets these values unchanged;
-//! only the C ABI and the Python binding turn them into their own records.
+//! events about members, user events, queries and messages, and the driver makes the others. The
+//! application gets these values unchanged; only the C ABI and the Python binding turn them into
+//! their own records.
 //!
 //! The kinds are listed in one table, [`event_table`](crate::event_table), which also defines
 //! [`EventKind`].

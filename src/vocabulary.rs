@@ -4,8 +4,7 @@
 //! and the class names of Python follow from it. `build.rs` compiles this file too, so it uses no
 //! other file of the crate. Once a number has been released, its meaning never changes.
 //!
-//! To add a kind of event, add one row to [`event_table`], and emit the new variant of
-//! [`crate::event::EventBody`] where the event happens.
+//! CONTRIBUTING.md lists the steps for a new kind of event.
 
 use std::ffi::CStr;
 

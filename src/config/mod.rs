@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | `table` | the table of all settings |
 //! | `setting` | a row of that table: everything that is known about one setting |
-//! | `value` | the types of values: how their text is read, checked and written |
-//! | `types` | the types of values that only settings have |
-//! | `values` | the typed values of all settings |
+//! | `value` | the traits of a value: how its text is read, checked and written |
+//! | `types` | types of values that are made for settings alone |
+//! | `values` | `Settings`: one field for each setting of the driver or of a service |
 //! | `node_config` | [`Config`]: the settings of one node, as text or typed |
 //! | `setters` | the typed setters of [`Config`] |
 //! | `file` | reading files; settings from files |

@@ -3,8 +3,8 @@
 //! An entry consists of the name of the setting, its place in [`Settings`], its default, the typed
 //! setter of [`Config`](super::Config) if it has one, and its description. For a number, the
 //! defaults of the profiles lan, wan and local replace the single default, followed by the
-//! bounds and the unit. A new setting is one entry here, and a field in [`Settings`] if no layer
-//! has one for it yet.
+//! bounds and the unit. A new setting is one entry here, and a field: in the `Config` of `swim` or
+//! `serf`, or else in [`Settings`].
 
 use super::setting::{
     Place, Setting, allowed_amounts, allowed_in, read_amount, read_value, rows, type_of,

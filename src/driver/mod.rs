@@ -11,15 +11,15 @@
 //!
 //! If the application has set a callback, the event thread takes the events and runs the callback.
 //!
-//! The folders are layers. Each one uses only the layers above it in this table:
+//! Each folder is a floor, which uses only the floors below it in this table:
 //!
-//! | folder | what it holds |
+//! | floor | what it holds |
 //! | --- | --- |
-//! | [`os`] | system calls: threads, forks, signals, clocks, descriptors |
-//! | [`net`] | sockets, listeners, streams, name resolution |
-//! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
-//! | [`engine`] | the thread that owns the core, its commands, and the host of services |
 //! | [`node`] | the public interface: [`Node`] |
+//! | [`engine`] | the thread that owns the core, its commands, and the host of services |
+//! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
+//! | [`net`] | sockets, listeners, streams, name resolution |
+//! | [`os`] | system calls: threads, forks, signals, clocks, descriptors |
 
 pub(crate) mod engine;
 pub(crate) mod events;

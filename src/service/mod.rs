@@ -17,18 +17,18 @@
 //!
 //! # Adding a service
 //!
-//! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for
-//!    its sessions. For example, an RPC server would send [`Request`]s to the node and answer its
-//!    peers in [`Service::on_done`]; a page that lists the members would answer from what
-//!    [`Service::on_members`] received.
+//! 1. Write the protocol as a folder here, with one type that implements [`Service`], one for its
+//!    sessions, and the names of its four counters. For example, an RPC server would send
+//!    [`Request`]s to the node and answer its peers in [`Service::on_done`]; a page that lists the
+//!    members would answer from what [`Service::on_members`] received.
 //! 2. Add a row for its listener address to the table of settings, and the setting to
 //!    `Config::service_addrs`.
 //! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service.
 //!    Until then, the code does not compile.
 //!
 //! The engine needs no change. Neither does the host, unless the service needs more from a node
-//! than members, events and [`Request`]s. `MemberList` in the tests of the host is a complete
-//! example: it lists members, changes tags, and streams events.
+//! than members, events and [`Request`]s. `MemberList` in `driver/node/services_tests.rs` is
+//! a complete example: it lists members, changes tags, and streams events.
 
 pub(crate) mod sessions;
 #[cfg(feature = "spoe")]

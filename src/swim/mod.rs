@@ -22,7 +22,7 @@
 //! | `detection/relay` | pings on behalf of other nodes |
 //! | `detection/suspects` | keeps the deadlines of suspects, and the final probes before them |
 //! | `gossip` | sends broadcasts to random members |
-//! | `exchanges/requests` | answers requests that arrive on streams |
+//! | `exchanges/requests` | reads requests and answers on streams, and answers requests |
 //! | `exchanges/messages` | sends user messages by stream |
 //! | `exchanges/push_pull` | exchanges everything that two nodes know |
 //! | `exchanges/join_sync` | pulls states after many joins, and from unknown nodes that ping |

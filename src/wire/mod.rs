@@ -1,12 +1,19 @@
 //! The conversion of bytes to values and back. It uses no clock and no socket, and no result
 //! depends on randomness.
 //!
-//! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its compound
-//! and compressed parts. [`message`] decodes each message inside, and [`serf_message`] decodes the
-//! message of the Serf layer that a user message holds. [`stream`] unwraps the messages of streams.
-//! A message is one table of fields, from which its struct, decoder and encoder follow: see
-//! `record.rs`, and `fields.rs` for the kinds of fields. [`coordinate`] is the payload of acks.
-//! [`node_name`] escapes names that are not text.
+//! A message is one table of fields, from which its struct, decoder and encoder follow.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | [`packet`] | a datagram from outside in: label, encryption, checksum, compression, compound |
+//! | [`stream`] | the messages of streams |
+//! | [`message`], [`push_pull`] | the messages of memberlist, and its exchange of states |
+//! | [`serf_message`], [`serf_push_pull`] | the messages of Serf in user messages, and its state |
+//! | [`coordinate`], [`tags`], `query_filter` | coordinates in acks, tags in the meta, filters |
+//! | [`codec`], [`lzw`] | keys, checksums, labels and compression |
+//! | `record`, `fields`, `msgpack`, `reader` | tables of fields, the kinds of fields, their bytes |
+//! | [`node_name`], `address` | names that are not text, addresses |
+//! | [`refusal`] | the reasons for refusing input |
 
 pub(crate) mod address;
 pub mod codec;

@@ -4,6 +4,8 @@
 //! the time, carries out the outputs of the core, passes on its reports, sleeps until the next
 //! deadline or until a socket is ready or a command arrives, and handles what has arrived.
 //!
+//! The folder also has the other threads that talk to the engine.
+//!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |

@@ -1,7 +1,8 @@
 //! Sockets that never block, and name resolution, which can block.
 //!
-//! Gossip and services both use a [`listener`], which accepts connections, and a set of
-//! [`streams`], which reads and writes.
+//! The engine and the host of services both use a [`listener`], which accepts connections, and a
+//! set of [`streams`], which reads and writes. [`sockets`] has the two sockets of a node, and
+//! [`resolve`] looks up names.
 
 pub(crate) mod listener;
 pub(crate) mod resolve;

@@ -1,4 +1,11 @@
 //! The public interface of a running member: the [`Node`].
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `start`, `running` | starting a node, and the threads of a running one |
+//! | `messages` | user events and queries |
+//! | `memberlist` | messages and states in memberlist mode |
+//! | `keys`, `coordinates`, `look` | keys, coordinates, looks at other clusters |
 
 mod coordinates;
 mod keys;

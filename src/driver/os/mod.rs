@@ -5,7 +5,7 @@
 //! | [`clock`] | the two clocks that a node reads |
 //! | [`descriptors`] | polling descriptors, the limit on open ones, waking a waiting thread |
 //! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
-//! | [`frame`] | whether a function that called code of the program still runs |
+//! | [`frame`] | whether a function is still on the stack below the code that it called |
 //! | [`identity`] | the file to which a descriptor refers |
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`kept_file`] | a file that only one node writes |

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`request`], [`asked`] | making a query, and the answers to the queries of this node |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
-//! | [`internal_query`] | queries that Serf itself answers |
+//! | [`internal_query`] | queries that Serf itself answers, except those about keys |
 //! | [`own_keys`] | queries about the keys of this node, which list and change them |
 //! | [`answering`] | sending acks and answers to the sender of a query |
 //! | [`relays`] | responses to the queries of others |

@@ -5,10 +5,12 @@
 //! long, it is replaced by one that holds only the present state. It is also replaced after an
 //! append that failed, because it is unknown which lines it then holds.
 //!
-//! A member that failed is not-alive for an agent that reads the file. A comment after that line
-//! keeps its address, so that a node that lost all others before it ended still finds them again.
-//! The members of the earlier run stay in the file until they are present, leave, or have been
-//! searched for in vain for `reconnect_timeout`.
+//! For an agent that reads the file, a member that failed is gone (`not-alive`). A comment after
+//! that line keeps its address, so that a node that lost all others before it ended still finds
+//! them again. The members of the earlier run stay in the file until they are present, leave, or
+//! have been searched for in vain for `reconnect_timeout`.
+//!
+//! [`record`] has the lines of the file, and [`reader`] makes the past of the next run from them.
 
 #[cfg(test)]
 mod core_tests;

@@ -1,8 +1,9 @@
-//! Everything that uses a stream: exchanges of state, the commands that begin them, and messages.
+//! Exchanges over streams: of states, the commands that begin them, and user messages. Probes open
+//! streams of their own (`detection/probe.rs`).
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | [`requests`] | answers requests that arrive on streams |
+//! | [`requests`] | reads the requests and answers that arrive on streams, and answers requests |
 //! | [`push_pull`] | exchanges everything that two nodes know |
 //! | [`joining`] | carries out join commands |
 //! | [`looking`] | carries out looks at other clusters |
