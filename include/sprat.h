@@ -447,7 +447,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** A user event: a message that a program sent to all members, this node included. */
     SPRAT_EVENT_USER = 8,
-    /** A message of a program on memberlist; only in memberlist mode. */
+    /** A message of a program built on memberlist; only in memberlist mode. */
     SPRAT_EVENT_MESSAGE = 9,
     /** Another member, or this node, asks a question, which can be answered once. */
     SPRAT_EVENT_QUERY = 10,
@@ -456,7 +456,7 @@ enum sprat_event_kind {
     /** A member has answered a query of this node. */
     SPRAT_EVENT_QUERY_RESPONSE = 12,
     /**
-     * The state of a program on memberlist, which a push/pull has brought; only in
+     * The state of a program built on memberlist, received in a push/pull; only in
      * memberlist mode.
      */
     SPRAT_EVENT_REMOTE_STATE = 13,
@@ -734,13 +734,14 @@ typedef struct sprat_event {
  * A function that is called with each event. The event is borrowed: it is freed when the function
  * returns. sprat_event_copy() makes a copy to keep.
  *
- * A callback of the settings runs on a thread of the library, one call at a time. A function given
- * to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
- * header, sprat_node_free() included. A slow function delays events, but never the protocol.
+ * A callback set by sprat_config_set_event_cb() runs on a thread of the library, one call at a
+ * time. A function given to sprat_node_dispatch() runs on the calling thread. Both may call every
+ * function of this header, sprat_node_free() included. A slow function delays events, but never
+ * the protocol.
  *
- * A callback of the settings must return normally: an exception or pthread_exit() that leaves it
- * ends the process, and longjmp() out of it corrupts the process, because the thread is the
- * library's. sprat_node_dispatch() describes the rules for a function that is given to it.
+ * A callback on a thread of the library must return normally: an exception or pthread_exit() that
+ * leaves it ends the process, and longjmp() out of it corrupts the process, because the thread is
+ * the library's. sprat_node_dispatch() describes the rules for a function that is given to it.
  *
  * A callback must not switch to another stack, as coroutines do, before it returns: the library
  * could mistake it for a callback that was left without a return.
@@ -1979,7 +1980,7 @@ const uint8_t *sprat_key_report_key(const struct sprat_key_report *report,
 void sprat_key_report_free(struct sprat_key_report *report);
 
 /* ==========================================================================================
- * Messages and states of programs on memberlist
+ * Messages and states of programs built on memberlist
  * ========================================================================================== */
 
 /**

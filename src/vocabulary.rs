@@ -171,7 +171,7 @@ macro_rules! event_table {
                     /// events with this name.
                     coalesce: bool,
                 } = 8, "user";
-                /// A message of a program on memberlist; only in memberlist mode.
+                /// A message of a program built on memberlist; only in memberlist mode.
                 Message {
                     /// The name of the member at the address; empty if no member is there, or, for
                     /// a message by stream, if several members have this IP address.
@@ -214,7 +214,7 @@ macro_rules! event_table {
                     /// The answer.
                     payload: Box<[u8]>,
                 } = 12, "query-response";
-                /// The state of a program on memberlist, which a push/pull has brought; only in
+                /// The state of a program built on memberlist, received in a push/pull; only in
                 /// memberlist mode.
                 RemoteState {
                     /// The name of the member at the address; empty if no member is there, or, if

@@ -1,4 +1,4 @@
-//! Messages and states of programs on memberlist.
+//! Messages and states of programs built on memberlist.
 
 use super::operation::OperationId;
 use super::types::sprat_node;

@@ -1,4 +1,4 @@
-//! Messages and states of programs on memberlist, in memberlist mode.
+//! Messages and states of programs built on memberlist, in memberlist mode.
 
 use super::Node;
 use crate::driver::engine::command::{Command, MessageCommand};
