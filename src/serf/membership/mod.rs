@@ -6,7 +6,7 @@
 //! | [`changes`] | changes that the SWIM machine reports |
 //! | [`intent`], [`early_intents`] | announcements of joins and leaves |
 //! | [`leave`] | this node's own leave, step by step |
-//! | [`lost`] | the failed members that are searched for |
+//! | [`lost`] | the lost members, which this node tries to reach again |
 //! | [`reap`], [`conflict`] | erasing members that failed or left; two nodes with one name |
 //! | [`look`] | the members that another node lists |
 
