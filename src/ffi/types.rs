@@ -214,8 +214,8 @@ pub struct sprat_explanation {
 pub struct sprat_coordinate {
     /// The position.
     pub vec: [f64; 8],
-    /// The uncertainty of the coordinate: 1.5 at the start, and closer to 0 the better the
-    /// estimates of that member have been.
+    /// The uncertainty of the coordinate: 1.5 at the start; it approaches 0 as the estimates of
+    /// that member improve.
     pub error: f64,
     /// A correction of distances that the position cannot express.
     pub adjustment: f64,

@@ -97,7 +97,7 @@ impl LostMembers {
         }
     }
 
-    /// Changes the attempts at all members for whose addresses `wanted` returns true.
+    /// Changes the attempts at all members whose address passes `wanted`.
     pub fn change_all(
         &mut self,
         wanted: impl Fn(SocketAddr) -> bool,
