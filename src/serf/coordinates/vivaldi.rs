@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The largest value of [`Coordinate::error`], with which each node begins.
 const ERROR_MAX: f64 = 1.5;
 
-/// The largest share of the error by which one measurement changes it.
+/// The largest weight of one measurement in [`Coordinate::error`], which is a moving average.
 const ERROR_SHARE: f64 = 0.25;
 
 /// The largest share of a wrong distance that one measurement corrects.
