@@ -313,9 +313,9 @@ class BaseNode:
     def broadcast(self, payload: bytes | bytearray | memoryview, name: str | None = None) -> None:
         """Gossip a message to the other members, in ``mode="memberlist"``.
 
-        A program that gets it, perhaps several times, has a `Message`. Its node does not pass the
-        message on: to reach all members of a large cluster, a program broadcasts what was new to
-        it.
+        Each program there gets it, perhaps several times, as a `Message`. Its node does not pass
+        the message on: to reach all members of a large cluster, each program must broadcast the
+        messages that are new to it.
 
         name: the message replaces the one with the same name that still waits to be sent; `None`
             replaces none. The name stays on this node.
