@@ -16,7 +16,7 @@ record! {
     pub struct Coordinate {
         /// The position.
         vec: [f64; DIMENSIONS] => "Vec" Position,
-        /// The confidence of the node in its coordinate: 0 is certain, 1.5 is a guess.
+        /// The uncertainty of the coordinate: 0 is certain, 1.5 is a guess.
         error: f64 => "Error" Float,
         /// A correction of distances that the position cannot express.
         adjustment: f64 => "Adjustment" Float,

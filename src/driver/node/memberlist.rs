@@ -90,8 +90,9 @@ impl Node {
     }
 
     /// Gossips a message to the other members. Each member that gets the message delivers it as an
-    /// event of kind [`EventKind::Message`], perhaps several times, and does not pass it on: to reach
-    /// all members of a large cluster, each program must broadcast the messages that are new to it.
+    /// event of kind [`EventKind::Message`], perhaps several times, and does not pass it on: to
+    /// reach all members of a large cluster, each program must broadcast the messages that are new
+    /// to it.
     ///
     /// If there is a name, the message replaces the earlier one with the same name that still waits
     /// to be sent; without a name, nothing is replaced. The name stays on this node.
