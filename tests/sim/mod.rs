@@ -10,7 +10,7 @@
 //! | `hostile` | a member that knows the keys and lies |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests in which no node is faulty |
-//! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults, and of clusters that start all at once |
+//! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of simultaneous starts |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;

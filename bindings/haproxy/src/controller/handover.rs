@@ -51,8 +51,8 @@ impl Handover {
     }
 
     /// Reads what has arrived, and returns true if a successor has asked for the port and still
-    /// waits for it. A process that has asked and then ended takes over nothing. If reloads overlap,
-    /// such a process may even be older than this one.
+    /// waits for it. A process that has asked and then ended takes over nothing. If reloads
+    /// overlap, such a process may even be older than this one.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             if is_trusted(&stream)
