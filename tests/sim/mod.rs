@@ -10,7 +10,8 @@
 //! | `hostile` | a member that knows the keys and lies |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests in which no node is faulty |
-//! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of simultaneous starts |
+//! | `faults`, `healing`, `campaign` | tests of faults |
+//! | `bootstrap`, `scale` | tests of simultaneous starts, and of large clusters |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
