@@ -222,7 +222,7 @@
  *     not make a member a suspect.
  *
  * final_probe: boolean [true], true or false
- *     Whether a suspect is probed a few more times before it is declared dead.
+ *     Whether a suspect is probed a few more times before it is declared failed.
  *
  * reconnect: boolean [true], true or false
  *     Whether seeds and lost members are tried again, so that a split cluster heals.
@@ -270,7 +270,7 @@
  *     each member is delivered; 0 delivers each at once. Agents of Serf use 3000.
  *
  * coalesce_members_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without an event about a member after which those collected are delivered.
+ *     The time without an event about a member after which collected events are delivered.
  *
  * coalesce_events_ms: milliseconds [0], 0 to 600000
  *     The longest time for which user events whose sender allows it are collected, so that only
@@ -278,7 +278,7 @@
  *     Only in serf mode.
  *
  * coalesce_events_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without such a user event after which those collected are delivered.
+ *     The time without such a user event after which collected events are delivered.
  *
  * coordinates: boolean [true], true or false
  *     Whether this node keeps a network coordinate, from which round-trip times between any two
@@ -447,7 +447,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** A user event: a message that a program sent to all members, this node included. */
     SPRAT_EVENT_USER = 8,
-    /** A message of a program on memberlist; only in memberlist mode. */
+    /** A message of a program built on memberlist; only in memberlist mode. */
     SPRAT_EVENT_MESSAGE = 9,
     /** Another member, or this node, asks a question, which can be answered once. */
     SPRAT_EVENT_QUERY = 10,
@@ -456,7 +456,7 @@ enum sprat_event_kind {
     /** A member has answered a query of this node. */
     SPRAT_EVENT_QUERY_RESPONSE = 12,
     /**
-     * The state of a program on memberlist, which a push/pull has brought; only in
+     * The state of a program built on memberlist, received in a push/pull; only in
      * memberlist mode.
      */
     SPRAT_EVENT_REMOTE_STATE = 13,
@@ -734,13 +734,14 @@ typedef struct sprat_event {
  * A function that is called with each event. The event is borrowed: it is freed when the function
  * returns. sprat_event_copy() makes a copy to keep.
  *
- * A callback of the settings runs on a thread of the library, one call at a time. A function given
- * to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
- * header, sprat_node_free() included. A slow function delays events, but never the protocol.
+ * A callback set by sprat_config_set_event_cb() runs on a thread of the library, one call at a
+ * time. A function given to sprat_node_dispatch() runs on the calling thread. Both may call every
+ * function of this header, sprat_node_free() included. A slow function delays events, but never
+ * the protocol.
  *
- * A callback of the settings must return normally: an exception or pthread_exit() that leaves it
- * ends the process, and longjmp() out of it corrupts the process, because the thread is the
- * library's. sprat_node_dispatch() describes the rules for a function that is given to it.
+ * A callback on a thread of the library must return normally: an exception or pthread_exit() that
+ * leaves it ends the process, and longjmp() out of it corrupts the process, because the thread is
+ * the library's. sprat_node_dispatch() describes the rules for a function that is given to it.
  *
  * A callback must not switch to another stack, as coroutines do, before it returns: the library
  * could mistake it for a callback that was left without a return.
@@ -934,8 +935,8 @@ typedef struct sprat_coordinate {
     /** The position. */
     double vec[8];
     /**
-     * The uncertainty of the coordinate: 1.5 at the start, and closer to 0 the better the
-     * estimates of that member have been.
+     * The uncertainty of the coordinate: 1.5 at the start; it approaches 0 as the estimates of
+     * that member improve.
      */
     double error;
     /** A correction of distances that the position cannot express. */
@@ -1979,7 +1980,7 @@ const uint8_t *sprat_key_report_key(const struct sprat_key_report *report,
 void sprat_key_report_free(struct sprat_key_report *report);
 
 /* ==========================================================================================
- * Messages and states of programs on memberlist
+ * Messages and states of programs built on memberlist
  * ========================================================================================== */
 
 /**
@@ -2030,9 +2031,9 @@ int sprat_node_send_datagram(struct sprat_node *node,
                              size_t payload_len);
 
 /**
- * Gossips a message to the other members. A program that gets it, perhaps several times, has an
- * event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: a program that wants
- * all members of a large cluster to get it broadcasts what was new to it.
+ * Gossips a message to the other members. Each program there gets it, perhaps several times, as an
+ * event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: to reach all members
+ * of a large cluster, each program must broadcast the messages that are new to it.
  *
  * @param node         the node
  * @param payload      any bytes, which are copied; may be NULL if payload_len is 0

@@ -18,8 +18,8 @@ pub struct NodeFacts {
     pub addr: SocketAddr,
     /// Its meta as on the wire: in Serf mode the encoded tags.
     pub meta: Box<[u8]>,
-    /// Its versions: the minimum, maximum and spoken version of the memberlist protocol, then those
-    /// of the layer above.
+    /// Its versions: the lowest, highest and used version of the memberlist protocol, then those of
+    /// the layer above.
     pub vsn: [u8; 6],
     /// The incarnation that it last announced.
     pub incarnation: u32,
@@ -79,17 +79,16 @@ impl Member {
         MemberTags(self.has_tags.then_some(&self.facts.meta))
     }
 
-    /// The minimum, maximum and spoken version of the memberlist protocol.
+    /// The versions of the memberlist protocol: lowest, highest and used.
     pub fn protocol(&self) -> [u8; 3] {
-        let [lowest, highest, spoken, ..] = self.vsn;
-        [lowest, highest, spoken]
+        let [lowest, highest, used, ..] = self.vsn;
+        [lowest, highest, used]
     }
 
-    /// The minimum, maximum and spoken version of the Serf protocol; zeros for a bare memberlist
-    /// node.
+    /// The versions of the Serf protocol: lowest, highest and used; zeros for a memberlist node.
     pub fn delegate(&self) -> [u8; 3] {
-        let [.., lowest, highest, spoken] = self.vsn;
-        [lowest, highest, spoken]
+        let [.., lowest, highest, used] = self.vsn;
+        [lowest, highest, used]
     }
 }
 

@@ -170,14 +170,14 @@ macro_rules! event_table {
                     /// events with this name.
                     coalesce: bool,
                 } = 8, "user";
-                /// A message of a program on memberlist; only in memberlist mode.
+                /// A message of a program built on memberlist; only in memberlist mode.
                 Message {
                     /// The name of the member at the address; empty if no member is there, or, for
                     /// a message by stream, if several members have this IP address.
                     from: String,
                     /// The address from which the message came. For a message by stream, the port
                     /// is not that at which the sender listens. A message that was gossiped may
-                    /// come from another member than the one that wrote it.
+                    /// come from a member other than the one that wrote it.
                     addr: SocketAddr,
                     /// Its content.
                     payload: Arc<[u8]>,
@@ -213,7 +213,7 @@ macro_rules! event_table {
                     /// The answer.
                     payload: Box<[u8]>,
                 } = 12, "query-response";
-                /// The state of a program on memberlist, which a push/pull has brought; only in
+                /// The state of a program built on memberlist, received in a push/pull; only in
                 /// memberlist mode.
                 RemoteState {
                     /// The name of the member at the address; empty if no member is there, or, if

@@ -32,7 +32,7 @@ import sprat
 
 QUERY = "deploy"
 OUTPUT = 800
-"""The number of bytes of the output that an answer has. An answer also has a few other bytes."""
+"""The maximum number of bytes of output in an answer, which also has a few other bytes."""
 
 
 NAMES = {"serve": socket.gethostname(), "run": f"deploy-{socket.gethostname()}"}

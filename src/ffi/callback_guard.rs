@@ -233,7 +233,7 @@ impl CallbackGuard {
         true
     }
 
-    /// Gives an event to the callback of the settings.
+    /// Gives an event to the callback that the settings name.
     pub(super) fn give_event(&self, event: *const sprat_event) -> bool {
         let Some(EventSink { call, user }) = self.event else {
             return false;
@@ -243,7 +243,7 @@ impl CallbackGuard {
         self.pass(|node| unsafe { call(node, event, user.data) })
     }
 
-    /// Gives a line of the log to the callback of the settings.
+    /// Gives a line of the log to the callback that the settings name.
     pub(super) fn give_log(&self, level: c_int, target: &CStr, message: &CStr) -> bool {
         let Some(LogSink { call, user }) = self.log else {
             return false;

@@ -1,4 +1,4 @@
-//! Messages and states of programs on memberlist.
+//! Messages and states of programs built on memberlist.
 
 use super::operation::OperationId;
 use super::types::sprat_node;
@@ -77,9 +77,9 @@ pub unsafe extern "C" fn sprat_node_send_datagram(
     })
 }
 
-/// Gossips a message to the other members. A program that gets it, perhaps several times, has an
-/// event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: a program that wants
-/// all members of a large cluster to get it broadcasts what was new to it.
+/// Gossips a message to the other members. Each program there gets it, perhaps several times, as an
+/// event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: to reach all members
+/// of a large cluster, each program must broadcast the messages that are new to it.
 ///
 /// @param node         the node
 /// @param payload      any bytes, which are copied; may be NULL if payload_len is 0

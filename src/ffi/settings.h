@@ -128,7 +128,7 @@
  *     not make a member a suspect.
  *
  * final_probe: boolean [true], true or false
- *     Whether a suspect is probed a few more times before it is declared dead.
+ *     Whether a suspect is probed a few more times before it is declared failed.
  *
  * reconnect: boolean [true], true or false
  *     Whether seeds and lost members are tried again, so that a split cluster heals.
@@ -176,7 +176,7 @@
  *     each member is delivered; 0 delivers each at once. Agents of Serf use 3000.
  *
  * coalesce_members_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without an event about a member after which those collected are delivered.
+ *     The time without an event about a member after which collected events are delivered.
  *
  * coalesce_events_ms: milliseconds [0], 0 to 600000
  *     The longest time for which user events whose sender allows it are collected, so that only
@@ -184,7 +184,7 @@
  *     Only in serf mode.
  *
  * coalesce_events_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without such a user event after which those collected are delivered.
+ *     The time without such a user event after which collected events are delivered.
  *
  * coordinates: boolean [true], true or false
  *     Whether this node keeps a network coordinate, from which round-trip times between any two

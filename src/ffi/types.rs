@@ -214,8 +214,8 @@ pub struct sprat_explanation {
 pub struct sprat_coordinate {
     /// The position.
     pub vec: [f64; 8],
-    /// The uncertainty of the coordinate: 1.5 at the start, and closer to 0 the better the
-    /// estimates of that member have been.
+    /// The uncertainty of the coordinate: 1.5 at the start; it approaches 0 as the estimates of
+    /// that member improve.
     pub error: f64,
     /// A correction of distances that the position cannot express.
     pub adjustment: f64,
@@ -259,13 +259,14 @@ pub struct sprat_health {
 /// A function that is called with each event. The event is borrowed: it is freed when the function
 /// returns. sprat_event_copy() makes a copy to keep.
 ///
-/// A callback of the settings runs on a thread of the library, one call at a time. A function given
-/// to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
-/// header, sprat_node_free() included. A slow function delays events, but never the protocol.
+/// A callback set by sprat_config_set_event_cb() runs on a thread of the library, one call at a
+/// time. A function given to sprat_node_dispatch() runs on the calling thread. Both may call every
+/// function of this header, sprat_node_free() included. A slow function delays events, but never
+/// the protocol.
 ///
-/// A callback of the settings must return normally: an exception or pthread_exit() that leaves it
-/// ends the process, and longjmp() out of it corrupts the process, because the thread is the
-/// library's. sprat_node_dispatch() describes the rules for a function that is given to it.
+/// A callback on a thread of the library must return normally: an exception or pthread_exit() that
+/// leaves it ends the process, and longjmp() out of it corrupts the process, because the thread is
+/// the library's. sprat_node_dispatch() describes the rules for a function that is given to it.
 ///
 /// A callback must not switch to another stack, as coroutines do, before it returns: the library
 /// could mistake it for a callback that was left without a return.

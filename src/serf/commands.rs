@@ -47,12 +47,13 @@ impl Core {
         op.ok_or(CommandError::TooManyLooks)
     }
 
-    /// Leaves gracefully. The leave is announced in two steps, or one in memberlist mode. In each,
-    /// it is gossiped, and members that are told directly acknowledge it or are given up; a step
-    /// takes at most `broadcast_timeout`. [`CoreEvent::LeaveDone`] comes `leave_propagate` after
-    /// the last step. `LeaveDone` comes immediately if there is no other live member, if this
-    /// node's name seems to belong to another node, or if this node has left already. A join
-    /// cancels the leave, and `LeaveDone` then reports `LeaveEnd::Cancelled`.
+    /// Leaves gracefully. The leave is announced in two steps, or one in memberlist mode. In each
+    /// step, it is gossiped and sent to members directly; the step ends when each of these has
+    /// acknowledged it or did not answer for too long, after `broadcast_timeout` at the latest.
+    /// [`CoreEvent::LeaveDone`] comes `leave_propagate` after the last step. It comes immediately
+    /// if there is no other live member, if this node's name seems to belong to another node, or if
+    /// this node has left already. A join cancels the leave, and `LeaveDone` then reports
+    /// `LeaveEnd::Cancelled`.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now, self.swim.name_conflict());
         self.pump(now, false);

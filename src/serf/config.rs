@@ -20,7 +20,7 @@ pub enum Mode {
 pub struct CoalesceTimes {
     /// The longest time for which events wait; zero delivers them at once.
     pub period: Duration,
-    /// The time without an event after which the others are delivered.
+    /// The time without a new event after which the collected events are delivered.
     pub quiet: Duration,
 }
 
@@ -50,8 +50,8 @@ pub struct Config {
     /// The longest time for which a step of a leave waits for its announcement to spread and to be
     /// acknowledged.
     pub broadcast_timeout: Duration,
-    /// The time for which a failed member is searched for. In Serf mode it is also kept for this
-    /// time before it is erased.
+    /// The time for which the node tries to reach a failed member again. In Serf mode, the member
+    /// is kept for this time before it is erased.
     pub reconnect_timeout: Duration,
     /// The time for which a member that left is kept before it is erased. In memberlist mode, the
     /// member is usually erased earlier, when the SWIM machine forgets it.
@@ -68,7 +68,7 @@ pub struct Config {
     pub replay_events: bool,
     /// The times for which events about members are collected.
     pub coalesce_members: CoalesceTimes,
-    /// The times for which user events are collected that may be coalesced.
+    /// The times for which user events that may be coalesced are collected.
     pub coalesce_events: CoalesceTimes,
     /// True if acks carry network coordinates; in Serf mode only.
     pub coordinates: bool,

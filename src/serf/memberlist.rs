@@ -1,9 +1,9 @@
 //! Messages, states and name conflicts in memberlist mode, as events for the application.
 //!
-//! Programs on memberlist send each other messages and merge their states. The bytes mean nothing
-//! to this node: it hands each message and each state to the application, and passes nothing on. A
-//! message does not name its sender, so an event has the address from which the message came, and
-//! the name of the member there.
+//! Programs built on memberlist send each other messages and merge their states. The bytes mean
+//! nothing to this node: it hands each message and each state to the application, and passes
+//! nothing on. A message does not name its sender, so an event has the address from which the
+//! message came, and the name of the member there.
 //!
 //! The application sets its own state before a push/pull needs it, so a slow application does not
 //! delay the protocol.

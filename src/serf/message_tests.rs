@@ -79,7 +79,7 @@ impl Rig {
         self.serf.ask(self.now, number, content, options, sender)
     }
 
-    /// A member answers a query of this node, or acknowledges it with the flag 1.
+    /// A member answers a query of this node, or acknowledges it if `flags` is 1.
     fn hears(&mut self, ltime: u64, from: &str, flags: u32) {
         self.receives(&SerfMessage::QueryResponse(QueryResponse {
             ltime,

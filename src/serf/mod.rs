@@ -74,7 +74,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The versions of the Serf protocol that this node announces: minimum, maximum and spoken.
+/// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.

@@ -79,7 +79,7 @@ pub(super) fn encode_nothing() -> Vec<u8> {
 /// For a member listed as left, there is a leave intent only if this node knows the member as
 /// failed or left, or is the member itself. The SWIM machine has already merged the member entries
 /// of the same exchange, so a member that is present now has not gone. If its leave were believed,
-/// a member that has returned could remain leaving forever. A peer that missed the return may list
+/// a member that has returned could stay `Leaving` forever. A peer that missed the return may list
 /// the leave with a later time than that of the return, because an agent adds one to the time of a
 /// leave whenever it reads the time in a push/pull.
 pub(super) fn messages<'s, 'a>(

@@ -234,7 +234,7 @@ impl SerfState {
             .on_claim(now, &mut self.common, claimed, asked, alive);
     }
 
-    /// Reports a claim about another member to an application on memberlist.
+    /// Reports a claim about another member to an application built on memberlist.
     pub fn report_conflict(&mut self, now: Time, claim: Claim) {
         if !self.common.is_self(&claim.name) {
             let out = &mut self.common.out;

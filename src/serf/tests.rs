@@ -904,7 +904,7 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
 }
 
 #[test]
-fn a_member_that_becomes_known_during_a_leave_gets_an_intent_of_a_later_time() {
+fn a_member_that_becomes_known_during_a_leave_gets_an_intent_with_a_later_time() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.serf.begin_leave(rig.now, None);

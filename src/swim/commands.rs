@@ -259,7 +259,7 @@ impl Swim {
         self.ctx.population = members;
     }
 
-    /// Returns the origin of the input that is being handled; `None` if it is not from the network.
+    /// Returns the source of the input that is being handled; `None` if it is not from the network.
     pub fn source(&self) -> Option<Source> {
         self.ctx.outbox.sources.current()
     }

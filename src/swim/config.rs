@@ -63,7 +63,7 @@ pub struct Config {
     /// Beyond memberlist.
     pub reconnect: bool,
     /// The first pause before a seed or a lost member is asked again, without the random time that
-    /// is added. Also the shortest time between attempts at any two of them.
+    /// is added. It is also the shortest time between attempts at any two of them.
     pub reconnect_min: Duration,
     /// The longest pause between two attempts at the same seed or lost member, without the random
     /// time that may be added.

@@ -53,8 +53,8 @@ impl Gossip {
             });
         if targets.is_empty() && ctx.local.left {
             // No other member remains that could learn of the leave, or of anything else.
-            let unheard = ctx.broadcasts.clear();
-            ctx.outbox.tell_done(unheard);
+            let dropped = ctx.broadcasts.clear();
+            ctx.outbox.tell_done(dropped);
         }
         for member in targets {
             if !send_packet(ctx, member) {

@@ -163,8 +163,8 @@ impl Swim {
         result
     }
 
-    /// Sets the origin of the input that is handled from now on. The functions that handle
-    /// datagrams and streams call this themselves. The layer above sets the origin to `None` after
+    /// Sets the source of the input that is handled from now on. The functions that handle
+    /// datagrams and streams call this themselves. The layer above sets the source to `None` after
     /// it has acted on everything that the input caused.
     pub fn set_source(&mut self, source: Option<Source>) {
         self.ctx.outbox.sources.set_current(source);
@@ -365,8 +365,8 @@ impl Swim {
         let ctx = &mut self.ctx;
         ctx.start_probe_round(|_| true);
         self.probing.restart(ctx);
-        let unsaid = ctx.broadcasts.members.prune(0);
-        ctx.outbox.tell_done(unsaid);
+        let dropped = ctx.broadcasts.members.prune(0);
+        ctx.outbox.tell_done(dropped);
         if !ctx.local.left {
             local_node::announce(ctx);
         }
@@ -400,8 +400,8 @@ impl Swim {
         self.name_conflicts.claimed()
     }
 
-    /// Takes the numbers of refusals since the last call, one for each pair of reason and source.
-    /// The list of pairs is bounded: refusals of further pairs are only in the counters, and so are
+    /// Takes the counts of refusals since the last call, one for each pair of reason and source.
+    /// The list of pairs is bounded. Refusals of further pairs are only in the counters, and so are
     /// refusals that no input from the network caused.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.ctx.outbox.sources.take_counts()

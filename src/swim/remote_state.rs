@@ -35,8 +35,8 @@ impl Swim {
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         let own_versions = self.ctx.table.local().node().vsn;
         push_pull::check_versions(own_versions, &state.nodes)?;
-        // A node that knows no other live node does not pass on that nodes are alive: the nodes
-        // that it now learns of know this state already, because they are the origin of the state.
+        // A node that knows no other live node does not pass on that nodes are alive. The nodes
+        // that it now learns of already know this state, because it is that of their cluster.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();

@@ -16,7 +16,7 @@ record! {
     pub struct Coordinate {
         /// The position.
         vec: [f64; DIMENSIONS] => "Vec" Position,
-        /// The confidence of the node in its coordinate: 0 is certain, 1.5 is a guess.
+        /// The uncertainty of the coordinate: 0 is certain, 1.5 is a guess.
         error: f64 => "Error" Float,
         /// A correction of distances that the position cannot express.
         adjustment: f64 => "Adjustment" Float,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_another_version_is_no_coordinate() {
+    fn a_payload_of_another_version_is_not_a_coordinate() {
         assert_eq!(Coordinate::decode(b"\x02anything"), Ok(None));
         assert_eq!(Coordinate::decode(b""), Err(Refusal::Truncated));
     }

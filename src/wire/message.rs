@@ -136,8 +136,8 @@ record! {
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,
-        /// Empty, or six versions: the minimum, maximum and spoken version of memberlist, then
-        /// those of the layer above.
+        /// Empty, or six versions: the lowest, highest and used version of memberlist, then those
+        /// of the layer above.
         vsn: &'a [u8] => "Vsn" Versions,
     }
 

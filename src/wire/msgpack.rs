@@ -176,7 +176,7 @@ pub fn boolean(reader: &mut Reader<'_>) -> Result<bool, Refusal> {
     }
 }
 
-/// Reads a floating-point number of either width; an integer or nil counts as one, too.
+/// Reads a floating-point number of either width; an integer or nil is accepted as well.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other kind of value, [`Refusal::Truncated`].

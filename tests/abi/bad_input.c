@@ -303,7 +303,7 @@ static void bad_keys(sprat_node *node)
     SAME(sprat_node_manage_keys_wait(node, SPRAT_KEY_INSTALL, key, 16, 0, NULL), SPRAT_ERR_STATE);
 }
 
-/* Wrong arguments of messages and states of programs on memberlist. */
+/* Wrong arguments of messages and states of programs built on memberlist. */
 static void bad_memberlist(void)
 {
     static const char large[10000];

@@ -62,7 +62,7 @@ static void listed(const char *key, size_t key_len, size_t expected, size_t expe
     sprat_key_report_free(report);
 }
 
-/* Ends an operation that an event reports. */
+/* Begins to manage the keys, and returns the status of the event that reports the end. */
 static int done(int action, const char *key, size_t len, const char *words)
 {
     uint64_t id = 0;

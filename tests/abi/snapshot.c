@@ -1,5 +1,5 @@
-/* snapshot.c: a node that ends without a leave finds its member again in its next run, by the
- * setting alone. */
+/* snapshot.c: a node that ends without a leave finds the other member again in its next run, by
+ * the setting alone. */
 #include "check.h"
 
 static char folder[] = "/tmp/sprat-abi-XXXXXX";

@@ -483,7 +483,7 @@ impl Block {
                     };
                 }
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-                Err(error) => panic!("no claim to loopback addresses: {error}"),
+                Err(error) => panic!("cannot claim loopback addresses: {error}"),
             }
         }
         unreachable!("32,768 tests do not run at the same time")

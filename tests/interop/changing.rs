@@ -93,7 +93,7 @@ fn an_agent_that_leaves_has_left_and_is_never_called_failed() {
     let (setup, lost) = watchers.see_leave(third);
     assert_eq!(ours.count(EventKind::MemberLeave, "web3"), 1);
     // A failure would be detected in less time than this.
-    let what = "the only failures are those of leaves that were lost";
+    let what = "each failure is that of a leave that was lost";
     throughout(Duration::from_secs(12), what, || {
         match ours.count(EventKind::MemberFail, "web3") {
             failures if failures == lost => Ok(()),

@@ -173,14 +173,14 @@ impl Ours {
         found.unwrap_or_else(|| panic!("no counter {name}")).value
     }
 
-    /// The nonzero counters of refused messages and name conflicts. Late acks, which are refused as
-    /// well, are left out: they only show how busy the machine is.
+    /// The nonzero counters of refused messages and name conflicts. The counter of acks and nacks
+    /// that answer no ping of this node is left out.
     pub fn refusals(&self) -> Vec<(&'static str, i64)> {
         let refused = |name: &str| name.starts_with("refused_") || name.starts_with("conflicts");
-        let late = |name: &str| name == "refused_unknown_sequence";
+        let stray = |name: &str| name == "refused_unknown_sequence";
         let stats = self.node.stats().into_iter();
         stats
-            .filter(|it| refused(it.name) && !late(it.name) && it.value > 0)
+            .filter(|it| refused(it.name) && !stray(it.name) && it.value > 0)
             .map(|it| (it.name, it.value))
             .collect()
     }

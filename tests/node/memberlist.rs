@@ -1,4 +1,4 @@
-//! Messages and states of programs on memberlist, between two nodes with real sockets.
+//! Messages and states of programs built on memberlist, between two nodes with real sockets.
 
 use super::help::{PATIENCE, join, wait_for, with, with_others};
 use sprat::{EventBody, EventKind, Node, Status};

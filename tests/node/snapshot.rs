@@ -30,7 +30,7 @@ impl Folder {
         self.0.join("members")
     }
 
-    /// Writes the file, so that only its owner may write it, whatever the umask is.
+    /// Writes the file with the mode 600, whatever the umask is.
     fn put(&self, bytes: &[u8]) {
         fs::write(self.file(), bytes).unwrap();
         fs::set_permissions(self.file(), fs::Permissions::from_mode(0o600)).unwrap();
@@ -105,7 +105,7 @@ fn a_killed_node_rejoins_by_itself_with_its_name_and_a_higher_incarnation() {
         // SAFETY: the null pointer means that the status of this child is not wanted.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     }
-    // The third run comes after the others have noticed that the second one has ended.
+    // The third run starts after `a` has noticed that the second run ended.
     sees(&a, "b", MemberState::Failed);
     let member = a.member("b").unwrap();
     let b = Node::start(&folder.config("b", &member.addr.to_string())).unwrap();
@@ -128,8 +128,8 @@ fn a_node_whose_snapshot_is_lost_raises_its_incarnation_by_a_refutation() {
     assert!(counter(&b, "refutations") > 0);
 }
 
-/// Returns the node `a`, the node `b`, which keeps a snapshot, had joined `a` and has left, the
-/// folder of the snapshot, and the address of `b`.
+/// Starts the nodes `a` and `b`, and lets `b` join `a` and leave. Returns `a`, `b`, the folder of
+/// the snapshot that `b` keeps, and the address of `b`.
 fn member_that_has_left() -> (Node, Node, Folder, String) {
     let (a, folder) = (node("a"), Folder::new());
     let b = Node::start(&folder.config("b", "127.0.0.1:0")).unwrap();
@@ -250,7 +250,7 @@ fn a_damaged_file_is_used_as_far_as_it_is_intact_and_reported() {
 }
 
 #[test]
-fn of_a_huge_file_the_end_counts_and_the_file_is_replaced_by_a_small_one() {
+fn only_the_end_of_a_huge_file_counts_and_a_small_file_replaces_it() {
     let _turn = with_others();
     let (a, folder) = (node("a"), Folder::new());
     let line = format!("alive: a {}\n", a.addr());

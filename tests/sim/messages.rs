@@ -20,7 +20,7 @@ fn lossy_cluster(random_seed: u64) -> World {
     world
 }
 
-/// Sends a user event from a host, whose name and number it carries.
+/// Sends a user event that is named after its host and carries this number.
 fn send(world: &mut World, host: usize, number: u32) {
     world.command(host, |core, now| {
         let name = format!("from-{host}");

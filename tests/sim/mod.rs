@@ -9,8 +9,9 @@
 //! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `hostile` | a member that knows the keys and lies |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests without a fault of a node |
-//! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
+//! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests in which no node is faulty |
+//! | `faults`, `healing`, `campaign` | tests of faults |
+//! | `bootstrap`, `scale` | tests of simultaneous starts, and of large clusters |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;

@@ -380,8 +380,8 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-/// The number of random seeds of a scenario, or of nodes: `all` in `make test-all`, which sets
-/// `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
+/// Chooses the number of random seeds of a scenario, or of its nodes: `all` in `make test-all`,
+/// which sets `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
 pub fn random_seeds(few: u64, all: u64) -> u64 {
     match std::env::var("SPRAT_TEST_LEVEL").as_deref() {
         Ok("all") => all,

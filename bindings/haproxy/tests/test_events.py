@@ -36,7 +36,7 @@ def send(agent, name: str, payload: str, coalesce: str = "false") -> None:
 
 
 def counted(proxy) -> tuple[int, int]:
-    """The numbers of user events that were taken and dropped."""
+    """Return how many user events were taken and how many were dropped."""
     found = re.search(r"^user events: (\d+) taken, (\d+) dropped$", proxy.show(), re.MULTILINE)
     assert found, proxy.show()
     return int(found[1]), int(found[2])

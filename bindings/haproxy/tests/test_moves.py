@@ -107,8 +107,8 @@ def test_an_order_does_not_wait_for_the_address_of_its_own_server(moving) -> Non
 def test_a_server_that_starts_anew_is_not_unreachable_because_of_earlier_checks(
     haproxy, web, tmp_path, starts_by
 ) -> None:
-    # While the file exists, five checks have failed, and the server has not been checked since its
-    # start: HAProxy shows the same if the last check has failed.
+    # While the file exists, HAProxy reports five failed checks and the status "UP 1/2". This status
+    # means that the last check failed, or that there was no check since the start of the server.
     fault = tmp_path / "fault"
     script = with_method(
         tmp_path / "checks.lua",

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The size of the stack of the thread in bytes: the default of std.
 const STACK: usize = 2 << 20;
 
-/// A leave for whose end a thread waits.
+/// A leave whose end a thread waits for.
 pub struct LeaveThread {
     node: Node,
     result: Arc<SharedResult>,

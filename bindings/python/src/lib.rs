@@ -20,7 +20,7 @@
 //! | `leave_thread` | a leave in a process that may open no more descriptors |
 //! | `member`, `members`, `event` | values |
 //! | `messages` | user events, queries, and what comes back for a query |
-//! | `memberlist` | messages, states and name conflicts of programs on memberlist |
+//! | `memberlist` | messages, states and name conflicts of programs built on memberlist |
 //! | `event_class` | the methods of a class of events, from the list of its fields |
 //! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |

@@ -1,4 +1,4 @@
-//! Messages, states and name conflicts of programs on memberlist, as Python sees them.
+//! Messages, states and name conflicts of programs built on memberlist, as Python sees them.
 
 use crate::event::Event;
 use crate::event_class::{event_class, shown};
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 event_class! {
-    /// A message that a program on memberlist sent to this node, in ``mode="memberlist"``.
+    /// A message that a program built on memberlist sent to this node, in ``mode="memberlist"``.
     pub struct Message {
         /// The name of the member at `address`. Empty if no member is there, or, for a message that
         /// was sent with `reliable`, if several members have this IP address.
@@ -61,7 +61,7 @@ impl Message {
 }
 
 event_class! {
-    /// The state of a program on memberlist, which a push/pull has brought, in
+    /// The state of a program built on memberlist, received in a push/pull, in
     /// ``mode="memberlist"``.
     pub struct RemoteState {
         /// The name of the member at `address`. Empty if no member is there, or, if the other side
@@ -100,7 +100,7 @@ event_class! {
             Ok(Event::with(EventKind::RemoteState, seq, time).add_subclass(state))
         }
 
-        /// Leaves out the payload, which may have megabytes.
+        /// Leaves out the payload, which may be megabytes long.
         fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
             let sender = (&*self.sender).into_pyobject(py)?.repr()?.to_string();
             let len = self.payload.len();

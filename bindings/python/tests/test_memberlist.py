@@ -1,4 +1,4 @@
-"""Messages and states of programs on memberlist: values, delivery, errors, and asyncio."""
+"""Messages and states of programs built on memberlist: values, delivery, errors, and asyncio."""
 
 import asyncio
 import contextlib

@@ -53,7 +53,7 @@ impl SnapshotKeeper {
         let past = read(&file, rejoins).map_err(failed)?;
         let warning = (past.unreadable > 0).then(|| {
             let (path, lines) = (file.path().display(), past.unreadable);
-            format!("{lines} lines of the snapshot {path} could not be read; the others count")
+            format!("{lines} lines of the snapshot {path} could not be read; the others are used")
         });
         let keeper = SnapshotKeeper {
             file,

@@ -7,7 +7,7 @@
 //! When a queue overflows, it keeps only the last member event of each member. If that is not
 //! enough, it drops the oldest member events, then the oldest user events, and finally the oldest
 //! events of any kind. One `Overflow` event tells the application to read the list of members
-//! again, so that it does not miss their current states. Messages and states of programs on
+//! again, so that it does not miss their current states. Messages and states of programs built on
 //! memberlist count as user events; their bytes have a bound, too. Log lines have a bound of their
 //! own and never displace other events.
 

@@ -1,4 +1,4 @@
-//! Messages and states of programs on memberlist, in memberlist mode.
+//! Messages and states of programs built on memberlist, in memberlist mode.
 
 use super::Node;
 use crate::driver::engine::command::{Command, MessageCommand};
@@ -37,7 +37,7 @@ impl Node {
     /// not mean that its program has acted on it; otherwise the reason, such as `Unreachable`.
     ///
     /// Eight messages are under way at a time; others wait for their turn. Messages to one member
-    /// may arrive in another order than they were sent.
+    /// may arrive in a different order from the one in which they were sent.
     ///
     /// # Errors
     /// `TooLarge` if the message is larger than the setting `message_bytes` (1 MiB) allows, with
@@ -90,8 +90,9 @@ impl Node {
     }
 
     /// Gossips a message to the other members. Each member that gets the message delivers it as an
-    /// event of kind [`EventKind::Message`], perhaps several times, and does not pass it on: a
-    /// program that wants all members of a large cluster to get it broadcasts what was new to it.
+    /// event of kind [`EventKind::Message`], perhaps several times, and does not pass it on: to
+    /// reach all members of a large cluster, each program must broadcast the messages that are new
+    /// to it.
     ///
     /// If there is a name, the message replaces the earlier one with the same name that still waits
     /// to be sent; without a name, nothing is replaced. The name stays on this node.

@@ -46,8 +46,8 @@ fn await_event(node: &Node, kind: EventKind) {
     panic!("no {kind:?} event arrived");
 }
 
-/// The clock of one engine jumps by an hour in the middle of its work, three times. The end of the
-/// suspicion lies a hundred seconds ahead, and the suspected member keeps all that time.
+/// The clock of one engine jumps by an hour in the middle of its work, three times. The suspicion
+/// lasts a hundred seconds, and the jumps do not shorten it.
 #[test]
 fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
     let (silent, watching) = (node("silent", "127.0.0.1:0"), node("b", "127.0.0.1:0"));

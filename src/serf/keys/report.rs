@@ -8,7 +8,7 @@ use crate::wire::serf_message::KeyResponse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The number of bytes of a message of another node that are kept.
+/// The maximum length of a member's message; the rest is cut off.
 const MESSAGE_LEN: usize = 512;
 
 /// The answers of the members to a key query.

@@ -35,7 +35,7 @@ fn told(bytes: &[u8]) -> Told {
     };
     assert_eq!((response.from, response.id, response.flags), ("self", 7, 0));
     let Ok(answer) = KeyResponse::decode(response.payload.unwrap()) else {
-        panic!("{bytes:?} is no answer about keys");
+        panic!("{bytes:?} is not an answer about keys");
     };
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Told {

@@ -21,7 +21,7 @@ use crate::wire::serf_message::KeyResponse;
 /// a list can have follows from it, as in Serf.
 const LISTED_KEY_LEN: usize = 25;
 
-/// The number of bytes of the error of the driver that an answer carries.
+/// The maximum length of the driver's error message in an answer.
 const MESSAGE_LEN: usize = 256;
 
 /// The queries whose answers wait until the keys are stored.
@@ -77,7 +77,7 @@ impl Keys {
         }
     }
 
-    /// The keys are stored, or could not be.
+    /// The driver has stored the keys, or failed to.
     pub fn on_stored(&mut self, common: &mut Common, number: u64, result: Result<(), &str>) {
         if let Some(asker) = self.waiting.remove(number) {
             answer(common, &asker, result);

@@ -200,7 +200,7 @@ impl Members {
         self.rows.get_mut(at)
     }
 
-    /// Stores the coordinate of a member, which is no part of what [`Members::change`] watches.
+    /// Stores the coordinate of a member, which is not part of what [`Members::change`] watches.
     pub fn set_measured(&mut self, name: &str, measured: Measured) {
         let at = self.rows.find(name);
         let Some(row) = at.and_then(|at| self.rows.get_mut(at)) else {

@@ -10,19 +10,19 @@
 use crate::wire::coordinate::{Coordinate, DIMENSIONS};
 use std::time::Duration;
 
-/// The largest value of [`Coordinate::error`], and the first.
+/// The largest value of [`Coordinate::error`], with which each node begins.
 const ERROR_MAX: f64 = 1.5;
 
-/// The largest share of the error by which one measurement changes it.
+/// The largest weight of one measurement in [`Coordinate::error`], which is a moving average.
 const ERROR_SHARE: f64 = 0.25;
 
 /// The largest share of a wrong distance that one measurement corrects.
 const FORCE_SHARE: f64 = 0.25;
 
-/// The number of measurements over which the adjustment is taken.
+/// The number of measurements that the adjustment is made of.
 const ADJUSTMENT_WINDOW: usize = 20;
 
-/// The smallest height, and the first, in seconds.
+/// The smallest height, with which each node begins, in seconds.
 const HEIGHT_MIN: f64 = 1e-5;
 
 /// The distance from the origin, in seconds, at which the gravity is a second.
@@ -126,7 +126,7 @@ impl Vivaldi {
     }
 
     /// Moves the coordinate: the node with the coordinate `other` has answered. `filter` holds the
-    /// round-trip times of that node, to which this one is added.
+    /// round-trip times of that node, to which `rtt` is added.
     pub fn update(
         &mut self,
         other: &Coordinate,
@@ -162,7 +162,7 @@ impl Vivaldi {
         this.push_away(force, other, jitter);
     }
 
-    /// Takes over the measurement into the adjustment.
+    /// Includes the measurement in the adjustment.
     fn adjust(&mut self, other: &Coordinate, rtt: f64) {
         self.samples[self.oldest] = rtt - self.coordinate.raw_distance(other);
         self.oldest = (self.oldest + 1) % ADJUSTMENT_WINDOW;

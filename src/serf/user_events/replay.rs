@@ -17,12 +17,13 @@ pub(in crate::serf) struct Replay {
     joins: Vec<OpId>,
     /// True once this node has received the state of another node.
     has_met_others: bool,
-    /// True until then if an earlier run of this node has left the time of its last user event.
+    /// True if an earlier run of this node has saved the time of its last user event. Becomes false
+    /// with the first state from another node.
     resumes: bool,
 }
 
 impl Replay {
-    /// An earlier run of this node has left the time of its last user event.
+    /// An earlier run of this node has saved the time of its last user event.
     pub fn resume(&mut self) {
         self.resumes = true;
     }

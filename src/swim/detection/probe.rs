@@ -315,7 +315,7 @@ impl Probing {
         self.rounds.iter().position(|round| round.waits_for(seq))
     }
 
-    /// Returns the number of rounds under way for whose cause `wanted` returns true.
+    /// Returns the number of rounds under way whose cause passes `wanted`.
     fn running(&self, wanted: impl Fn(ProbeCause) -> bool) -> usize {
         let causes = self.rounds.iter().map(|round| round.cause);
         causes.filter(|cause| wanted(*cause)).count()

@@ -57,7 +57,7 @@ impl Messages {
         self.dial(ctx);
     }
 
-    /// Dials streams for the messages that may be under way next.
+    /// Dials streams for waiting messages until the maximum number is under way.
     fn dial(&mut self, ctx: &mut Context) {
         while self.under_way < UNDER_WAY {
             let Some(message) = self.waiting.pop_front() else {

@@ -106,8 +106,8 @@ pub(in crate::swim) fn set_name_is_taken(ctx: &mut Context, taken: bool) {
 }
 
 fn drop_announcements(ctx: &mut Context) {
-    let unsaid = ctx.broadcasts.members.drop_about(&ctx.local.name);
-    ctx.outbox.tell_done(unsaid);
+    let dropped = ctx.broadcasts.members.drop_about(&ctx.local.name);
+    ctx.outbox.tell_done(dropped);
 }
 
 /// Takes part again after a leave, with a higher incarnation. Returns false if this node had not

@@ -27,7 +27,7 @@ pub(in crate::swim) struct Awareness {
 }
 
 impl Awareness {
-    /// Creates the health of a healthy node. The score stays below `limit` (memberlist's
+    /// Creates the `Awareness` of a healthy node. The score stays below `limit` (memberlist's
     /// AwarenessMaxMultiplier).
     pub fn new(limit: u32, now: Time) -> Awareness {
         Awareness {

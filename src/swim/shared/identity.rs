@@ -17,13 +17,13 @@ pub struct Identity {
     pub addr: SocketAddr,
     /// The meta (encoded tags).
     pub meta: Box<[u8]>,
-    /// The versions of the layer above: minimum, maximum, spoken.
+    /// The versions of the layer above: lowest, highest and used.
     pub delegate: [u8; 3],
     /// The first incarnation; 0 counts as 1.
     pub incarnation: u32,
 }
 
-/// The memberlist protocol versions that this node announces: minimum, maximum, spoken.
+/// The memberlist protocol versions that this node announces: lowest, highest and used.
 const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 impl Identity {

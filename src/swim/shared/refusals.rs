@@ -20,7 +20,7 @@ const UNREADABLE: usize = 64;
 /// between two attempts to reach a lost member.
 const REMEMBERED: Duration = Duration::from_secs(90);
 
-/// The origin of input from the network.
+/// The source of input from the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The address of the other side.

@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 256;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait for more bytes of a question that has no line end.
 const MORE: Duration = Duration::from_millis(50);
-/// The number of bytes of a question after which no more are read.
+/// The maximum length of a question in bytes; no more are read.
 const QUESTION_LEN: usize = 256;
 /// The maximum number of unknown names that are logged.
 const UNKNOWN: usize = 100;

@@ -260,7 +260,7 @@ impl SlotMember {
     }
 
     /// Returns true if the guard does not apply to the server: an operator has ordered that it
-    /// drains or stops, or it is HAProxy itself and serves nobody.
+    /// drains or stops, or the member is HAProxy itself and serves nobody.
     pub fn is_unguarded(&self) -> bool {
         self.order.is_removal() || self.at_haproxy
     }

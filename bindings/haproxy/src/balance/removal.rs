@@ -44,8 +44,8 @@ impl Removals {
 
     /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
     /// waiting member takes its place. The guard does not apply if the server is not ready, an
-    /// operator has ordered its state, or it is HAProxy itself. Returns true if any slot has
-    /// changed.
+    /// operator has ordered its state, or its member is HAProxy itself. Returns true if any slot
+    /// has changed.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, freeze: Freeze) -> bool {
         let mut guard = Guard::new(now, slots, limits, freeze);
         let (mut pacing, mut changed) = (false, false);

@@ -14,8 +14,8 @@ use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 
 /// The length to which HAProxy pads the names of abstract sockets with zeros.
 const NAME_LEN: usize = 107;
-/// The message by which a successor asks for the port. HAProxy itself also connects to this socket,
-/// to keep the old process alive, but sends nothing.
+/// The message with which a successor asks for the port. HAProxy itself also connects to this
+/// socket, to keep the old process alive, but sends nothing.
 const REQUEST: &[u8] = b"handover\n";
 /// The maximum number of open connections. Further connections are closed immediately.
 const CONNECTIONS: usize = 64;
@@ -51,8 +51,8 @@ impl Handover {
     }
 
     /// Reads what has arrived, and returns true if a successor has asked for the port and still
-    /// waits for it. A process that has asked and then ended takes over nothing: during overlapping
-    /// reloads, that may even be a predecessor.
+    /// waits for it. A process that has asked and then ended takes over nothing. If reloads
+    /// overlap, such a process may even be older than this one.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             if is_trusted(&stream)

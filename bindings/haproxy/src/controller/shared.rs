@@ -278,7 +278,7 @@ impl Shared {
         events.is_overflowing()
     }
 
-    /// Returns the numbers of user events; `None` if nothing takes them.
+    /// Returns the counts of user events; `None` until the script asks for one.
     pub fn user_event_counts(&self) -> Option<UserEventCounts> {
         lock(&self.user_events).counts()
     }

@@ -22,7 +22,7 @@ pub struct UserEvent {
     pub coalesce: bool,
 }
 
-/// The numbers of user events since the script first asked for one.
+/// The counts of user events since the script first asked for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UserEventCounts {
     pub taken: u64,

@@ -313,9 +313,9 @@ class BaseNode:
     def broadcast(self, payload: bytes | bytearray | memoryview, name: str | None = None) -> None:
         """Gossip a message to the other members, in ``mode="memberlist"``.
 
-        A program that gets it, perhaps several times, has a `Message`. Its node does not pass the
-        message on: to reach all members of a large cluster, a program broadcasts what was new to
-        it.
+        Each program there gets it, perhaps several times, as a `Message`. Its node does not pass
+        the message on: to reach all members of a large cluster, each program must broadcast the
+        messages that are new to it.
 
         name: the message replaces the one with the same name that still waits to be sent; `None`
             replaces none. The name stays on this node.
@@ -328,8 +328,8 @@ class BaseNode:
     def set_local_state(self, state: bytes | bytearray | memoryview) -> None:
         """Set the state that every push/pull hands to another program, in ``mode="memberlist"``.
 
-        The other program has a `RemoteState`. Call this whenever the state has changed; an empty
-        state is not handed out.
+        The other program gets it as a `RemoteState`. Call this whenever the state has changed; an
+        empty state is not handed out.
 
         Raises `TooLargeError` if the state has more than 8 MiB, and `StateError` in
         ``mode="serf"``.

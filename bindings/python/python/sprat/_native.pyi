@@ -302,7 +302,7 @@ class NameRegained(Event):
 
 @final
 class Message(Event):
-    """A message that a program on memberlist sent to this node, in ``mode="memberlist"``."""
+    """A message that a program built on memberlist sent to this node, in ``mode="memberlist"``."""
 
     __match_args__: ClassVar[tuple[Literal["sender"], Literal["payload"]]]
     def __new__(
@@ -334,7 +334,7 @@ class Message(Event):
 
 @final
 class RemoteState(Event):
-    """The state of a program on memberlist, which a push/pull has brought, in
+    """The state of a program built on memberlist, received in a push/pull, in
     ``mode="memberlist"``.
     """
 

@@ -208,7 +208,7 @@ class Coordinate(Record):
     vec: tuple[float, ...]
     """The position: 8 numbers."""
     error: float
-    """The uncertainty: 1.5 at the start; closer to 0, the better this member's estimates were."""
+    """The uncertainty: 1.5 at the start; it approaches 0 as this member's estimates improve."""
     adjustment: float
     """A correction of distances that the position cannot express."""
     height: float
