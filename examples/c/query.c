@@ -1,14 +1,14 @@
-/* query.c: queries, which members answer.
+/* query.c: asks the members of a cluster questions, and answers theirs.
  *
  * Answers the query `uptime` of any member with the seconds since this program started. Each line
- * of standard input, NAME PAYLOAD, is sent as a query. Its acks and answers are printed as they
- * come, and then its end:
+ * of standard input, NAME PAYLOAD, is sent as a query. The acks and answers are printed as they
+ * come, and then the end of the query:
  *
  *     ack web1
- *     response web1 12 d
+ *     response web1 12 s
  *     done
  *
- * Leaves at the end of the input.
+ * The program leaves the cluster at the end of the input.
  *
  *     query BIND [JOIN]...
  *     cc -o query query.c $(pkg-config --cflags --libs sprat)
@@ -23,7 +23,7 @@ static void answer(sprat_node *node, const sprat_event *query, const time_t *sta
 {
     char text[32];
     if (strcmp(query->name, "uptime") != 0)
-        return;                                 /* the query ends without an answer of this node */
+        return;                                 /* the query ends without this node's answer */
     int length = snprintf(text, sizeof text, "%ld s", (long)(time(NULL) - *started));
     if (sprat_node_respond(node, query->id, text, length) < 0)
         fprintf(stderr, "query: %s\n", sprat_last_error());
@@ -48,7 +48,7 @@ static void on_event(sprat_node *node, const sprat_event *event, void *user_data
     }
 }
 
-/* Asks the next line of the input. Returns 0 at its end. */
+/* Sends the next line of the input as a query. Returns 0 at the end of the input. */
 static int ask_line(sprat_node *node)
 {
     char line[600];

@@ -22,7 +22,7 @@ use crate::wire::Keyring;
 use crate::wire::serf_message::KeyResponse;
 use query::KeyQuery;
 
-/// The least length of a key in base64, with its length in front. The greatest number of keys that
+/// The minimum length of a key in base64, with its length in front. The maximum number of keys that
 /// a list can have follows from it, as in Serf.
 const LISTED_KEY_LEN: usize = 25;
 

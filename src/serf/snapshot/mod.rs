@@ -5,8 +5,9 @@
 //! long, it is replaced by one that holds only the present state. It is also replaced after an
 //! append that failed, because it is unknown which lines it then holds.
 //!
-//! A member that failed is not-alive for an agent that reads the file. A comment after that line
-//! keeps its address, so that a node that lost all others before it ended still finds them again.
+//! The line of a failed member is `not-alive`, which is all that a Serf agent reads. A comment
+//! after that line keeps the address, so that a node that lost all others before it ended still
+//! finds them again.
 //! The members of the earlier run stay in the file until they are present, leave, or have been
 //! searched for in vain for `reconnect_timeout`.
 
