@@ -1782,8 +1782,8 @@ int sprat_node_cancel_query(struct sprat_node *node,
                             uint64_t id);
 
 /**
- * Answers a query. Any thread may do that, at any time until time_ms milliseconds after time_ns of
- * the event.
+ * Answers a query. Any thread may do so. The last moment for an answer is time_ms milliseconds
+ * after the time_ns of the event.
  *
  * @param node         the node
  * @param query_id     the `id` of the event of kind SPRAT_EVENT_QUERY

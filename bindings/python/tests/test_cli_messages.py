@@ -142,7 +142,7 @@ def test_a_failed_handler_and_a_long_output_are_no_answers(visit, run):
     running = run("--name=ours", *handlers)
     address = running.process.args[running.process.args.index("--bind") + 1]
     logged(running, "is a member at")
-    for name, why in (("fails", "failed with exit code 1"), ("long", "is no answer to 'long'")):
+    for name, why in (("fails", "failed with exit code 1"), ("long", "cannot answer 'long'")):
         printed = visit("query", name, "--join", address, "--timeout", "3", *QUICK)
         assert "responses: 0" in printed
         logged(running, why)

@@ -112,7 +112,7 @@ def _answer(query: sprat.Query, script: str, outcome: Outcome) -> None:
     try:
         query.respond(outcome.output)
     except sprat.Error as error:
-        _log.error("query: the output of %r is no answer to %r: %s", script, query.name, error)
+        _log.error("query: the output of %r cannot answer %r: %s", script, query.name, error)
 
 
 def _report(kind: str, script: str, outcome: Outcome) -> None:
