@@ -287,7 +287,7 @@
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
- *     oldest member events, then the oldest user events, and at last the oldest events of any
+ *     oldest member events, then the oldest user events, and finally the oldest events of any
  *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
@@ -2238,7 +2238,7 @@ void sprat_health_free(struct sprat_health *health);
 
 /**
  * Reads the network coordinate of a member (Vivaldi, as in Serf). It is the one that the member
- * sent with its last answer to a ping of this node. A node pings one member in each
+ * sent with its last answer to a ping from this node. A node pings one member in each
  * `probe_interval_ms`, so it takes a while until the coordinates of all members are known.
  *
  * @param node  the node

@@ -276,7 +276,7 @@ impl Core {
     ///
     /// # Errors
     /// `NoCoordinates` in memberlist mode, or if the settings switch coordinates off;
-    /// `UnknownMember`; `NotMeasured` until the member has answered a ping of this node with its
+    /// `UnknownMember`; `NotMeasured` until the member has answered a ping from this node with its
     /// coordinate.
     pub fn coordinate(&self, name: &str) -> Result<Coordinate, CommandError> {
         self.serf.coordinates.of(&self.serf.common, name)

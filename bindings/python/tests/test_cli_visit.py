@@ -447,7 +447,7 @@ def test_explain_distinguishes_an_unknown_member_from_one_that_had_left(visit, a
     sees_left(stock, "gone")
     for name, text in [
         ("nobody", "there is no member 'nobody'\n"),
-        ("gone", f"{stock.address} lists member 'gone' as left, but not why; ask a member that"),
+        ("gone", f"{stock.address} lists member 'gone' as left, but not why; ask a permanent"),
     ]:
         process = visit("explain", name, "--join", stock.address, *QUICK)
         output, errors = process.communicate(timeout=90)

@@ -69,8 +69,8 @@ def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
             listed = node.look(address, connection.timeout).get(name)
             if listed is not None:
                 return (
-                    f"{address} lists member {name!r} as {listed.state}, but not why; ask a member"
-                    " that stays, with sprat.Node.explain()"
+                    f"{address} lists member {name!r} as {listed.state}, but not why; ask a"
+                    " permanent member, with sprat.Node.explain()"
                 )
             text = f"there is no member {name!r}"
     return text
