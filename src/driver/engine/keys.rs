@@ -22,7 +22,8 @@ impl Engine {
                 timeout,
                 waiter,
             } => {
-                self.debug("keys", || format!("asking: {} keys", query.action().name()));
+                let action = query.action().name();
+                self.debug("keys", || format!("asking the members to {action} keys"));
                 // The waiter is stored first, because a query can end at once.
                 self.operations.begin_query(number, waiter);
                 let sent = (self.core).manage_keys(self.now, number, &query, timeout);
