@@ -17,12 +17,12 @@ pub(in crate::serf) struct Replay {
     joins: Vec<OpId>,
     /// True once this node has received the state of another node.
     has_met_others: bool,
-    /// True until then if an earlier run of this node has left the time of its last user event.
+    /// True until then if the snapshot of an earlier run holds the time of the last user event.
     resumes: bool,
 }
 
 impl Replay {
-    /// An earlier run of this node has left the time of its last user event.
+    /// The snapshot of an earlier run holds the time of the last user event.
     pub fn resume(&mut self) {
         self.resumes = true;
     }

@@ -109,7 +109,7 @@ pub(in crate::swim) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time)
 }
 
 /// Returns true if this node has seeds other than itself, or former members, but knows no other
-/// member, or only members that have left. A node that has left itself waits for none.
+/// member, or only members that have left. After leaving, this node waits for none.
 pub(in crate::swim) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     !ctx.local.left && facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
