@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_another_version_is_no_coordinate() {
+    fn a_payload_of_another_version_is_not_a_coordinate() {
         assert_eq!(Coordinate::decode(b"\x02anything"), Ok(None));
         assert_eq!(Coordinate::decode(b""), Err(Refusal::Truncated));
     }

@@ -137,7 +137,7 @@ def test_a_query_shows_acks_and_answers_as_text_and_who_is_missing(visit, addres
     assert "silent" in lines[-1]
 
 
-def test_a_failed_handler_and_a_long_output_are_no_answers(visit, run):
+def test_a_failed_handler_and_a_long_output_do_not_answer_a_query(visit, run):
     handlers = ("--handler=query:fails=echo no; exit 1", "--handler=query:long=seq 2000")
     running = run("--name=ours", *handlers)
     address = running.process.args[running.process.args.index("--bind") + 1]

@@ -26,7 +26,7 @@ use query::KeyQuery;
 /// a list can have follows from it, as in Serf.
 const LISTED_KEY_LEN: usize = 25;
 
-/// The number of bytes of the error of the driver that an answer carries.
+/// The maximum number of bytes of the driver's error message that an answer carries.
 const MESSAGE_LEN: usize = 256;
 
 /// The queries whose answers wait until the keys are stored.

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_foreign_line_is_no_record() {
+    fn a_damaged_or_foreign_line_is_not_a_record() {
         let long = format!("alive: {} 10.0.0.1:7946", "n".repeat(256));
         for line in [
             "",
