@@ -34,7 +34,7 @@
 //! | `local/name_conflict` | finds out whether another node has this node's name |
 //! | `reports/explain` | explains why a member is in its state, and the health of this node |
 //!
-//! The head of each folder's `mod.rs` lists its other files. These are shared by all parts:
+//! The top of each folder's `mod.rs` lists its other files. All parts share the following:
 //!
 //! | shared | contents |
 //! | --- | --- |
