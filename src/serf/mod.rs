@@ -113,7 +113,8 @@ impl Core {
             Mode::Memberlist => (config.meta.clone(), [0; 3]),
         };
         let meta = command_error::checked_meta(meta)?;
-        // Members that still know an earlier run believe this one without being asked to.
+        // With a higher incarnation than the earlier run had, members that still know that run
+        // accept this one at once.
         let past = config.past.as_ref();
         let earlier = past.map_or(0, |past| past.numbers.incarnation);
         let identity = Identity {

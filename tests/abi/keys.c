@@ -62,7 +62,7 @@ static void listed(const char *key, size_t key_len, size_t expected, size_t expe
     sprat_key_report_free(report);
 }
 
-/* Ends an operation that an event reports. */
+/* Begins an operation on the keys, and returns the status of the event that ends it. */
 static int done(int action, const char *key, size_t len, const char *words)
 {
     uint64_t id = 0;
