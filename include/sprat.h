@@ -287,7 +287,7 @@
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
- *     oldest member events, then the oldest user events, and at last the oldest events of any
+ *     oldest member events, then the oldest user events, and finally the oldest events of any
  *     kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
@@ -1783,8 +1783,8 @@ int sprat_node_cancel_query(struct sprat_node *node,
                             uint64_t id);
 
 /**
- * Answers a query. Any thread may do that, at any time until time_ms milliseconds after time_ns of
- * the event.
+ * Answers a query. Any thread may do so. The last moment for an answer is time_ms milliseconds
+ * after the time_ns of the event.
  *
  * @param node         the node
  * @param query_id     the `id` of the event of kind SPRAT_EVENT_QUERY
@@ -2192,7 +2192,7 @@ int sprat_node_hint(struct sprat_node *node,
  * @param out   receives the explanation, to be freed with sprat_explanation_free(); NULL after a
  *              failure
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member, if a filter hides it, or if
- *         it failed or left longer than `gossip_to_the_dead_ms` ago and the node has forgotten the
+ *         it failed or left more than `gossip_to_the_dead_ms` ago and the node has forgotten the
  *         reasons; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
  *         SPRAT_ERR_NULL. Thread-safe.
  */
@@ -2239,7 +2239,7 @@ void sprat_health_free(struct sprat_health *health);
 
 /**
  * Reads the network coordinate of a member (Vivaldi, as in Serf). It is the one that the member
- * sent with its last answer to a ping of this node. A node pings one member in each
+ * sent with its last answer to a ping from this node. A node pings one member in each
  * `probe_interval_ms`, so it takes a while until the coordinates of all members are known.
  *
  * @param node  the node

@@ -104,7 +104,7 @@ pub const KEYS: usize = 64;
 pub const ANSWERED_KEYS: usize = 1024;
 /// Number of changes of this node's keys that wait until they are stored in the keyring file.
 pub const KEY_CHANGES: usize = 64;
-/// Number of queries that wait for an answer of the application.
+/// Number of queries that wait for an answer from the application.
 pub const OPEN_QUERIES: usize = 1024;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;

@@ -26,7 +26,7 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// Makes facts for tests of programs that use members. The node has no meta, announces the
+    /// Makes facts with which a program can test its own code. The node has no meta, announces the
     /// versions of a sprat node in Serf mode, and is in its first incarnation.
     pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
         NodeFacts {

@@ -1396,7 +1396,7 @@ fn a_user_event_reaches_every_node_once_and_a_newcomer_not_at_all() {
 }
 
 #[test]
-fn a_query_is_answered_by_all_that_it_is_addressed_to_and_ends_before_its_time() {
+fn a_query_is_answered_by_all_that_it_is_addressed_to_and_ends_before_its_deadline() {
     let mut net = Net::joined(5);
     let options = QueryOptions {
         ack: true,

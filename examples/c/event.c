@@ -1,7 +1,8 @@
 /* event.c: user events, which reach the programs of all members.
  *
- * Each line of standard input, NAME PAYLOAD, is sent as a user event. Prints the user events of all
- * members, its own included: user NAME PAYLOAD. Leaves at the end of the input.
+ * Each line of standard input, NAME PAYLOAD, is sent as a user event. The program prints the user
+ * events of all members, its own included: user NAME PAYLOAD. It leaves the cluster at the end of
+ * the input.
  *
  *     event BIND [JOIN]...
  *     cc -o event event.c $(pkg-config --cflags --libs sprat)

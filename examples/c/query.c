@@ -1,14 +1,14 @@
-/* query.c: queries, which members answer.
+/* query.c: asks the members of a cluster questions, and answers theirs.
  *
  * Answers the query `uptime` of any member with the seconds since this program started. Each line
- * of standard input, NAME PAYLOAD, is sent as a query. Its acks and answers are printed as they
- * come, and then its end:
+ * of standard input, NAME PAYLOAD, is sent as a query. The acks and answers are printed as they
+ * come, and then the end of the query:
  *
  *     ack web1
- *     response web1 12 d
+ *     response web1 12 s
  *     done
  *
- * Leaves at the end of the input.
+ * The program leaves the cluster at the end of the input.
  *
  *     query BIND [JOIN]...
  *     cc -o query query.c $(pkg-config --cflags --libs sprat)

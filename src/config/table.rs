@@ -190,7 +190,7 @@ macro_rules! settings_table {
             [event_queue(usize)]
             "The number of events, not counting log lines, that can wait for the application. A \
              full queue keeps only the last event of each member; if that is not enough, it drops \
-             the oldest member events, then the oldest user events, and at last the oldest events \
+             the oldest member events, then the oldest user events, and finally the oldest events \
              of any kind. One overflow event reports the loss.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \

@@ -354,7 +354,7 @@ fn lists_reach_the_core() {
 }
 
 #[test]
-fn a_node_needs_a_thread_more_for_services_and_for_a_file_of_keys_that_may_change() {
+fn a_node_needs_one_more_thread_for_services_and_one_for_a_keyring_file_that_may_change() {
     assert_eq!(with(&[]).threads(), 2);
     let file = ("keyring_file", "/etc/keys.json");
     assert_eq!(with(&[file]).threads(), 3);

@@ -242,7 +242,8 @@ impl Value for Listen {
     }
 }
 
-/// A set of defaults for times and numbers. The names of the profiles are those of memberlist.
+/// A set of defaults for the settings that are times or numbers. The names of the profiles are
+/// those of memberlist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// For hosts in one local network.

@@ -9,7 +9,7 @@ use crate::wire::coordinate::DIMENSIONS;
 use std::ffi::{c_char, c_int};
 
 /// Reads the network coordinate of a member (Vivaldi, as in Serf). It is the one that the member
-/// sent with its last answer to a ping of this node. A node pings one member in each
+/// sent with its last answer to a ping from this node. A node pings one member in each
 /// `probe_interval_ms`, so it takes a while until the coordinates of all members are known.
 ///
 /// @param node  the node

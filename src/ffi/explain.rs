@@ -53,7 +53,7 @@ pub unsafe extern "C" fn sprat_node_hint(
 /// @param out   receives the explanation, to be freed with sprat_explanation_free(); NULL after a
 ///              failure
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member, if a filter hides it, or if
-///         it failed or left longer than `gossip_to_the_dead_ms` ago and the node has forgotten the
+///         it failed or left more than `gossip_to_the_dead_ms` ago and the node has forgotten the
 ///         reasons; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
 ///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]

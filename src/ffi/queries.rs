@@ -233,8 +233,8 @@ pub unsafe extern "C" fn sprat_node_cancel_query(node: *mut sprat_node, id: u64)
     })
 }
 
-/// Answers a query. Any thread may do that, at any time until time_ms milliseconds after time_ns of
-/// the event.
+/// Answers a query. Any thread may do so. The last moment for an answer is time_ms milliseconds
+/// after the time_ns of the event.
 ///
 /// @param node         the node
 /// @param query_id     the `id` of the event of kind SPRAT_EVENT_QUERY

@@ -58,7 +58,7 @@ pub(super) struct Claim {
     pub claimed: SocketAddr,
 }
 
-/// The state of the application, and the name conflicts that it knows.
+/// The state of the application, and the name conflicts that were reported recently.
 #[derive(Debug, Default)]
 pub(super) struct Memberlist {
     /// The state that every push/pull carries.

@@ -110,7 +110,8 @@ impl Core {
             Mode::Memberlist => (config.meta.clone(), [0; 3]),
         };
         let meta = command_error::checked_meta(meta)?;
-        // Members that still know an earlier run believe this one without being asked to.
+        // With a higher incarnation than the earlier run had, members that still know that run
+        // accept this one at once.
         let past = config.past.as_ref();
         let earlier = past.map_or(0, |past| past.numbers.incarnation);
         let identity = Identity {
@@ -273,7 +274,7 @@ impl Core {
     ///
     /// # Errors
     /// `NoCoordinates` in memberlist mode, or if the settings switch coordinates off;
-    /// `UnknownMember`; `NotMeasured` until the member has answered a ping of this node with its
+    /// `UnknownMember`; `NotMeasured` until the member has answered a ping from this node with its
     /// coordinate.
     pub fn coordinate(&self, name: &str) -> Result<Coordinate, CommandError> {
         self.serf.coordinates.of(&self.serf.common, name)

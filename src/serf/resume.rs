@@ -39,8 +39,8 @@ impl SerfState {
         }
     }
 
-    /// Tells the snapshot the clocks, and the incarnation of this node. The latest Lamport time in
-    /// use is one less than the time that a clock will use next.
+    /// Passes the clocks and the incarnation of this node to the snapshot. The latest Lamport time
+    /// in use is one less than the time that a clock will use next.
     pub fn note_numbers(&mut self, incarnation: u32) {
         if let Some(snapshot) = &mut self.common.snapshot {
             snapshot.set_numbers(Numbers {

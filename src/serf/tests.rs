@@ -48,7 +48,7 @@ pub(super) fn node(name: &str, port: u16, tags: &Tags) -> Node {
     }
 }
 
-/// A query of the member `b`, whose address is 10.0.0.1:3.
+/// A query from the member `b`, whose address is 10.0.0.1:3.
 pub(super) fn query<'a>(ltime: u64, name: &'a [u8], payload: Option<&'a [u8]>) -> Query<'a> {
     Query {
         ltime,

@@ -13,7 +13,7 @@
 //!
 //! The thread of the services is not that of the engine: even while the engine stands still,
 //! HAProxy gets answers from the last known members. All services share the thread, so no method of
-//! a service may block or compute for long.
+//! a service may block or compute for a long time.
 //!
 //! # Adding a service
 //!

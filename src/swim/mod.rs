@@ -34,9 +34,9 @@
 //! | `local/name_conflict` | finds out whether another node has this node's name |
 //! | `explain` | explains why a member is in its state, and the health of this node |
 //!
-//! The head of each folder's `mod.rs` lists its other files. No part is in these:
+//! The head of each folder's `mod.rs` lists its other files. These files and folders are below the parts:
 //!
-//! | below the parts | contents |
+//! | file or folder | contents |
 //! | --- | --- |
 //! | `shared` | the context, the broadcast queue, the outbox, timers, open streams, counters |
 //! | `table` | the member table; the state of a member changes in one function there |

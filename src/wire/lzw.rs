@@ -64,7 +64,7 @@ pub struct CompressCache {
 }
 
 impl CompressCache {
-    /// The least length in bytes of an input whose result is kept.
+    /// The minimum length in bytes of an input whose result is kept.
     const KEPT_LEN: usize = 16 << 10;
 
     /// Appends the compress message around `plain`, type byte first.

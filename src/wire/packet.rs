@@ -31,8 +31,8 @@ impl Opened<'_> {
 /// The length of the checksum header in bytes.
 const CHECKSUM_LEN: usize = 5;
 
-/// The least length in bytes of a content that is compressed. The compress message adds 16 bytes,
-/// so a shorter content would hardly ever shrink. Without such attempts, a node at rest executes a
+/// The minimum length in bytes of content that is compressed. The compress message adds 16 bytes,
+/// so shorter content would hardly ever shrink. Without such attempts, a node at rest executes a
 /// seventh fewer instructions.
 const COMPRESSIBLE_LEN: usize = 96;
 

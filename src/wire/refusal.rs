@@ -96,7 +96,7 @@ refusals! {
         "Extend cidrs_allowed if the node belongs to this cluster.",
     Filtered "filtered" "A member that the application's filter refused.",
     TooManyMembers "too_many_members" "A new node that does not fit into the member table.",
-    UnknownSequence "unknown_sequence" "An ack or nack that answers no ping of this node.",
+    UnknownSequence "unknown_sequence" "An ack or nack that answers no ping from this node.",
     OtherNode "other_node" "A ping meant for a node of another name."
         "Check whether a node with that name has moved, or whether two nodes share an address.",
     Conflict "conflict" "A node that claims a name in use at another address."

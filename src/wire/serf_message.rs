@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_without_content_refuses_the_query() {
+    fn a_query_with_an_empty_filter_is_refused() {
         // The bytes are made from a valid query with a filter of one byte.
         let good = query(Some(vec![b"\x07"]), 1).encoded();
         let place = good

@@ -119,7 +119,7 @@ fn user_events_reach_agents_and_sprat_nodes_once() {
 }
 
 #[test]
-fn a_query_of_an_agent_gets_four_acks_and_four_answers_and_every_node_is_reachable() {
+fn a_query_from_an_agent_gets_four_acks_and_four_answers_and_every_node_is_reachable() {
     let block = Block::new();
     let notes = [Note::new("query-1"), Note::new("query-2")];
     let ([first, second], applications) = cluster(&block, &notes);
@@ -144,7 +144,7 @@ fn a_query_of_an_agent_gets_four_acks_and_four_answers_and_every_node_is_reachab
 }
 
 #[test]
-fn a_query_of_a_sprat_node_is_answered_by_agents_and_ends_when_all_have_answered() {
+fn a_query_from_a_sprat_node_is_answered_by_agents_and_ends_when_all_have_answered() {
     let block = Block::new();
     let notes = [Note::new("asked-1"), Note::new("asked-2")];
     let (_agents, [one, _other]) = cluster(&block, &notes);

@@ -85,7 +85,7 @@ impl Campaign {
     fn act(&mut self) {
         match self.dice.below(14) {
             0 | 1 => self.change_links(),
-            2 => self.part(),
+            2 => self.partition(),
             3 => self.cut_some_links(),
             4 => {
                 self.note("the network is well".to_owned());
@@ -121,12 +121,12 @@ impl Campaign {
         }
     }
 
-    fn part(&mut self) {
+    fn partition(&mut self) {
         let nodes = self.world.hosts.len();
         let mut groups: [Vec<usize>; 3] = Default::default();
         let parts = 2 + self.dice.below(2);
         (0..nodes).for_each(|host| groups[self.dice.below(parts)].push(host));
-        self.note(format!("parted into {groups:?}"));
+        self.note(format!("partitioned into {groups:?}"));
         let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
         self.world.partition(&groups);
     }

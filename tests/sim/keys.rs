@@ -1,4 +1,5 @@
-//! The keys of a cluster change while the network is parted, and a lossy network loses no member.
+//! The keys of a cluster change while the network is partitioned, and a lossy network loses no
+//! member.
 
 use super::net::Link;
 use super::scenario::{millis, secs, settings};
@@ -21,7 +22,7 @@ fn cluster(random_seed: u64, first: u8) -> World {
         ..Codec::default()
     };
     let mut world = world.nodes(10, &settings());
-    // The checker of datagrams reads those of every key.
+    // The checker of datagrams reads them whichever of the keys encrypts them.
     world.codec.keyring.add(key(1));
     world.codec.keyring.add(key(2));
     world.join_all_through(0);
@@ -59,7 +60,8 @@ fn manage_all(world: &mut World, host: usize, query: &KeyQuery) -> KeyReport {
     panic!("20 queries were not enough");
 }
 
-/// The keys of the cluster: the byte, the number of members, and that of primary keys.
+/// Returns for each key of the cluster its byte, the number of members that hold it, and the number
+/// of members whose primary key it is.
 fn keys(world: &mut World, host: usize) -> Vec<(u8, usize, usize)> {
     let report = manage_all(world, host, &KeyQuery::list());
     let row = |(key, it): (&Key, &KeyHolders)| (key.as_bytes()[0], it.members, it.primary);
@@ -86,7 +88,7 @@ fn a_rotation_in_a_lossy_network_loses_no_member_and_no_message() {
 }
 
 #[test]
-fn a_change_of_the_primary_key_during_a_partition_reaches_the_other_part_after_it() {
+fn a_change_of_the_primary_key_during_a_partition_is_repeated_for_the_other_part_after_it() {
     let mut world = cluster(71, 1);
     manage_all(&mut world, 0, &KeyQuery::install(key(2)));
     world.partition(&[&[0, 1, 2, 3, 4], &[5, 6, 7, 8, 9]]);

@@ -195,7 +195,7 @@ impl Net {
         self.links.get(&(from, to)).copied().unwrap_or(self.link)
     }
 
-    fn parted(&self, a: usize, b: usize) -> bool {
+    fn are_separated(&self, a: usize, b: usize) -> bool {
         let group = |host| self.groups.get(&host).copied().unwrap_or(0);
         !self.groups.is_empty() && group(a) != group(b)
     }
@@ -206,7 +206,7 @@ impl Net {
         self.count.datagrams += 1;
         self.count.bytes += len as u64 + 28;
         let blocked = !self.cut_datagrams.is_empty() && self.cut_datagrams.contains(&(from, to));
-        if blocked || self.parted(from, to) {
+        if blocked || self.are_separated(from, to) {
             self.count.cut += 1;
             return [None, None];
         }
@@ -246,7 +246,7 @@ impl Net {
     pub fn flight(&mut self, from: usize, to: usize) -> Option<Duration> {
         let cut = &self.cut_streams;
         let blocked = !cut.is_empty() && (cut.contains(&(from, to)) || cut.contains(&(to, from)));
-        if blocked || self.parted(from, to) {
+        if blocked || self.are_separated(from, to) {
             return None;
         }
         let (there, back) = (self.link(from, to), self.link(to, from));

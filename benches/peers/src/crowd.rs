@@ -209,7 +209,7 @@ fn answer_datagrams(socket: &UdpSocket, is_over: &AtomicBool) {
         for answer in answers(&buffer[..count]) {
             let control = [ControlMessage::Ipv4PacketInfo(&info)];
             let slices = [IoSlice::new(&answer)];
-            // A lost ack is repeated like any other.
+            // An ack that cannot be sent counts as lost: the node pings again.
             let _ = sendmsg(
                 socket.as_raw_fd(),
                 &slices,

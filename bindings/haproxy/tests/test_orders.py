@@ -257,7 +257,7 @@ def test_use_server_by_key_keeps_checks_and_redispatch(haproxy, web) -> None:
         assert ask(proxies[0], key)[0] == 200
 
 
-@pytest.mark.skipif(VERSION < (3, 0), reason="hash-key exists since HAProxy 3.0")
+@pytest.mark.skipif(VERSION < (3, 0), reason="hash-key needs HAProxy 3.0 or later")
 def test_two_haproxys_agree_on_consistent_hashing_by_address(haproxy, web) -> None:
     options = {
         "balance": "uri\n    hash-type consistent",

@@ -65,8 +65,9 @@ impl SharedResult {
     }
 }
 
-/// Starts a thread that receives no signals but those of faults: Python handles signals on the main
-/// thread only, and a signal to another thread would not wake the main thread.
+/// Starts a thread that receives no signals but SIGPROF and those that report a fault: Python
+/// handles signals on the main thread only, and a signal to another thread would not wake the main
+/// thread.
 fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> Result<()> {
     let spawned = sprat::driver::create_thread("sprat-leave", STACK, Box::new(work));
     spawned.map(drop).map_err(|error| {

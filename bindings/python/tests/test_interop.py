@@ -242,7 +242,7 @@ def test_user_events_go_both_ways(agent, ours):
     assert (event.name, event.payload, event.coalesce) == ("deploy", b"v2", False)
 
 
-def test_python_answers_a_query_of_an_agent(agent, ours):
+def test_python_answers_a_query_from_an_agent(agent, ours):
     stock = agent("stock")
     node = ours(on_event=lambda it: isinstance(it, sprat.Query) and it.respond(b"12d"))
     stock.join(node.address)

@@ -120,7 +120,7 @@ pub(in crate::driver) enum MessageCommand {
     },
     /// Sets the state that push/pulls carry.
     SetLocalState { state: Arc<[u8]>, waiter: Waiter },
-    /// Answers a query of another node.
+    /// Answers a query from another node.
     Respond {
         query: u64,
         payload: Vec<u8>,

@@ -12,7 +12,7 @@ pub struct PendingQuery {
     /// The number of the query.
     pub id: u64,
     /// The acks and answers, as events of the kinds [`EventKind::QueryAck`] and
-    /// [`EventKind::QueryResponse`], and at last an event of kind [`EventKind::Done`].
+    /// [`EventKind::QueryResponse`], and finally an event of kind [`EventKind::Done`].
     pub events: Subscription,
 }
 

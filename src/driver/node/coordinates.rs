@@ -8,7 +8,7 @@ use std::time::Duration;
 
 impl Node {
     /// Returns the network coordinate of a member, this node included. It is the one that the
-    /// member sent with its last answer to a ping of this node. A node pings one member in each
+    /// member sent with its last answer to a ping from this node. A node pings one member in each
     /// `probe_interval_ms`, so it takes a while until the coordinates of all members are known.
     ///
     /// # Errors

@@ -20,8 +20,8 @@ const WAITING_ANSWERS: usize = 16_384;
 impl Node {
     /// Sends a user event to all members. Every node, this one included, delivers it once, as an
     /// event of kind [`EventKind::User`]. Gossip brings it to the others within a second or so; a
-    /// node that misses the gossip gets it with its next push/pull. Members that are not reachable
-    /// for long may miss it, and a node that joins later does not get it, unless its setting
+    /// node that misses the gossip gets it with its next push/pull. A member that is unreachable
+    /// for a long time may miss it, and a node that joins later does not get it, unless its setting
     /// `replay_events` is on.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(in crate::driver) type Job = Box<dyn FnOnce() + Send>;
 
 /// Creates a thread of std with an explicit stack size. From its first instruction on, all signals
-/// are blocked on it except SIGPROF and those of faults.
+/// are blocked on it except SIGPROF and those that report a fault.
 ///
 /// # Errors
 /// The system refuses the thread; the job is dropped.

@@ -46,7 +46,8 @@ impl PreparedThreads {
     }
 
     /// Runs `work` on a prepared thread, or on a new one if none is idle. All signals except
-    /// SIGPROF and those of faults are blocked on that thread, and a panic in `work` is caught.
+    /// SIGPROF and those that report a fault are blocked on that thread, and a panic in `work` is
+    /// caught.
     ///
     /// # Errors
     /// The system refuses the thread; the work is dropped.

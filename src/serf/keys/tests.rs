@@ -31,7 +31,7 @@ struct Told {
 
 fn told(bytes: &[u8]) -> Told {
     let Ok(SerfMessage::QueryResponse(response)) = SerfMessage::decode(bytes) else {
-        panic!("{bytes:?} is no response");
+        panic!("{bytes:?} is not a response");
     };
     assert_eq!((response.from, response.id, response.flags), ("self", 7, 0));
     let Ok(answer) = KeyResponse::decode(response.payload.unwrap()) else {
@@ -68,7 +68,7 @@ impl KeyRig {
         }
     }
 
-    /// Receives a query of `b`, and returns the answers that it gets.
+    /// Receives a query from `b`, and returns the answers that `b` gets.
     fn hears(&mut self, action: KeyAction, key: Option<Key>) -> Vec<Told> {
         self.ltime += 1;
         let payload = KeyQuery { action, key }.payload();
@@ -254,7 +254,7 @@ fn a_bounded_number_of_changes_wait_for_the_driver() {
 }
 
 #[test]
-fn a_query_of_a_stranger_or_for_others_changes_nothing_but_is_passed_on() {
+fn a_query_from_a_stranger_or_for_others_changes_nothing_but_is_passed_on() {
     let payload = KeyQuery {
         action: KeyAction::Install,
         key: Some(key(2)),

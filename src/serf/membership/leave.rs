@@ -1,7 +1,7 @@
 //! This node's own leave, in steps that each have a deadline:
 //!
 //! ```text
-//! Member -> Intent      the leave intent is gossiped, and the members told directly acknowledge it
+//! Member -> Intent      the leave intent is gossiped, and sent to members that acknowledge it
 //!        -> Spreading   the same happens to the departure, which the SWIM machine announces
 //!        -> Lingering   probes are still answered, so that no peer sees the leave as a failure
 //!        -> Left

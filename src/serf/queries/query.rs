@@ -157,7 +157,7 @@ impl Queries {
         self.open.insert(self.last, open);
     }
 
-    /// Answers a query of another node, or of this one.
+    /// Answers a query from another node, or from this one.
     ///
     /// # Errors
     /// `UnknownQuery`; `QueryOver` after its deadline; `AlreadyAnswered`; `EventTooLarge` if the

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_lines_are_counted_and_a_foreign_file_is_recognized() {
+    fn foreign_lines_are_counted_and_a_foreign_file_is_recognised() {
         let text = "alive: a 10.0.0.1:1\nhello\n# a comment\ncoordinate: {}\n\nalive: b\n";
         let past = read(false, text.as_bytes());
         assert_eq!(members(&past), ["a 10.0.0.1:1"]);
@@ -328,9 +328,9 @@ mod tests {
     }
 
     /// Pseudorandom numbers, the same in each run.
-    struct Numbered(u64);
+    struct Random(u64);
 
-    impl Numbered {
+    impl Random {
         fn below(&mut self, bound: usize) -> usize {
             self.0 = self
                 .0
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_the_pieces_makes_no_difference_and_no_bytes_are_too_much() {
+    fn the_size_of_the_pieces_makes_no_difference_and_the_memory_is_bounded() {
         let lines: [&[u8]; 12] = [
             b"alive: a 10.0.0.1:1\n",
             b"alive: b c [::1]:7946\n",
@@ -356,7 +356,7 @@ mod tests {
             b"\xff\xfe",
             b"alive: ",
         ];
-        let mut random = Numbered(1);
+        let mut random = Random(1);
         for _ in 0..2000 {
             let count = random.below(20);
             let picked = (0..count).flat_map(|_| lines[random.below(lines.len())]);

@@ -4,7 +4,7 @@
 //!  ping --- ack ------------------------------------------------> answered
 //!    |  no ack yet: the ping is repeated several times
 //!    |  no ack within probe_timeout
-//!    +--> helpers and a stream ping of this node try as well --- ack by datagram ---> answered
+//!    +--> helpers and a stream ping from this node try as well --- ack by datagram ---> answered
 //!            |  no ack until probe_interval x (health score + 1)
 //!            +--> the stream ping was answered: alive, but datagrams do not work
 //!            +--> neither the first ping nor a request to a helper could be sent: no verdict

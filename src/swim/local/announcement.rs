@@ -22,7 +22,7 @@ pub(in crate::swim) fn due(
     let record = ctx.table.get(member)?;
     let announced = Announced {
         own: ctx.table.local().node().incarnation,
-        its: record.node().incarnation,
+        receiver: record.node().incarnation,
     };
     let is_alive = record.node().state == NodeState::Alive;
     let is_shown = ctx.local.is_shown() && !ctx.local.left;

@@ -1,4 +1,4 @@
-//! Finding the way back: this node asks its seeds and the members that it has lost again.
+//! Finding the way back: this node asks its seeds and its lost members again.
 //!
 //! | file | contents |
 //! | --- | --- |

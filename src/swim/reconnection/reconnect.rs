@@ -147,7 +147,7 @@ impl Reconnect {
                     Seed::Addr(addr) => Target::Node(*addr),
                     Seed::Host(host, port) => Target::Host(host.clone(), *port),
                 };
-                seed.looked_up = matches!(target, Target::Host(..));
+                seed.in_lookup = matches!(target, Target::Host(..));
                 let may_ask_now = may_ask(ctx, &target);
                 take_turn_of(ctx, &mut seed.retry, may_ask_now);
                 may_ask_now.then_some(target)

@@ -18,7 +18,7 @@ pub(in crate::swim) struct KnownSeed {
     pub retry: Retry,
     /// True while `reconnect` is looking up its name. A second look-up would only wait behind the
     /// first.
-    pub looked_up: bool,
+    pub in_lookup: bool,
 }
 
 impl KnownSeed {
@@ -32,7 +32,7 @@ impl KnownSeed {
             Seed::Addr(addr) => *addr != own && missing(addr),
             Seed::Host(..) => {
                 let mut others = self.addrs.iter().filter(|addr| **addr != own).peekable();
-                !self.looked_up && (others.peek().is_none() || others.any(missing))
+                !self.in_lookup && (others.peek().is_none() || others.any(missing))
             }
         }
     }
@@ -73,7 +73,7 @@ impl Seeds {
             seed,
             addrs,
             retry,
-            looked_up: false,
+            in_lookup: false,
         });
     }
 
@@ -82,7 +82,7 @@ impl Seeds {
         for it in self.iter_mut() {
             if matches!(&it.seed, Seed::Host(h, p) if h == host && *p == port) {
                 it.addrs = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-                it.looked_up = false;
+                it.in_lookup = false;
             }
         }
     }

@@ -36,7 +36,7 @@ pub(in crate::swim) type MemberIndex = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::swim) struct Announced {
     pub own: u32,
-    pub its: u32,
+    pub receiver: u32,
 }
 
 /// Everything the table holds about one member.

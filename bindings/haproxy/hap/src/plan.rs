@@ -256,7 +256,7 @@ impl Planner {
             steps.push(match (present.get(&*name), it.addr) {
                 (Some(server), Some(addr)) => self.change(name, addr, it, server),
                 (Some(server), None) if server.state == AdminState::Maint => continue,
-                // If there is no such server, HAProxy answers so, which is logged.
+                // If there is no such server, HAProxy's answer says so, and the answer is logged.
                 (None, _) | (Some(_), None) => {
                     let line = format!("set server {} state maint", self.path(&name));
                     Step::new(name, vec![line], it)

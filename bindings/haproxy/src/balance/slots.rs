@@ -134,7 +134,7 @@ impl Slots {
         }
     }
 
-    /// Tells a member that gets a slot of its order, and whether HAProxy itself listens at its
+    /// Gives a member that gets a slot its order, and notes whether HAProxy itself listens at its
     /// address.
     fn prepare(&self, member: &mut SlotMember) {
         member.order = self.orders.get(&member.name);

@@ -507,7 +507,7 @@ fn remembered_members_are_kept_until_others_are_heard_from_and_the_grace_is_over
 }
 
 #[test]
-fn members_that_stay_unreported_after_a_restart_count_as_failed_for_as_long_as_others() {
+fn members_that_the_cluster_does_not_list_after_a_restart_count_as_failed_until_forgotten() {
     for (min_ready, ready) in [(50, 5), (100, 10)] {
         let limits = Limits {
             min_ready,

@@ -1,4 +1,4 @@
-//! The lines for the log: conditions that an operator should know, and changes of servers.
+//! The lines for the log: conditions that an operator should know of, and changes of servers.
 //!
 //! The line of a condition is logged once while the condition lasts. In a minute at most
 //! [`PER_MINUTE`] lines about conditions are logged, and as many about changes: names and tags come

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The round-trip time to a member.
 #[derive(Clone, Copy, Default)]
 pub(super) struct RoundTrip {
-    /// The time that the last ping of this node took; `None` before the first answer.
+    /// The time that the last ping from this node took; `None` before the first answer.
     pub measured: Option<Duration>,
     /// The estimate from the network coordinates; `None` until the member has sent its own.
     pub estimated: Option<Duration>,

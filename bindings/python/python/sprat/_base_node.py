@@ -233,8 +233,8 @@ class BaseNode:
     def coordinate(self, name: str | None = None) -> Coordinate:
         """Return the network coordinate of a member; without a name, that of this node.
 
-        It is the one that the member sent with its last answer to a ping of this node, so it takes
-        a while until the coordinates of all members are known. Raises `UnknownMemberError` if
+        It is the one that the member sent with its last answer to a ping from this node, so it
+        takes a while until the coordinates of all members are known. Raises `UnknownMemberError` if
         there is no such member, or if it has not sent a coordinate yet. Raises `StateError` in
         ``mode="memberlist"`` or with ``coordinates=False``.
         """

@@ -195,8 +195,9 @@ class KeyringError(Error):
     """Some members did not do what was asked with their keys, or have not answered in time.
 
     `report` is a `KeyReport` with the answers of all members. `code` is ``"SPRAT_ERR_STATE"`` if
-    members report a failure, and ``"SPRAT_ERR_TIMEOUT"`` if all that have answered have done it.
-    The same call can be repeated: a member that has done it before succeeds again.
+    members report a failure, and ``"SPRAT_ERR_TIMEOUT"`` if some members have not answered and the
+    others report no failure. The same call can be repeated: a member that did what was asked
+    succeeds again.
     """
 
     _code = "SPRAT_ERR_STATE"

@@ -17,7 +17,7 @@ KeyAnswers = tuple[int, list[tuple[str, bool, str]], list[str], list[tuple[str, 
 
 They are the number of members that were asked; the name of each member that answered, whether it
 has done what was asked, and its message; the members that have not answered; and each key in
-base64, the number of members that hold it, and of those whose primary key it is.
+base64, the number of members that hold it, and the number of members whose primary key it is.
 """
 
 
@@ -35,7 +35,7 @@ class KeyReport(Record):
     errors: dict[str, str]
     """The members that could not do what was asked, with their reasons."""
     remarks: dict[str, str]
-    """Remarks of members that have done it, for example that a list of keys lacks some of them."""
+    """Remarks of members that did what was asked, for example that their list of keys is cut."""
     keys: dict[str, int]
     """Each key that members listed, in base64, with the number of members that hold it."""
     primary_keys: dict[str, int]

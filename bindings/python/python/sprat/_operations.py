@@ -1,4 +1,4 @@
-"""Turns the outcome of a join, look, leave, hint or query about keys into a result or an error."""
+"""Turns the outcome of an operation, such as a join, into a result or an error."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def hint_result(outcome: Outcome) -> bool:
 
 
 def keys_result(outcome: Outcome) -> KeyReport:
-    """Return the answers to a query about keys, or raise the error if a member has not done it."""
+    """Return the answers to a query about keys, or raise its error."""
     *_, answers = outcome
     error = outcome[1]
     report = None if answers is None else KeyReport._from_native(answers)

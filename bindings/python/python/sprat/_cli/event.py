@@ -37,9 +37,10 @@ def event(event_name: str, payload: str, coalesce: bool, connection: Connection)
     """Send the user event NAME to every member, as `serf event` does.
 
     The command joins the cluster, sends the event, gossips until it has sent the event as often as
-    gossip requires, and leaves. Programs with sprat and handlers of agents get NAME and PAYLOAD. No
-    member confirms that it has the event; a member that misses the gossip usually gets the event
-    from another member within half a minute. To learn who got a message, use `sprat query`.
+    gossip requires, and leaves. Programs that use sprat, and the handlers of Serf agents, get
+    NAME and PAYLOAD. No member confirms that it has the event; a member that misses the gossip
+    usually gets the event from another member within half a minute. To learn who got a message, use
+    `sprat query`.
 
     \b
       sprat event deploy v2 --join 10.0.0.5

@@ -65,10 +65,10 @@ def query(
 ) -> None:
     """Ask members the question NAME, and print acks and answers as they come.
 
-    The command joins the cluster, asks, and leaves. Programs with sprat and handlers of agents
-    answer. The query ends as soon as every member that was asked has answered, failed or left, and
-    at the latest after --timeout. As with `serf query`, the exit code is 0 even if answers are
-    missing: a member without a handler for NAME never answers.
+    The command joins the cluster, asks, and leaves. Programs that use sprat, and the handlers of
+    Serf agents, answer. The query ends as soon as every member that was asked has answered, failed
+    or left, and at the latest after --timeout. As with `serf query`, the exit code is 0 even if
+    answers are missing: a member without a handler for NAME never answers.
 
     The name _serf_ping without PAYLOAD asks the nodes themselves: each live member acknowledges it.
 

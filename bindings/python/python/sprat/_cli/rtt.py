@@ -56,7 +56,7 @@ def _probe(node: sprat.Node, name: str, timeout: float) -> None:
 def _measured(node: sprat.Node, name: str) -> float:
     probe = node.explain(name).probe
     if probe is None or probe.rtt is None:
-        raise click.ClickException(f"member {name!r} does not answer pings of this host")
+        raise click.ClickException(f"member {name!r} does not answer pings from this host")
     return probe.rtt
 
 
@@ -66,7 +66,7 @@ def _estimated(node: sprat.Node, a: str, b: str) -> float:
             node.coordinate(name)
         except sprat.UnknownMemberError:
             raise click.ClickException(
-                f"member {name!r} has sent no coordinate: it does not answer pings of this host, or"
+                f"member {name!r} has sent no coordinate: it does not answer pings from this host, or"
                 " its coordinates are switched off"
             ) from None
     return node.rtt(a, b)

@@ -1,4 +1,4 @@
-"""`sprat run`: a member that stays, and runs handlers on events."""
+"""`sprat run`: a permanent member that runs handlers on events."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """Signals that end a command, which leaves the cluster first.
 
 In a command that only looks at the cluster or visits it, a signal raises an exception wherever the
-command waits, and the command leaves on its way out. A command that stays queues signals for its
-loop. In both, a second SIGINT or SIGTERM ends the leave as well, but only if it comes at least a
-second after the first signal. The reason is that `timeout`, shells and service managers may send
-two signals for one request: to the process and to its group, or SIGTERM and SIGHUP. A signal that
-is ignored when the command starts stays ignored, as `nohup` and shells with background jobs expect.
+command waits, and the command leaves on its way out. `sprat run` queues signals for its loop
+instead. In both cases, a second SIGINT or SIGTERM ends the leave as well, but only if it comes at
+least a second after the first signal. The reason is that `timeout`, shells and service managers may
+send two signals for one request: to the process and to its group, or SIGTERM and SIGHUP. A signal
+that is ignored when the command starts stays ignored, as `nohup` and shells with background jobs
+expect.
 """
 
 from __future__ import annotations
