@@ -34,7 +34,7 @@
 //! | `local/name_conflict` | finds out whether another node has this node's name |
 //! | `explain` | explains why a member is in its state, and the health of this node |
 //!
-//! The head of each folder's `mod.rs` lists its other files. These files and folders are below the parts:
+//! The head of each folder's `mod.rs` lists its other files. These are below the parts:
 //!
 //! | file or folder | contents |
 //! | --- | --- |

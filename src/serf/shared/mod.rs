@@ -3,7 +3,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | [`common`] | the settings, the members and the outbox, as one argument of the parts |
-//! | [`members`], [`lost`] | the table of members, and the lost members, which this node tries to reach again |
+//! | [`members`], [`lost`] | the members, and the lost ones that this node tries to reach again |
 //! | [`outbox`], [`counts`] | orders, events and counters that come out |
 //! | [`clock`] | Lamport time |
 //! | [`ring`], [`seen`] | messages that are passed on once |
