@@ -6,12 +6,13 @@ INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 HAPROXY    ?= haproxy
 
-.PHONY: help setup build wheel haproxy docs demo demo-c test test-all test-haproxy soak lint bench bench-haproxy fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c demo-keys test test-all test-haproxy soak lint bench bench-haproxy fuzz install uninstall clean
 
 help:
 	@echo 'make demo           a load balancer and web servers: they join, drain, crash, are cut off;'
 	@echo '                    a minute once built. KEEP=1 keeps it running at the end'
 	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
+	@echo 'make demo-keys      the key of such a cluster changes while its members send events; 15 seconds'
 	@echo 'make test           lint, tests, examples, documentation, installation; 10 minutes'
 	@echo 'make test-all       the same with every seed and every case, on the builds that are shipped; fuzzing'
 	@echo 'make test-haproxy   the tests of the HAProxy module; HAPROXY=/path/to/haproxy tests with another one'
@@ -48,6 +49,9 @@ demo: setup
 
 demo-c: setup
 	@examples/cluster/run.sh
+
+demo-keys: setup
+	@examples/cluster/keys.sh
 
 test: setup
 	@scripts/test.sh

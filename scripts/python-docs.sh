@@ -9,5 +9,6 @@ out=$TARGET/docs/python
 cd "$TARGET"   # in the folder of the sources, Python would import them and not the wheel
 install_wheel
 rm -rf "$out"
-"$VENV/bin/python" -m pdoc --template-directory "$PACKAGE/pdoc" --output-directory "$out" sprat sprat.aio
+"$VENV/bin/python" -m pdoc --template-directory "$PACKAGE/pdoc" --output-directory "$out" sprat sprat.aio \
+    sprat.testing sprat.pytest_plugin
 say "$out/index.html"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs examples as they are: the Rust code of README.md, the Rust example and six of the C examples
-# together with a serf agent, and the demo of examples/cluster.
+# together with a serf agent, and the two demos of examples/cluster.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -25,3 +25,4 @@ for name in watch callback dispatch event query uv; do
 done
 python3 scripts/test-examples.py "$prefix/bin"
 examples/cluster/run.sh
+examples/cluster/keys.sh

@@ -42,7 +42,7 @@ def test_the_command_prints_its_version(cli):
     assert done.stdout.startswith("sprat 0.")
 
 
-@pytest.mark.parametrize("name", ["members", "monitor", "explain", "run", "keygen"])
+@pytest.mark.parametrize("name", ["members", "monitor", "explain", "keys", "run", "keygen"])
 def test_the_help_of_every_command_has_examples(cli, name):
     done = cli(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -67,6 +67,7 @@ def test_keygen_prints_a_new_key(cli, options, size):
 
 LOOK = ("members", "--join", "127.0.0.1:1")
 VISIT = ("monitor", "--join", "127.0.0.1:1")
+KEYS = ("--join", "127.0.0.1:1", "--key", KEY)
 RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
 
 
@@ -96,6 +97,12 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--set", "bind=127.0.0.1:0"), "--set cannot change bind: this command does not"),
         ((*VISIT, "--bind", "here"), 'bind is "here", allowed: IP address'),
         ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt exclude each other"),
+        (("keys", "list", *VISIT[1:]), "no key: give --key-file, --key or --keyring-file with"),
+        (("keys", "list", *VISIT[1:], "--keyring-file", __file__), "allowed is a JSON array"),
+        (("keys", "install", *KEYS), "Missing argument 'KEY'"),
+        (("keys", "install", "xx", *KEYS), "KEY is not base64"),
+        (("keys", "use", "YWJj", *KEYS), "KEY must have 16, 24 or 32 bytes, got 3"),
+        (("keys", "remove", KEY, *KEYS), "KEY is the key with which this command encrypts"),
         ((*LOOK, "--set", "seeds=a"), "--set cannot change seeds, got 'seeds=a': use --join"),
         ((*VISIT, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
         ((*VISIT, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),

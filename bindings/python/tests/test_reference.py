@@ -15,10 +15,12 @@ import stub_docs
 
 import sprat
 import sprat.aio
+import sprat.pytest_plugin
+import sprat.testing
 import sprat.types
 
 TEMPLATE = Path(__file__).parents[1] / "pdoc"
-MODULES = [sprat, sprat.aio]
+MODULES = [sprat, sprat.aio, sprat.testing, sprat.pytest_plugin]
 
 
 def own(module, cls):

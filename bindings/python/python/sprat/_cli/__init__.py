@@ -6,8 +6,8 @@ if a signal ended a command before it was done. Every error is one line on stder
 if the reader of the output stops reading, as `head` does.
 
 Reading order: `options` (the shared options), `look` (asking a member), `visit` (joining for a
-moment), the commands `members`, `monitor`, `explain`, `rtt`, `event`, `query`, `keygen`; then
-`run`, which builds a `service` of `handlers`, `coalesce`, `messages`, `worker`, `script`,
+moment), the commands `members`, `monitor`, `explain`, `rtt`, `event`, `query`, `keys`, `keygen`;
+then `run`, which builds a `service` of `handlers`, `coalesce`, `messages`, `worker`, `script`,
 `children` and `notify`.
 """
 
@@ -24,6 +24,7 @@ import sprat
 from .event import event
 from .explain import explain
 from .keygen import keygen
+from .keys import keys
 from .members import members
 from .monitor import monitor
 from .output import ReaderGone, one_line
@@ -50,6 +51,7 @@ host share a few names, so the lists hardly grow.
   sprat event deploy v2 --join 10.0.0.5          send a user event to all members
   sprat query uptime --join 10.0.0.5             ask all members a question
   sprat run --join 10.0.0.5 --tag role=web       run a member
+  sprat keys list --join 10.0.0.5 --key-file F   list the keys of the cluster, or change them
   sprat keygen                                   make a key for encryption
 
 Most of the shared options can also be given by environment variables, such as SPRAT_JOIN or
@@ -66,7 +68,7 @@ def _group() -> None:
     pass
 
 
-for _command in (members, monitor, explain, rtt, event, query, run, keygen):
+for _command in (members, monitor, explain, rtt, event, query, keys, run, keygen):
     _group.add_command(_command)
 
 

@@ -21,7 +21,9 @@ from sprat._checks import check_key
 from sprat._native import settings_of
 
 __all__ = [
+    "WAITS_FOR_ANSWERS",
     "Connection",
+    "answers_timeout",
     "connection_options",
     "parse_tags",
     "seconds",
@@ -263,6 +265,18 @@ def connection_options(
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+WAITS_FOR_ANSWERS = (
+    "the join, and then for the answers. Without this option, the size of the cluster decides how"
+    " long the command waits for answers, as in Serf"
+)
+"""The meaning of --timeout in a command that asks the members."""
+
+
+def answers_timeout(connection: Connection) -> float | None:
+    """Return the seconds in which answers count; `None` lets the size of the cluster decide."""
+    return None if _source("timeout") == ParameterSource.DEFAULT else connection.timeout
 
 
 def _source(option: str) -> ParameterSource | None:

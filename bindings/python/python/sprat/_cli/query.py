@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import sprat
 
-from .options import Connection, connection_options, parse_tags
+from .options import (
+    WAITS_FOR_ANSWERS,
+    Connection,
+    answers_timeout,
+    connection_options,
+    parse_tags,
+)
 from .output import as_json, clean, format_option, write
 from .visit import visit
 
@@ -48,11 +53,7 @@ __all__ = ["query"]
     help="Send each answer through this many other members as well.",
 )
 @format_option
-@connection_options(
-    visits=True,
-    waits_for="the join, and then for the answers. Without this option, the size of the cluster"
-    " decides how long the command waits for answers, as in Serf",
-)
+@connection_options(visits=True, waits_for=WAITS_FOR_ANSWERS)
 def query(
     query_name: str,
     payload: str,
@@ -89,7 +90,7 @@ def query(
             result = node.query(
                 query_name,
                 os.fsencode(payload),
-                timeout=_timeout(connection),
+                timeout=answers_timeout(connection),
                 nodes=nodes,
                 tags=dict(parse_tags(tags)),
                 ack=not no_ack,
@@ -107,11 +108,6 @@ def query(
                     acks += 1
                     report.ack(it)
         report.end(acks, responses, result)
-
-
-def _timeout(connection: Connection) -> float | None:
-    source = click.get_current_context().get_parameter_source("timeout")
-    return None if source == ParameterSource.DEFAULT else connection.timeout
 
 
 def _incoming(
