@@ -38,6 +38,8 @@ mod messages;
 mod net;
 #[path = "interop/ours.rs"]
 mod ours;
+#[path = "interop/program.rs"]
+mod program;
 #[path = "interop/refused.rs"]
 mod refused;
 #[path = "interop/snapshot.rs"]
