@@ -1,13 +1,15 @@
-//! Mixed clusters of sprat nodes and `serf` agents.
+//! Mixed clusters of sprat nodes and other programs: `serf` agents and Alertmanagers.
 //!
-//! Every test starts its own agents, either on loopback addresses that no other test uses, or in
-//! network namespaces of its own. A test fails, and is not skipped, if `serf` or a privilege is
+//! Every test starts its own programs, either on loopback addresses that no other test uses, or in
+//! network namespaces of its own. A test fails, and is not skipped, if a program or a privilege is
 //! missing. `make test` installs everything and runs the tests as root.
 
 #[path = "interop/addresses.rs"]
 mod addresses;
 #[path = "interop/agent.rs"]
 mod agent;
+#[path = "interop/alertmanager.rs"]
+mod alertmanager;
 #[path = "interop/attack.rs"]
 mod attack;
 #[path = "interop/changing.rs"]
