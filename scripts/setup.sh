@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # Installs the packages and the Rust that the targets of the Makefile need, on Debian 12 or later.
 # If nothing is missing, the script only asks the package database and cargo, and needs no root.
-# The arguments are further packages to install.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-# Compilers; serf and Alertmanager, with which the tests form clusters; iproute2 and
+# Compilers; serf, Alertmanager and Go's memberlist, with which the tests form clusters; iproute2 and
 # nftables for network namespaces and packet filters; valgrind, libuv and cmake for the tests of the
 # C library; python3 for the package and the demos; haproxy and lua for the module; s6, Node.js,
 # libmicrohttpd, hey and wrk for the demo and the benches around HAProxy.
-packages=(gcc g++ libc6-dev make pkg-config binutils serf prometheus-alertmanager
-    iproute2 nftables valgrind libuv1-dev cmake python3
-    python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey wrk "$@")
+packages=(gcc g++ libc6-dev make pkg-config binutils serf prometheus-alertmanager golang-go
+    golang-github-hashicorp-memberlist-dev iproute2 nftables valgrind libuv1-dev cmake python3
+    python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey wrk)
 
 # Succeeds if this Debian package is installed.
 installed() {
@@ -135,7 +134,7 @@ if command -v dpkg-query >/dev/null; then
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 else
-    for tool in cc c++ make pkg-config nm serf prometheus-alertmanager amtool ip nft valgrind \
+    for tool in cc c++ make pkg-config nm serf prometheus-alertmanager amtool go ip nft valgrind \
         cmake python3 haproxy lua5.3 lua5.4 s6-svscan node hey wrk; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
             "installs it. On other systems, install the equivalents of: ${packages[*]}"

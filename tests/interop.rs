@@ -1,4 +1,5 @@
-//! Mixed clusters of sprat nodes and other programs: `serf` agents and Alertmanagers.
+//! Mixed clusters of sprat nodes and other programs: `serf` agents, Alertmanagers, members on Go's
+//! memberlist.
 //!
 //! Every test starts its own programs, either on loopback addresses that no other test uses, or in
 //! network namespaces of its own. A test fails, and is not skipped, if a program or a privilege is
@@ -26,6 +27,8 @@ mod departure;
 mod eight;
 #[path = "interop/faults.rs"]
 mod faults;
+#[path = "interop/go_member.rs"]
+mod go_member;
 #[path = "interop/ipv6.rs"]
 mod ipv6;
 #[path = "interop/joining.rs"]
