@@ -29,7 +29,6 @@ build_peers() {
 build_nodes() {
     local flags
     build_library
-    scripts/setup.sh golang-go golang-github-hashicorp-memberlist-dev
     read -r -a flags <<<"$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --cflags --libs sprat)"
     cc -O2 -o "$prefix/watch" examples/c/watch.c "${flags[@]}" -Wl,-rpath,"$prefix/lib"
     (cd benches/peers/go && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$prefix/go-peer" .)

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # Installs the packages and the Rust that the targets of the Makefile need, on Debian 12 or later.
 # If nothing is missing, the script only asks the package database and cargo, and needs no root.
-# The arguments are further packages to install.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-# Compilers; serf, whose agents the tests talk to; iproute2 and nftables for network namespaces and
-# packet filters; valgrind, libuv and cmake for the tests of the C library; python3 for the package
-# and the demos; haproxy and lua for the module; s6, Node.js, libmicrohttpd, hey and wrk for the
-# demo and the benches around HAProxy.
-packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
-    libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
-    wrk "$@")
+# Compilers; serf, Alertmanager and Go's memberlist, with which the tests form clusters; iproute2 and
+# nftables for network namespaces and packet filters; valgrind, libuv and cmake for the tests of the
+# C library; python3 for the package and the demos; haproxy and lua for the module; s6, Node.js,
+# libmicrohttpd, hey and wrk for the demo and the benches around HAProxy.
+packages=(gcc g++ libc6-dev make pkg-config binutils serf prometheus-alertmanager golang-go
+    golang-github-hashicorp-memberlist-dev iproute2 nftables valgrind libuv1-dev cmake python3
+    python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey wrk)
 
 # Succeeds if this Debian package is installed.
 installed() {
@@ -25,15 +24,19 @@ missing_packages() {
     done
 }
 
-# Runs apt-get as root, through sudo if necessary.
-apt() {
+# Runs a command as root, through sudo if necessary.
+as_root() {
     local sudo=()
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die "apt-get $* needs root, and sudo is not installed:" \
+        command -v sudo >/dev/null || die "$* needs root, and sudo is not installed:" \
             "run this script as root"
         sudo=(sudo)
     fi
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"
+    "${sudo[@]}" "$@"
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"
 }
 
 # Downloads the package lists, at most once.
@@ -43,10 +46,21 @@ update_packages() {
     apt update && updated=yes
 }
 
+# Keeps the service of Alertmanager, if this package is about to be installed, from starting now and
+# at every boot: it would listen on all addresses of the machine. Nothing else on the machine needs
+# the service, because the package was not there. `systemctl unmask` undoes this.
+mask_alertmanager() {
+    local unit=prometheus-alertmanager
+    if [[ " $* " = *" $unit "* ]] && command -v systemctl >/dev/null; then
+        as_root systemctl --quiet mask "$unit.service"
+    fi
+}
+
 # Installs packages. The package serf starts an agent if the machine has a service manager. sprat
 # does not need this agent, but something else may, so it is left running.
 install_packages() {
     say "installing: $*"
+    mask_alertmanager "$@"
     apt install --no-install-recommends "$@" ||
         { update_packages && apt install --no-install-recommends "$@"; } ||
         die "apt-get could not install: $*"
@@ -120,8 +134,8 @@ if command -v dpkg-query >/dev/null; then
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 else
-    for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3 haproxy lua5.3 \
-        lua5.4 s6-svscan node hey wrk; do
+    for tool in cc c++ make pkg-config nm serf prometheus-alertmanager amtool go ip nft valgrind \
+        cmake python3 haproxy lua5.3 lua5.4 s6-svscan node hey wrk; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
             "installs it. On other systems, install the equivalents of: ${packages[*]}"
     done

@@ -1,13 +1,16 @@
-//! Mixed clusters of sprat nodes and `serf` agents.
+//! Mixed clusters of sprat nodes and other programs: `serf` agents, Alertmanagers, members on Go's
+//! memberlist.
 //!
-//! Every test starts its own agents, either on loopback addresses that no other test uses, or in
-//! network namespaces of its own. A test fails, and is not skipped, if `serf` or a privilege is
+//! Every test starts its own programs, either on loopback addresses that no other test uses, or in
+//! network namespaces of its own. A test fails, and is not skipped, if a program or a privilege is
 //! missing. `make test` installs everything and runs the tests as root.
 
 #[path = "interop/addresses.rs"]
 mod addresses;
 #[path = "interop/agent.rs"]
 mod agent;
+#[path = "interop/alertmanager.rs"]
+mod alertmanager;
 #[path = "interop/attack.rs"]
 mod attack;
 #[path = "interop/changing.rs"]
@@ -24,6 +27,8 @@ mod departure;
 mod eight;
 #[path = "interop/faults.rs"]
 mod faults;
+#[path = "interop/go_member.rs"]
+mod go_member;
 #[path = "interop/ipv6.rs"]
 mod ipv6;
 #[path = "interop/joining.rs"]
@@ -38,6 +43,8 @@ mod messages;
 mod net;
 #[path = "interop/ours.rs"]
 mod ours;
+#[path = "interop/program.rs"]
+mod program;
 #[path = "interop/refused.rs"]
 mod refused;
 #[path = "interop/snapshot.rs"]

@@ -4,16 +4,16 @@
 //! kept: a failing test prints its last lines, and a test fails if its agent has logged a complaint
 //! that is neither ordinary nor provoked by the test.
 
+use super::program::{Program, in_namespace, said};
 use super::wait::until;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Output, Stdio};
 
 /// The default port of a node. The nodes of a test have different addresses.
 pub const PORT: u16 = 7946;
@@ -143,8 +143,7 @@ pub struct Seen {
 /// A running agent.
 pub struct Agent {
     setup: Setup,
-    child: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    program: Program,
 }
 
 impl Agent {
@@ -155,25 +154,17 @@ impl Agent {
         command.arg(format!("-bind={}", SocketAddr::new(setup.ip, setup.port)));
         command.arg(format!("-rpc-addr={}", rpc(&setup)));
         command.args(&setup.args);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|why| {
-            panic!("serf agent does not start ({why}); `make test` installs what is needed")
-        });
-        let log = Arc::new(Mutex::new(Vec::new()));
-        keep(child.stdout.take().expect("it is piped"), &log);
-        keep(child.stderr.take().expect("it is piped"), &log);
-        let agent = Agent { setup, child, log };
+        let program = Program::start(&mut command);
+        let agent = Agent { setup, program };
         until(&format!("{} answers", agent.setup.name), || {
             agent.try_members().map(|_| ())
         });
-        // The agent answers before it has joined.
+        // The agent answers before it has joined. It may lose the first lines of its log, but not
+        // those that it prints.
         let joins = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-join=");
         if agent.setup.args.iter().any(joins) {
             let what = format!("{} has joined", agent.setup.name);
-            until(&what, || match agent.logged("agent: joined: ") {
+            until(&what, || match agent.logged("Join completed.") {
                 0 => Err(agent.log().join("\n")),
                 _ => Ok(()),
             });
@@ -193,7 +184,7 @@ impl Agent {
 
     /// The number of its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
     /// The settings with which the agent was started.
@@ -203,17 +194,13 @@ impl Agent {
 
     /// The lines that the agent has logged so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.program.lines()
     }
 
     /// The number of lines of the log that contain `text`.
     pub fn logged(&self, text: &str) -> usize {
-        self.log
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|line| line.contains(text))
-            .count()
+        let log = self.log();
+        log.iter().filter(|line| line.contains(text)).count()
     }
 
     /// The warnings and errors in the log that are neither [`ORDINARY`] nor provoked by the test.
@@ -296,9 +283,9 @@ impl Agent {
     pub fn leave(mut self) -> Setup {
         self.must(&["leave"]);
         until("the agent that left ends", || {
-            match self.child.try_wait().map_err(|why| why.to_string())? {
-                Some(_) => Ok(()),
-                None => Err("it still runs".to_owned()),
+            match self.program.has_ended() {
+                true => Ok(()),
+                false => Err("it still runs".to_owned()),
             }
         });
         self.setup()
@@ -306,38 +293,23 @@ impl Agent {
 
     /// Kills the agent, so that it cannot leave.
     pub fn kill(mut self) -> Setup {
-        self.end();
+        self.program.end();
         self.setup()
     }
 
     /// Returns true if the process of the agent has ended by itself.
     pub fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        self.program.has_ended()
     }
 
     /// Stops the process of the agent, which then neither receives nor sends anything.
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.program.signal("STOP");
     }
 
     /// Continues the process of the agent.
     pub fn resume(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(
-            status.expect("kill runs").success(),
-            "no signal {name} to {pid}"
-        );
-    }
-
-    fn end(&mut self) {
-        // Both calls fail only if the process has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program.signal("CONT");
     }
 
     /// Runs a command that changes tags. The agent sets the tags and then waits until they are
@@ -392,14 +364,12 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.end();
+        self.program.end();
         if std::thread::panicking() {
-            let log = self.log();
-            let tail = &log[log.len().saturating_sub(40)..];
             eprintln!(
                 "--- end of the log of agent {}\n{}",
                 self.setup.name,
-                tail.join("\n")
+                self.program.last_lines()
             );
         } else {
             let complaints = self.complaints();
@@ -413,37 +383,8 @@ impl Drop for Agent {
     }
 }
 
-/// Returns a command that runs its arguments in a network namespace; `None` is that of the test.
-fn in_namespace(namespace: Option<&str>) -> Command {
-    match namespace {
-        Some(name) => {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", name]);
-            command
-        }
-        None => Command::new("env"),
-    }
-}
-
 fn rpc(setup: &Setup) -> SocketAddr {
     SocketAddr::new(setup.ip, setup.port + RPC)
-}
-
-fn keep(from: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
-    let log = log.clone();
-    std::thread::spawn(move || {
-        // A line may hold a name that is not UTF-8.
-        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            log.lock().unwrap().push(line);
-        }
-    });
-}
-
-/// The output of a command: standard output and standard error.
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
 }
 
 fn seen(member: &serde_json::Value) -> (String, Seen) {
