@@ -64,6 +64,9 @@
  *   function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
+ * - Link the library, or load it before you register fork handlers (pthread_atfork) that take a
+ *   lock. If you load it afterwards and hold that lock during a call, the call and a fork may wait
+ *   for each other for a second; the child may then keep a descriptor of the library open.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
  *   do not know. Lists of structs are lists of pointers, so the rule holds for their items as well.
@@ -1326,7 +1329,8 @@ int sprat_node_start(const struct sprat_config *config,
  *         counts, and so does each IP address of a host name. If none answered, SPRAT_ERR_ADDRESS,
  *         SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and otherwise
  *         SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
- *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+ *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node and the join learns of
+ *         that before it ends (SPRAT_EVENT_FATAL reports it in any case); SPRAT_ERR_TIMEOUT if
  *         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0, flags is
  *         not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than 4096;
  *         SPRAT_ERR_CLOSED if the node is shut down before or during the call; SPRAT_ERR_HANDLE;

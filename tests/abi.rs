@@ -420,6 +420,13 @@ fn the_library_survives_being_unloaded() {
 }
 
 #[test]
+fn a_fork_and_a_call_go_on_although_the_fork_handlers_run_in_the_wrong_order() {
+    let program = compile(&test_program("fork_order.c"), "fork_order", &["-ldl"]);
+    // The program calls no function of the library by name, so the linker has left the library out.
+    succeed(Command::new(program).arg(scratch().join("libsprat.so.0")));
+}
+
+#[test]
 fn the_examples_compile_without_a_warning() {
     for (name, options) in [
         ("watch", &[][..]),

@@ -1091,6 +1091,32 @@ fn a_join_with_a_name_that_is_taken_reports_the_owner_and_the_node_leaves_withou
     }
 }
 
+/// The owner does not answer this node, but other members reach it. The join first succeeds, since
+/// the owner could be an earlier run of this node. Once the conflict is certain, no join succeeds.
+#[test]
+fn no_join_succeeds_after_it_was_reported_that_the_name_is_taken_until_the_name_is_free() {
+    let mut net = Net::with_twin();
+    net.cuts.insert((2, 3));
+    net.join_twin(0);
+    let owners = |net: &mut Net| -> Vec<Option<SocketAddr>> {
+        let owner = |it: CoreEvent| match it {
+            CoreEvent::JoinDone { owner, .. } => Some(owner),
+            _ => None,
+        };
+        net.hosts[3].events.drain(..).filter_map(owner).collect()
+    };
+    assert_eq!(owners(&mut net), [None]);
+    let conflict = CoreEvent::NameConflict { other: addr(2) };
+    net.run_until(120, |net| net.hosts[3].events.contains(&conflict));
+    net.join_twin(0);
+    assert_eq!(owners(&mut net), [Some(addr(2))]);
+    net.hosts[2].up = false;
+    let free = CoreEvent::NameFree { reported: true };
+    net.run_until(120, |net| net.hosts[3].events.contains(&free));
+    net.join_twin(0);
+    assert_eq!(owners(&mut net), [None]);
+}
+
 /// Nodes that ask a node whose name is taken must not learn of it: they would tell the owner of the
 /// name.
 #[test]

@@ -64,6 +64,9 @@
  *   function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
+ * - Link the library, or load it before you register fork handlers (pthread_atfork) that take a
+ *   lock. If you load it afterwards and hold that lock during a call, the call and a fork may wait
+ *   for each other for a second; the child may then keep a descriptor of the library open.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
  *   do not know. Lists of structs are lists of pointers, so the rule holds for their items as well.

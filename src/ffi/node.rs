@@ -105,7 +105,8 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 ///         counts, and so does each IP address of a host name. If none answered, SPRAT_ERR_ADDRESS,
 ///         SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and otherwise
 ///         SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
-///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node and the join learns of
+///         that before it ends (SPRAT_EVENT_FATAL reports it in any case); SPRAT_ERR_TIMEOUT if
 ///         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0, flags is
 ///         not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than 4096;
 ///         SPRAT_ERR_CLOSED if the node is shut down before or during the call; SPRAT_ERR_HANDLE;

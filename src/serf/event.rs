@@ -58,8 +58,8 @@ pub enum CoreEvent {
         /// The number of addresses that answered, and the reason for each target that failed, since
         /// the previous report.
         report: JoinReport,
-        /// The address of another node that had this node's name first and still uses it, if there
-        /// is one. In that case this node is not a member of the cluster that it tried to join.
+        /// The address of another node that had this node's name first and still uses it, if that
+        /// is known. In that case this node is not a member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
     /// A look ended.

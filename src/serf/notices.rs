@@ -107,7 +107,7 @@ impl Core {
                 serf.common.out.report(done);
             }
             Notice::JoinDone { op, report } => {
-                serf.join_done(op, report, self.swim.name_conflict());
+                serf.join_done(now, op, report, self.swim.name_conflict());
             }
             Notice::LookDone { op, report, state } => {
                 let members = look::members(&mut serf.common, &state);

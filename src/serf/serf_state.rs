@@ -267,9 +267,16 @@ impl SerfState {
     /// A join command ended, or reached a node. If at least one node answered, this node announces
     /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
     /// another node; only in Serf mode.
-    pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
+    pub fn join_done(
+        &mut self,
+        now: Time,
+        op: OpId,
+        report: JoinReport,
+        name_conflict: Option<NameConflict>,
+    ) {
         self.replay.join_done(op);
-        let owner = self.conflicts.owner(name_conflict);
+        let config = &self.common.config.swim;
+        let owner = self.conflicts.owner_at_join(now, config, name_conflict);
         if report.contacted > 0 && owner.is_none() {
             if report.reached_another {
                 self.conflicts.name_accepted();

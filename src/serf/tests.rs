@@ -1014,12 +1014,12 @@ fn a_join_is_announced_only_if_it_reached_a_node() {
         contacted,
         failures: Vec::new(),
     };
-    rig.serf.join_done(OpId(1), report(0), None);
+    rig.serf.join_done(rig.now, OpId(1), report(0), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![], vec!["joined".into()])
     );
-    rig.serf.join_done(OpId(2), report(2), None);
+    rig.serf.join_done(rig.now, OpId(2), report(2), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![JOIN], vec!["joined".into()])

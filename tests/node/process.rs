@@ -4,7 +4,9 @@ use super::help::{PATIENCE, alone, config, count, eventually, in_child, join, no
 use sprat::driver::{PreparedThreads, Spawn};
 use sprat::{Event, EventKind, NodeState};
 use sprat::{Node, Status};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 #[test]
@@ -151,6 +153,54 @@ fn in_a_forked_child_an_inherited_node_is_dead_with_its_descriptors_closed_and_n
         assert!(good, "round {round}");
     }
     assert!(a.health().is_ok(), "the parent goes on");
+}
+
+/// The numbers of the descriptors that are open in this process.
+fn open_descriptors() -> Vec<RawFd> {
+    // SAFETY: the call only reads flags, whatever the number stands for.
+    let is_open = |fd: &RawFd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0;
+    (0..256).filter(is_open).collect()
+}
+
+/// Starts two nodes, lets them exchange their states, and closes them, as long as `goes_on` says.
+fn open_and_close_descriptors(goes_on: &AtomicBool, file: &Path) {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    while goes_on.load(Ordering::Relaxed) {
+        let a = Node::start(&config(name, "127.0.0.1:0").snapshot(file)).unwrap();
+        let b = node(&format!("{name}-b"));
+        join(&a, &b);
+        for _ in 0..100 {
+            a.subscribe(1, &[EventKind::MemberJoin]).unwrap();
+        }
+        let _ = a.leave(Some(PATIENCE)); // it is all the same whether `b` acknowledges it in time
+        b.close();
+        a.close();
+    }
+}
+
+#[test]
+fn a_child_never_keeps_a_descriptor_of_a_node_whatever_the_nodes_did_at_the_moment_of_the_fork() {
+    const FORKS: usize = 1000;
+    let _turn = alone();
+    let before = open_descriptors();
+    let goes_on = AtomicBool::new(true);
+    let files = [1, 2].map(|it| {
+        let name = format!("sprat-fork-{}-{it}", std::process::id());
+        std::env::temp_dir().join(name)
+    });
+    let failed = std::thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(|| open_and_close_descriptors(&goes_on, file));
+        }
+        let forks = (0..FORKS).filter(|_| !in_child(|| open_descriptors() == before));
+        let failed = forks.count();
+        goes_on.store(false, Ordering::Relaxed);
+        failed
+    });
+    for file in &files {
+        let _ = std::fs::remove_file(file);
+    }
+    assert_eq!(failed, 0, "children that kept a descriptor, of {FORKS}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use crate::config::keyring_file;
 use crate::driver::engine::command::{Command, KeyCommand};
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::os::own_fd::OwnFd;
 use crate::driver::os::replacement;
 use crate::error::system_text;
 use crate::serf::KeyStore;
@@ -67,7 +68,7 @@ fn replace(path: &Path, keys: &[Key]) -> io::Result<()> {
 
 /// Creates a file next to the keyring file, under a name that no other writer has: several nodes
 /// may have the same keyring file.
-fn create(path: &Path) -> io::Result<(PathBuf, File)> {
+fn create(path: &Path) -> io::Result<(PathBuf, OwnFd<File>)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -75,8 +76,8 @@ fn create(path: &Path) -> io::Result<(PathBuf, File)> {
         new.push(format!(".{}-{number}.new", std::process::id()));
         // `create_new` follows no link that someone else may have put there.
         let mut options = OpenOptions::new();
-        let opened = options.write(true).create_new(true).mode(0o600).open(&new);
-        match opened {
+        let options = options.write(true).create_new(true).mode(0o600);
+        match OwnFd::open(|| options.open(&new)) {
             Ok(file) => return Ok((new.into(), file)),
             // A process that was killed has left it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -26,14 +26,11 @@ pub(in crate::driver) struct Listener {
 
 impl Listener {
     /// Takes over a socket that listens and does not block.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub fn new(socket: TcpListener) -> io::Result<Listener> {
-        Ok(Listener {
-            socket: OwnFd::new(socket)?,
+    pub fn new(socket: OwnFd<TcpListener>) -> Listener {
+        Listener {
+            socket,
             resumes: Time::ZERO,
-        })
+        }
     }
 
     /// Returns true unless the host program has closed or replaced the descriptor.
@@ -62,10 +59,16 @@ impl Listener {
     /// # Errors
     /// The process or the system is short of descriptors or memory. The connection still waits: the
     /// caller either makes room for it, or pauses the listener.
-    pub fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    pub fn accept(&mut self) -> io::Result<Option<(OwnFd<TcpStream>, SocketAddr)>> {
         for _ in 0..BROKEN {
-            match self.socket.accept() {
-                Ok((stream, peer)) => return Ok(Some((stream, canonical(peer)))),
+            let mut from = None;
+            let accepted = OwnFd::open(|| {
+                let (stream, peer) = self.socket.accept()?;
+                from = Some(canonical(peer));
+                Ok(stream)
+            });
+            match accepted {
+                Ok(stream) => return Ok(from.map(|from| (stream, from))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if is_shortage(&error) => return Err(error),
                 Err(_) => {} // this connection broke while it waited, so the next one is tried

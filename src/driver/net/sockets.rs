@@ -41,15 +41,15 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
     let mut attempts = PORT_ATTEMPTS;
     loop {
         attempts -= 1;
-        let listener = listen(addr).map_err(|error| failed(error, "TCP"))?;
+        let listener = OwnFd::open(|| listen(addr)).map_err(|error| failed(error, "TCP"))?;
         let bound = listener
             .local_addr()
             .map_err(|error| failed(error, "TCP"))?;
-        match datagrams(bound) {
+        match OwnFd::open(|| datagrams(bound)) {
             Ok(udp) => {
                 return Ok(Sockets {
-                    udp: OwnFd::new(udp).map_err(|error| failed(error, "UDP"))?,
-                    listener: Listener::new(listener).map_err(|error| failed(error, "TCP"))?,
+                    udp,
+                    listener: Listener::new(listener),
                     bound,
                 });
             }
@@ -85,8 +85,8 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr, in_use: &str) -> 
 /// # Errors
 /// The same as for [`bind`].
 pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<Listener> {
-    listen(addr)
-        .and_then(Listener::new)
+    OwnFd::open(|| listen(addr))
+        .map(Listener::new)
         .map_err(|error| bind_error(&error, setting, addr, OTHER_PORT))
 }
 

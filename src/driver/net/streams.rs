@@ -155,11 +155,11 @@ impl StreamSet {
     /// Takes over an accepted connection, and returns its number.
     ///
     /// # Errors
-    /// The connection is already broken, or the system has no descriptor left.
-    pub fn accept(&mut self, now: Time, socket: TcpStream) -> io::Result<StreamId> {
+    /// The connection is already broken.
+    pub fn accept(&mut self, now: Time, socket: OwnFd<TcpStream>) -> io::Result<StreamId> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true); // only latency depends on it
-        let stream = Stream::new(socket, Phase::Open, Some(now))?;
+        let stream = Stream::new(socket, Phase::Open, Some(now));
         self.last_accepted += 2;
         let id = StreamId(self.last_accepted);
         self.streams.insert(id, stream);
@@ -207,23 +207,9 @@ impl StreamSet {
     /// # Errors
     /// The connection fails immediately, or the system has no descriptor left.
     pub fn dial(&mut self, id: StreamId, to: SocketAddr) -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        let _ = socket.set_tcp_nodelay(true); // only latency depends on it
-        let is_usable = |from: &IpAddr| {
-            from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
-        };
-        if let Some(from) = self.from.filter(is_usable) {
-            // If the address is gone or has no free port, the system chooses another address.
-            let _ = socket.bind(&SockAddr::from(SocketAddr::new(from, 0)));
-        }
-        match socket.connect(&SockAddr::from(to)) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        let stream = Stream::new(socket.into(), Phase::Connecting, None)?;
-        self.streams.insert(id, stream);
+        let socket = OwnFd::open(|| dialled(self.from, to))?;
+        self.streams
+            .insert(id, Stream::new(socket, Phase::Connecting, None));
         Ok(())
     }
 
@@ -411,6 +397,24 @@ impl StreamSet {
     }
 }
 
+/// Returns a socket that is being connected, from the address `from` if that can reach `to`.
+fn dialled(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    let _ = socket.set_tcp_nodelay(true); // only latency depends on it
+    let is_usable = |from: &IpAddr| {
+        from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
+    };
+    if let Some(from) = from.filter(is_usable) {
+        // If the address is gone or has no free port, the system chooses another address.
+        let _ = socket.bind(&SockAddr::from(SocketAddr::new(from, 0)));
+    }
+    match socket.connect(&SockAddr::from(to)) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
+}
+
 impl Stream {
     /// Returns the end of a stream whose peer writes no more. If this node dialled, and the peer
     /// has not taken everything that was written, it has cut the request short.
@@ -422,16 +426,16 @@ impl Stream {
         }
     }
 
-    fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> io::Result<Stream> {
-        Ok(Stream {
-            socket: OwnFd::new(socket)?,
+    fn new(socket: OwnFd<TcpStream>, phase: Phase, accepted: Option<Time>) -> Stream {
+        Stream {
+            socket,
             phase,
             out: VecDeque::new(),
             sent: 0,
             accepted,
             heard: false,
             eof: false,
-        })
+        }
     }
 
     fn is_connected(&self) -> bool {
@@ -493,10 +497,11 @@ mod tests {
         }
     }
 
-    fn pair() -> (TcpStream, TcpStream) {
+    fn pair() -> (OwnFd<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (listener.accept().unwrap().0, dialled)
+        let accepted = OwnFd::open(|| listener.accept().map(|it| it.0));
+        (accepted.unwrap(), dialled)
     }
 
     #[test]

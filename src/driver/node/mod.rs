@@ -107,8 +107,9 @@ impl Node {
     /// # Errors
     /// `Invalid` if no address is given; `TooLarge` if more than 4,096 are given; `Address` if one
     /// cannot be parsed; if no address answers, the most useful reason: `Crypto`, `Protocol`,
-    /// `Address` or `Unreachable`; `NameConflict` if another node has the name of this node;
-    /// `Timeout`; `Closed`; `Forked`.
+    /// `Address` or `Unreachable`; `NameConflict` if another node has the name of this node and the
+    /// join learns of that before it ends (a `Fatal` event reports it in any case); `Timeout`;
+    /// `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
         let join = |waiter| Command::Join { seeds, waiter };

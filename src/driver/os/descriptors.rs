@@ -25,9 +25,12 @@ impl Wakeup {
     /// The system has no descriptor or no memory left.
     pub fn new() -> io::Result<Wakeup> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let opened = OwnedFd::from(EventFd::from_flags(flags)?);
-        identity::mark(opened.as_fd());
-        Ok(Wakeup(OwnFd::new(opened.into())?))
+        let open = || {
+            let opened = OwnedFd::from(EventFd::from_flags(flags)?);
+            identity::mark(opened.as_fd());
+            Ok(opened.into())
+        };
+        Ok(Wakeup(OwnFd::open(open)?))
     }
 
     /// Returns true unless the host program has closed or replaced the descriptor.

@@ -4,17 +4,16 @@
 //! increments a generation number. A value records the current number when it is made (its
 //! [`Origin`]). If the number has changed since then, this process is a child that has inherited
 //! the value. The handler also closes the child's copies of sockets and wake-up descriptors, so
-//! that a port is not kept open by a process that does not read from it.
+//! that a port is not kept open by a process that does not read from it: they are in the
+//! [`open_table`], which is complete because of the [`fork_gate`].
 //!
-//! The child never touches a lock that a thread of the parent may have held. The list of
-//! descriptors is safe, because the forking thread itself takes the lock of the list before the
-//! fork.
+//! The child never touches a lock that a thread of the parent may have held, and the handlers hold
+//! none during the fork: a host program that forks while it holds its own locks cannot come to a
+//! standstill.
 
-use crate::driver::os::identity::Identity;
+use crate::driver::os::{fork_gate, open_table};
 use crate::error::{Error, Result, Status};
-use std::cell::UnsafeCell;
-use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Once, OnceLock};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -59,8 +58,8 @@ impl Origin {
 /// Installs the handlers when the library is loaded, which is early for two reasons:
 ///
 /// - Before a fork, the newest handlers run first. So the host program takes its locks before
-///   `before` takes the lock of this library, which the engine needs. In the other order, the fork
-///   could wait forever for a thread of the host program that waits for the engine.
+///   `before` closes the gate. In the other order, the fork waits for a thread of the host program
+///   that waits at the gate, for up to a second.
 /// - A fork during the installation would leave the child with an installation that never ends.
 ///   While the library is loaded, usually no other thread forks.
 #[used]
@@ -89,78 +88,18 @@ pub(in crate::driver) fn run_in_child(hook: fn()) {
 }
 
 extern "C" fn before() {
-    OPEN.lock();
+    fork_gate::close();
 }
 
 extern "C" fn in_parent() {
-    OPEN.unlock();
+    fork_gate::open_in_parent();
 }
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: `before` took the lock on this very thread, and the child has no other thread.
-    let open = unsafe { &mut *OPEN.list.get() };
-    for (fd, identity) in open.drain(..) {
-        // The host program may have closed the descriptor and given its number to a file of its
-        // own.
-        // SAFETY: the call only asks the system which file the number stands for, if any.
-        let now = Identity::of(unsafe { BorrowedFd::borrow_raw(fd) });
-        if now.is_ok_and(|now| now == identity) {
-            let _ = nix::unistd::close(fd); // the owner of the descriptor does not close it again
-        }
-    }
-    OPEN.unlock();
+    open_table::close_all();
+    fork_gate::open_in_child();
     if let Some(hook) = IN_CHILD.get() {
         hook();
     }
-}
-
-/// The descriptors that a child closes. Their lock has no owner: a mutex of std may only be
-/// unlocked by the process that locked it, but this lock is also unlocked in the child.
-struct OpenList {
-    held: AtomicBool,
-    list: UnsafeCell<Vec<(RawFd, Identity)>>,
-}
-
-// SAFETY: `list` is only accessed while `held` is true, by the thread that set it.
-unsafe impl Sync for OpenList {}
-
-static OPEN: OpenList = OpenList {
-    held: AtomicBool::new(false),
-    list: UnsafeCell::new(Vec::new()),
-};
-
-impl OpenList {
-    fn lock(&self) {
-        while self.held.swap(true, Ordering::Acquire) {
-            // The lock is held for a few instructions, or for the length of a fork.
-            std::thread::yield_now();
-        }
-    }
-
-    fn unlock(&self) {
-        self.held.store(false, Ordering::Release);
-    }
-
-    fn with<R>(&self, change: impl FnOnce(&mut Vec<(RawFd, Identity)>) -> R) -> R {
-        self.lock();
-        // SAFETY: this thread has just taken the lock, so nothing else accesses the list.
-        let result = change(unsafe { &mut *self.list.get() });
-        self.unlock();
-        result
-    }
-}
-
-/// Puts a descriptor on the list of those that a forked child closes.
-pub(in crate::driver) fn close_in_child(fd: RawFd, identity: Identity) {
-    OPEN.with(|list| list.push((fd, identity)));
-}
-
-/// Takes a descriptor off the list of those that a forked child closes, before it is closed here.
-pub(in crate::driver) fn forget(fd: RawFd, identity: Identity) {
-    OPEN.with(|list| {
-        if let Some(place) = list.iter().position(|it| *it == (fd, identity)) {
-            list.swap_remove(place);
-        }
-    });
 }

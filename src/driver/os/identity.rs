@@ -27,6 +27,14 @@ pub(in crate::driver) struct Identity {
 }
 
 impl Identity {
+    /// The number of words in which an identity can be kept.
+    pub const WORDS: usize = 3;
+
+    /// The identity as numbers. Different identities have different numbers.
+    pub fn words(self) -> [u64; Identity::WORDS] {
+        [self.device, self.inode, self.mark as u64]
+    }
+
     /// The identity of the file to which this descriptor refers now.
     ///
     /// # Errors

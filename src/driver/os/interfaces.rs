@@ -1,5 +1,7 @@
 //! The name of this host, and the addresses at which others can reach it.
 
+use crate::driver::os::fork_gate::between_forks;
+use crate::driver::os::own_fd::OwnFd;
 use crate::error::{Error, Result, Status};
 use crate::networks;
 use ipnet::IpNet;
@@ -19,7 +21,7 @@ pub(crate) fn host_name() -> Vec<u8> {
 /// The addresses of all interfaces that are up; `None` if the system does not list them, for
 /// instance because descriptors have run out.
 pub fn addresses() -> Option<Vec<IpAddr>> {
-    let interfaces = getifaddrs().ok()?;
+    let interfaces = between_forks(getifaddrs).ok()?;
     let up = interfaces.filter(|it| it.flags.contains(InterfaceFlags::IFF_UP));
     let addresses = up.filter_map(|it| {
         let addr = it.address?;
@@ -39,7 +41,8 @@ fn of_default_route(v6: bool) -> Option<IpAddr> {
     } else {
         (Domain::IPV4, (Ipv4Addr::new(192, 0, 2, 1), 9).into())
     };
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    let open = || Socket::new(domain, Type::DGRAM, Some(Protocol::UDP));
+    let socket = OwnFd::open(open).ok()?;
     socket.connect(&SockAddr::from(target)).ok()?;
     Some(socket.local_addr().ok()?.as_socket()?.ip())
 }

@@ -8,7 +8,7 @@
 //!   file then takes its place.
 //!
 //! A forked child closes its copy of the descriptor at once, so it can neither write the file nor
-//! keep the lock.
+//! keep the lock. A node that ends releases the lock even if a child has not come to that yet.
 
 use crate::driver::os::own_fd::OwnFd;
 use crate::driver::os::replacement;
@@ -44,14 +44,12 @@ impl KeptFile {
     pub fn open(path: &Path) -> io::Result<KeptFile> {
         let path = std::path::absolute(path)?;
         for _ in 0..ATTEMPTS {
-            let mut options = options();
-            let opened = options.read(true).create(true).open(&path);
+            let opened = OwnFd::open(|| options().read(true).create(true).open(&path));
             let file = opened.map_err(|error| match error.raw_os_error() {
                 Some(libc::ELOOP) => refused("it is a symbolic link"),
                 _ => error,
             })?;
             check_owner(&file.metadata()?, geteuid().as_raw())?;
-            let file = OwnFd::new(file)?;
             lock(&*file)?;
             if is_at(&path, &file.metadata()?) {
                 return Ok(KeptFile { path, file });
@@ -135,15 +133,15 @@ impl KeptFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let file = options().create_new(true).open(&temporary)?;
-        let replaced = OwnFd::new(file).and_then(|file| {
+        let file = OwnFd::open(|| options().create_new(true).open(&temporary))?;
+        let fill = || {
             // A node that opens the file in the moment after the renaming finds it locked.
             lock(&*file)?;
             file.set_permissions(self.file.metadata()?.permissions())?;
-            replacement::put_in_place(&file, &temporary, &self.path, bytes)?;
-            Ok(file)
-        });
-        self.file = replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+            replacement::put_in_place(&file, &temporary, &self.path, bytes)
+        };
+        fill().inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        self.file = file;
         let _ = replacement::sync_folder(&self.path); // a crash may bring the old file back
         Ok(())
     }
@@ -199,21 +197,35 @@ pub fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
+impl Drop for KeptFile {
+    /// Unlocks the file for everyone: a child that was forked a moment ago may not have closed its
+    /// copy yet, and would keep the lock until then.
+    fn drop(&mut self) {
+        if self.is_intact() {
+            let _ = set_lock(&*self.file, libc::F_UNLCK); // the last copy to go unlocks it, too
+        }
+    }
+}
+
 /// Locks a file. The lock belongs to the open file, not to the process, so that two nodes of one
 /// process cannot have it either.
 fn lock(file: &impl AsFd) -> io::Result<()> {
+    match set_lock(file, libc::F_WRLCK) {
+        Ok(_) => Ok(()),
+        Err(nix::Error::EAGAIN | nix::Error::EACCES) => Err(refused("another node uses it")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_lock(file: &impl AsFd, kind: libc::c_int) -> nix::Result<libc::c_int> {
     let whole = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 0,
         l_pid: 0,
     };
-    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&whole)) {
-        Ok(_) => Ok(()),
-        Err(nix::Error::EAGAIN | nix::Error::EACCES) => Err(refused("another node uses it")),
-        Err(error) => Err(error.into()),
-    }
+    fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&whole))
 }
 
 /// Returns true if the path leads to this file, and not to one that has taken its place.

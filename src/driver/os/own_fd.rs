@@ -2,13 +2,15 @@
 //!
 //! * Its number is never 0, 1 or 2. If a host has closed these descriptors, the system assigns
 //!   their numbers first, and the host would later replace ours when it opens its standard streams.
-//! * A forked child closes its copy right after the fork, and does not close it again when it drops
-//!   this value.
+//! * A forked child closes its copy right after the fork, whatever this value did at that moment,
+//!   and does not close it again when it drops this value.
 //! * Before each use, the owner can ask whether the number still stands for the same file. If it
 //!   does not, dropping this value closes nothing, because the file belongs to the host.
 
-use crate::driver::os::fork::{self, Origin};
+use crate::driver::os::fork::Origin;
+use crate::driver::os::fork_gate::between_forks;
 use crate::driver::os::identity::Identity;
+use crate::driver::os::open_table::{self, Slot};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -22,25 +24,31 @@ const LOWEST: RawFd = 3;
 pub(in crate::driver) struct OwnFd<T: AsFd> {
     inner: ManuallyDrop<T>,
     identity: Identity,
+    /// The place in the table of descriptors that a child closes.
+    slot: &'static Slot,
     origin: Origin,
 }
 
 impl<T: AsFd + From<OwnedFd>> OwnFd<T> {
-    /// Takes over a descriptor that was just opened.
+    /// Opens a descriptor with `open`, which does not block, except to open a file.
     ///
     /// # Errors
-    /// The number is 0, 1 or 2, and the system has no other descriptor left.
-    pub fn new(opened: T) -> io::Result<OwnFd<T>> {
-        let inner = match opened.as_fd().as_raw_fd() {
-            LOWEST.. => opened,
-            _ => T::from(above_standard_streams(&opened)?),
-        };
-        let identity = Identity::of(inner.as_fd())?;
-        fork::close_in_child(inner.as_fd().as_raw_fd(), identity);
-        Ok(OwnFd {
-            inner: ManuallyDrop::new(inner),
-            identity,
-            origin: Origin::here(),
+    /// The error of `open`; or the number is 0, 1 or 2, and the system has no other descriptor
+    /// left.
+    pub fn open(open: impl FnOnce() -> io::Result<T>) -> io::Result<OwnFd<T>> {
+        between_forks(|| {
+            let opened = open()?;
+            let inner = match opened.as_fd().as_raw_fd() {
+                LOWEST.. => opened,
+                _ => T::from(above_standard_streams(&opened)?),
+            };
+            let identity = Identity::of(inner.as_fd())?;
+            Ok(OwnFd {
+                slot: open_table::add(inner.as_fd().as_raw_fd(), identity),
+                inner: ManuallyDrop::new(inner),
+                identity,
+                origin: Origin::here(),
+            })
         })
     }
 }
@@ -53,9 +61,11 @@ fn above_standard_streams(fd: &impl AsFd) -> io::Result<OwnedFd> {
 }
 
 impl<T: AsFd> OwnFd<T> {
-    /// Returns true if the number still stands for the file that this value opened.
+    /// Returns true if the number still stands for the file that this value opened. In a forked
+    /// child it never does.
     pub fn is_intact(&self) -> bool {
-        Identity::of(self.inner.as_fd()).is_ok_and(|now| now == self.identity)
+        let is_same = |now: Identity| now == self.identity;
+        !self.origin.is_elsewhere() && Identity::of(self.inner.as_fd()).is_ok_and(is_same)
     }
 }
 
@@ -72,11 +82,13 @@ impl<T: AsFd> Drop for OwnFd<T> {
         if self.origin.is_elsewhere() {
             return; // the fork handler has closed it; the number may now belong to another file
         }
-        fork::forget(self.inner.as_fd().as_raw_fd(), self.identity);
-        if !self.is_intact() {
-            return; // std may abort the process if a closed descriptor is closed again
-        }
-        // SAFETY: this is the only place that drops `inner`, and nothing uses it afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.inner) };
+        between_forks(|| {
+            // std may abort the process if a closed descriptor is closed again.
+            if self.is_intact() {
+                // SAFETY: only this line drops `inner`, and nothing uses it afterwards.
+                unsafe { ManuallyDrop::drop(&mut self.inner) };
+            }
+            self.slot.free();
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Replacing a file in one step: a reader finds the old content or the new one, even after a crash.
 
+use crate::driver::os::own_fd::OwnFd;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -28,5 +29,5 @@ pub fn put_in_place(
 /// The error of the system.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    File::open(folder)?.sync_all()
+    OwnFd::open(|| File::open(folder))?.sync_all()
 }

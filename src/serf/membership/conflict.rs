@@ -23,6 +23,9 @@ use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The longest time, in probe timeouts, between the answer to a join and its end.
+const JUST: u32 = 2;
+
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(in crate::serf) struct Conflicts {
@@ -136,6 +139,22 @@ impl Conflicts {
         let NameConflict { addr, verdict } = name_conflict?;
         let is_owner = verdict == ConflictVerdict::Alive && self.was_before_us(addr);
         is_owner.then_some(addr)
+    }
+
+    /// Returns the node to which this node's name belongs when a join ends. It is the owner, or a
+    /// node that does not answer this node, if the conflict was reported as certain and a peer has
+    /// just listed the name as alive there: the peer that the join asked does so.
+    pub fn owner_at_join(
+        &self,
+        now: Time,
+        config: &swim::Config,
+        name_conflict: Option<NameConflict>,
+    ) -> Option<SocketAddr> {
+        let just = |listed: Time| now.since(listed) <= JUST * config.probe_timeout;
+        let is_certain = self.reported && self.listed.is_some_and(just);
+        let before_us = || self.before_us.filter(|_| is_certain);
+        self.owner(name_conflict)
+            .or_else(|| before_us().map(|(addr, _)| addr))
     }
 
     /// Returns true if another address had this node's name first, and if the name was recently

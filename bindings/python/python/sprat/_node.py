@@ -114,8 +114,9 @@ class Node(BaseNode):
         timeout: in seconds; `None` waits without limit. The join continues after a timeout.
 
         Raises `JoinError` if no address answered, with the reason for each in `errors`;
-        `NameConflictError` if another node uses this node's name; `AddressError` if an address
-        cannot be parsed; `InvalidError` if no address is given; `TimeoutError` after `timeout`.
+        `NameConflictError` if another node uses this node's name and the join learns of that before
+        it ends, while a `NodeFailed` reports it in any case; `AddressError` if an address cannot be
+        parsed; `InvalidError` if no address is given; `TimeoutError` after `timeout`.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(check_addresses(addresses))
