@@ -1,10 +1,12 @@
 //! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
 //! search for lost members.
 
-use super::output::OpId;
+use super::output::{Node, OpId};
 use super::shared::broadcast_queue::PART_COST;
 use super::table::members::MemberRecord;
-use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local::local_node};
+use super::{
+    FreshBits, LostSince, NodeState, Seed, Source, Swim, Transport, gossip, local::local_node,
+};
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
 use crate::wire::{Keyring, Refusal};
@@ -267,6 +269,18 @@ impl Swim {
     /// Counts a refusal. The layer above calls this for its own refusals.
     pub fn refuse(&mut self, why: Refusal) {
         self.ctx.outbox.refuse(why);
+    }
+
+    /// Returns the names of the other nodes at the address of this source, in any order. For an
+    /// accepted stream, the nodes at any port of that host count.
+    pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
+        let (addr, transport) = (source.addr, source.transport);
+        let is_there = move |it: &&Node| match transport {
+            Transport::Accepted => true,
+            Transport::Datagram | Transport::Dialled => it.addr == addr,
+        };
+        let nodes = self.ctx.table.on_host(addr.ip()).map(MemberRecord::node);
+        nodes.filter(is_there).map(|node| &node.name)
     }
 }
 

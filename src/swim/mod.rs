@@ -88,9 +88,8 @@ use shared::context::Context;
 use shared::streams::ExchangeCause;
 use shared::timer::Timer;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
-use table::members::{self, MemberIndex};
+use table::members::MemberIndex;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
@@ -405,20 +404,6 @@ impl Swim {
     /// refusals that no input from the network caused.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.ctx.outbox.sources.take_counts()
-    }
-
-    /// Returns the names of the other nodes at the address of this source. For an accepted stream,
-    /// the nodes at any port of that host count.
-    pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
-        let (addr, transport) = (source.addr, source.transport);
-        let is_there = move |it: &SocketAddr| match transport {
-            Transport::Accepted => it.ip() == addr.ip(),
-            Transport::Datagram | Transport::Dialled => *it == addr,
-        };
-        let nodes = self.ctx.table.others().map(members::MemberRecord::node);
-        nodes
-            .filter(move |node| is_there(&node.addr))
-            .map(|node| &node.name)
     }
 
     /// Explains why a member is in its state. Returns `None` if this layer does not know the name.
