@@ -50,10 +50,11 @@ impl World {
         let std::net::IpAddr::V4(ip) = from.ip() else {
             unreachable!("every host has an IPv4 address")
         };
+        let octets = ip.octets();
         let alive = Message::Alive(Alive {
             incarnation: 1,
             node: &self.hosts[host].name,
-            addr: &ip.octets(),
+            addr: &octets,
             port: from.port(),
             meta: Some(&meta),
             vsn: &[1, 5, 2, 2, 5, 5],

@@ -400,17 +400,19 @@ impl Hostile {
             .into_iter()
             .map(|index| {
                 let at = address(index, 0);
+                let (own_name, meta) = (name(index), self.meta());
+                let octets = octets(world.hosts.get(index).map_or(at, |host| host.addr));
                 let node = PushPullNode {
-                    name: &name(index),
-                    addr: &octets(world.hosts.get(index).map_or(at, |host| host.addr)),
+                    name: &own_name,
+                    addr: &octets,
                     port: at.port(),
-                    meta: Some(&self.meta()),
+                    meta: Some(&meta),
                     incarnation: self.incarnation(world, index),
                     state: states[self.dice.below(4)],
                     vsn: &VERSIONS,
                 };
                 node.encode(&mut nodes);
-                (name(index), self.ltime())
+                (own_name, self.ltime())
             })
             .collect();
         let (event, payload) = (self.noise(30), self.noise(300));

@@ -170,8 +170,10 @@ fn key_writer(config: &Config) -> Result<Option<(KeyWriter, KeyWriting)>> {
         return Ok(None);
     };
     let place = std::fs::canonicalize(path).map_err(|error| {
-        let what = format_args!("cannot find keyring_file {}", path.display());
-        Error::io(what, &error)
+        Error::io(
+            format_args!("cannot find keyring_file {}", path.display()),
+            &error,
+        )
     })?;
     Ok(Some(KeyWriter::new(place)))
 }
