@@ -637,6 +637,36 @@ fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_plac
     assert_eq!(state_of(&balance, 1), Ready);
 }
 
+/// The operator has taken all servers away, and the member that waits would serve if it had a slot:
+/// it is then the last one.
+#[test]
+fn a_member_that_asks_to_drain_and_waits_serves_if_all_slots_drain_by_order() {
+    let mut balance = Balance::new(Limits::default(), 2);
+    let mut members = all(2, |_| Alive);
+    balance.observe(at(0), &members);
+    members.push(asking_for(2, Desired::Drain));
+    balance.observe(at(1), &members);
+    balance.set_order(at(2), "web-0", Some(Drain));
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Drain, Ready)
+    );
+    balance.set_order(at(3), "web-1", Some(Drain));
+    assert_eq!(
+        (state_of(&balance, 2), hold_of(&balance, 2)),
+        (Ready, Some(Hold::Last))
+    );
+    assert_eq!((count(&balance, Ready), count(&balance, Drain)), (1, 1));
+    // The member whose order is withdrawn takes the place of the one that asks to drain.
+    balance.set_order(at(4), "web-0", None);
+    balance.set_order(at(4), "web-1", None);
+    assert_eq!(count(&balance, Ready), 2);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Ready, Ready)
+    );
+}
+
 #[test]
 fn a_member_that_waits_and_is_ordered_to_stop_takes_no_slot_from_one_that_is_unreachable() {
     for order in [Drain, Maint] {
