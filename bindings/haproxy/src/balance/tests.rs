@@ -180,6 +180,35 @@ fn one_address_serves_under_one_name() {
     );
 }
 
+/// Two clusters are merged, and a host is a member of both, under two names.
+#[test]
+fn a_host_with_two_names_has_one_server_until_both_members_are_gone() {
+    for slots in [1, 4] {
+        let mut balance = Balance::new(Limits::default(), slots);
+        let twin = |presence| Candidate {
+            name: "a-twin".into(), // first by name
+            ..member(0, presence)
+        };
+        let servers = |balance: &Balance| {
+            let slots = balance.assignments().into_iter().map(|(it, _)| it);
+            let ready = slots.filter(|it| it.state == Ready);
+            ready
+                .map(|it| (it.name.unwrap().to_string(), it.addr.unwrap()))
+                .collect::<Vec<_>>()
+        };
+        balance.observe(at(0), &[member(0, Alive)]);
+        balance.observe(at(1), &[twin(Alive), member(0, Alive)]);
+        assert_eq!(servers(&balance), [("web-0".to_owned(), addr(0))]);
+        let refused = ("a-twin".into(), Complaint::SameAddress);
+        assert_eq!(balance.complaints(), [refused]);
+        balance.observe(at(2), &[twin(Alive), member(0, Left)]);
+        assert_eq!(servers(&balance), [("a-twin".to_owned(), addr(0))]);
+        balance.observe(at(3), &[twin(Alive), member(0, Alive)]);
+        balance.observe(at(4), &[twin(Failed), member(0, Alive)]);
+        assert_eq!(servers(&balance), [("web-0".to_owned(), addr(0))]);
+    }
+}
+
 #[test]
 fn a_member_that_cannot_be_a_server_is_reported_and_stopped() {
     let mut balance = pool(3);
