@@ -4,6 +4,7 @@
 //! must still be able to leave its cluster: otherwise the other members would see a failure. If the
 //! system refuses the descriptor, a thread therefore waits for the end of the leave.
 
+use sprat::driver::Outcome;
 use sprat::{Error, Node, Result, Status};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub struct LeaveThread {
 /// The result of the leave, once it has ended.
 #[derive(Default)]
 struct SharedResult {
-    value: Mutex<Option<Result<()>>>,
+    value: Mutex<Option<Result<Outcome>>>,
     set: Condvar,
 }
 
@@ -30,7 +31,7 @@ impl LeaveThread {
         let result = Arc::<SharedResult>::default();
         let (leaving, ended) = (node.clone(), result.clone());
         spawn_without_signals(move || {
-            let left = sprat::guarded(|| leaving.leave(None));
+            let left = sprat::guarded(|| leaving.leave_and_report(None));
             ended.set(left.and_then(|result| result));
         })?;
         Ok(LeaveThread {
@@ -39,10 +40,11 @@ impl LeaveThread {
         })
     }
 
-    /// Returns the result of the leave; `None` while the leave is under way.
-    pub fn result(&self) -> Result<Option<Result<()>>> {
+    /// Returns the outcome of the leave; `None` while the leave is under way.
+    pub fn outcome(&self) -> Result<Option<Outcome>> {
         self.node.check_process()?;
-        Ok(self.result.lock().clone())
+        let result = self.result.lock().clone();
+        Ok(result.map(|it| it.unwrap_or_else(|error| Err(error).into())))
     }
 
     /// Waits at most `pause` for the end of the leave, and returns true if it has ended.
@@ -55,11 +57,11 @@ impl LeaveThread {
 }
 
 impl SharedResult {
-    fn lock(&self) -> MutexGuard<'_, Option<Result<()>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Result<Outcome>>> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, result: Result<()>) {
+    fn set(&self, result: Result<Outcome>) {
         *self.lock() = Some(result);
         self.set.notify_all();
     }

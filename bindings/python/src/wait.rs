@@ -117,10 +117,7 @@ impl Pending {
     fn native_outcome(&self) -> sprat::Result<Option<sprat::driver::Outcome>> {
         match &self.0 {
             Awaited::Descriptor(pending) => pending.outcome(),
-            Awaited::Thread(leave) => {
-                let result = leave.result()?;
-                Ok(result.map(|result| result.map(|()| 0).into()))
-            }
+            Awaited::Thread(leave) => leave.outcome(),
         }
     }
 }

@@ -428,7 +428,7 @@ def test_without_free_descriptors_a_leave_has_a_timeout_and_an_error(run_out):
         try:
             node.leave(timeout=60)
         except sprat.LeaveError as error:
-            assert error.members == (), error.members
+            assert error.members == ("other",), error.members
             assert "other" in str(error), error
         else:
             raise AssertionError

@@ -111,6 +111,49 @@ def test_a_reader_waits_in_a_process_without_a_free_descriptor(run):
     ).end()
 
 
+def test_a_wait_ends_although_a_quiet_file_has_replaced_its_descriptor(run):
+    run(
+        """
+        quiet, _writer = os.pipe()
+        node = start("ours")
+        reader, errors = node.events(sprat.MemberFailed), []
+        def read():
+            try:
+                reader.next()
+            except sprat.InternalError as error:
+                errors.append(error)
+        greenlet = threading.Thread(target=read)
+        greenlet.start()
+        time.sleep(0.1)  # the greenlet waits now
+        os.dup2(quiet, reader.fileno())
+        greenlet.join(60)
+        assert "descriptors that belong to a node" in str(errors), errors
+        node.close()
+        """
+    ).end()
+
+
+def test_a_wait_lasts_as_long_as_its_timeout_although_its_descriptor_is_always_readable(run):
+    run(
+        """
+        readable, writer = os.pipe()
+        os.write(writer, b"x")
+        source = type("Source", (), {"fileno": lambda self: readable, "asked": 0})()
+        def wait(timeout):
+            source.asked += 1
+            return source.asked == 10
+        source.wait = wait
+        from sprat._waiting import wait as wait_for
+        assert wait_for(source, None)
+        source.asked = 10
+        begun = time.monotonic()
+        assert not wait_for(source, 0.1)
+        assert time.monotonic() - begun >= 0.1
+        assert source.asked < 10 + 20, "it is not asked without a pause"
+        """
+    ).end()
+
+
 def test_callbacks_and_log_lines_arrive_while_other_greenlets_run(run):
     run(
         """

@@ -539,6 +539,34 @@ print("done")
     assert output == "done\n"
 
 
+def test_a_waiting_task_continues_although_a_quiet_file_has_replaced_its_descriptor(run):
+    output = run(
+        BREAK
+        + """
+import socket
+async def main():
+    quiet, _writer = os.pipe()
+    node = start(cls=sprat.aio.Node)
+    silent = socket.create_server((sys.argv[1], 0))
+    address, listener = "{}:{}".format(*silent.getsockname()), silent.detach()
+    reader, pending = node.events(sprat.MemberFailed), node._native.begin_join([address])
+    tasks = [asyncio.create_task(reader.next()), asyncio.create_task(aio._end_of(pending))]
+    await asyncio.sleep(0.1)  # both tasks wait now
+    for descriptor in (pending.fileno(), reader._native.fileno()):
+        os.dup2(quiet, descriptor)
+    os.close(listener)  # ends the join
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    assert type(results[0]) is sprat.InternalError, results
+    assert results[1] is None and pending.outcome() is not None
+    node.close()
+from sprat import aio
+asyncio.run(main())
+print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
 # Other interpreters
 
 

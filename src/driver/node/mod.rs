@@ -157,8 +157,15 @@ impl Node {
     /// list this node as failed (the message names up to five of them); `State` if a join cancels
     /// the leave; `Timeout`, after which the leave goes on; `Closed`; `Forked`.
     pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
-        let leave = |waiter| Command::Leave { waiter };
-        self.run(timeout, "the leave", leave)?.result.map(drop)
+        self.leave_and_report(timeout)?.result.map(drop)
+    }
+
+    /// Like [`Node::leave`], but the outcome names the members that did not acknowledge the leave.
+    ///
+    /// # Errors
+    /// `Timeout`; `Closed`; `Forked`.
+    pub fn leave_and_report(&self, timeout: Option<Duration>) -> Result<Outcome> {
+        self.run(timeout, "the leave", |waiter| Command::Leave { waiter })
     }
 
     /// Like [`Node::leave`], but does not wait: a `Done` event of this operation reports the end.

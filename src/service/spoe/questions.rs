@@ -30,8 +30,10 @@ const KEY_LEN: usize = 4096;
 pub struct MemberIndex {
     /// Sorted by name.
     members: Arc<Vec<Member>>,
-    /// The servers that get requests, sorted by name.
+    /// The servers that get requests, sorted by name. Each has an address of its own.
     servers: Vec<Candidate>,
+    /// The members that would be servers if no other server had their addresses.
+    twins: Vec<Candidate>,
     /// The addresses of the members that are present.
     addrs: HashSet<IpAddr>,
     /// The number of members that are present.
@@ -43,8 +45,12 @@ impl MemberIndex {
     pub fn new(members: Arc<Vec<Member>>, rules: &Rules) -> MemberIndex {
         let there = || members.iter().filter(|it| is_present(it));
         let (addrs, size) = (there().map(|it| it.addr.ip()).collect(), there().count());
+        let mut seen = HashSet::new();
+        let all = servers(&members, rules).into_iter();
+        let (servers, twins) = all.partition(|it| seen.insert(it.addr.clone().ok()));
         MemberIndex {
-            servers: servers(&members, rules),
+            servers,
+            twins,
             addrs,
             size,
             members,
@@ -62,6 +68,14 @@ impl MemberIndex {
         let weights = self.servers.iter().map(|it| (&*it.name, it.weight));
         let chosen = rendezvous::pick(weights, key)?;
         self.servers.get(chosen)
+    }
+
+    /// The names of the members that serve at the address of a server, its own name first: the load
+    /// balancer may know the server by any of them.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
+    pub fn names<'a>(&'a self, server: &'a Candidate) -> impl Iterator<Item = &'a Arc<str>> {
+        let twins = self.twins.iter().filter(|it| it.addr == server.addr);
+        std::iter::once(&server.name).chain(twins.map(|it| &it.name))
     }
 
     /// Returns true if this is the address of a member that is present.
@@ -247,6 +261,36 @@ mod tests {
         let known = with(MemberState::Alive);
         assert!(known.is_member(ip(1)), "it is a member until it has left");
         assert_eq!(known.size(), 2);
+    }
+
+    /// In two clusters that were merged, a host may be a member under two names.
+    #[test]
+    fn two_members_with_one_address_are_one_server_which_gets_the_share_of_one() {
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            ..Rules::default()
+        };
+        let ip = |n: u8| Value::Ip(IpAddr::from([10, 0, 0, n]));
+        let members = [
+            member(1, MemberState::Alive, &[]),
+            member(2, MemberState::Alive, &[]),
+            member(3, MemberState::Alive, &[("ip", "10.0.0.1")]),
+        ];
+        let merged = MemberIndex::new(Arc::new(members.to_vec()), &rules);
+        let before = MemberIndex::new(Arc::new(members[..2].to_vec()), &rules);
+        for key in 0..100 {
+            let picked = merged.picked(&Value::Int(key));
+            assert_eq!(picked, before.picked(&Value::Int(key)));
+            assert!(picked.contains(&("ip", ip(1))) || picked.contains(&("ip", ip(2))));
+        }
+        let names = |at: usize| -> Vec<&str> {
+            let server = &merged.servers[at];
+            merged.names(server).map(|it| &**it).collect()
+        };
+        assert_eq!(
+            (names(0), names(1)),
+            (vec!["web-1", "web-3"], vec!["web-2"])
+        );
     }
 
     #[test]

@@ -329,13 +329,17 @@ fn pick(arguments: &Arguments) -> CallResult {
     let module = module();
     let controller = module.running()?;
     let indexes = controller.member_indexes();
-    let index = indexes.get(backend);
-    let server = index.and_then(|it| it.pick(key.as_bytes()));
-    let Some((name, Ok(addr))) = server.map(|it| (&it.name, &it.addr)) else {
+    let picked = (indexes.get(backend)).and_then(|it| Some((it, it.pick(key.as_bytes())?)));
+    let Some((index, server)) = picked else {
+        return Ok(vec![Value::Nil]);
+    };
+    let Ok(addr) = &server.addr else {
         return Ok(vec![Value::Nil]);
     };
     let (ip, port) = (addr.ip().to_string(), i64::from(addr.port()));
-    let server = controller.server_of(backend, name);
+    let name = &server.name;
+    let mut names = index.names(server);
+    let server = names.find_map(|name| controller.server_of(backend, name));
     let server = server.as_deref().into();
     Ok(vec![ip.into(), port.into(), (&**name).into(), server])
 }

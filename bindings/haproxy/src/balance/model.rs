@@ -1,11 +1,12 @@
-//! Checks the guard against random sequences of joins, failures, leaves, drains, freezes and
-//! isolations in simulated time. The simulated world knows which applications answer.
+//! Checks the guard against random sequences of joins, failures, leaves, drains, freezes,
+//! isolations and orders in simulated time. The simulated world knows which applications answer.
 //!
 //! After each event, the model checks that a ready server was taken away only if another one is
 //! ready. While no server serves, no member that could serve may wait, and no server that HAProxy
 //! reaches may drain. After every twentieth event, once HAProxy's health checks have had time, the
 //! model checks that a ready server answers if the application of any member that is present and
-//! may serve answers.
+//! may serve answers. A member that an operator has ordered to drain or to stop may not serve, and
+//! its server may be taken away at any time.
 
 use super::*;
 use sprat::service::spoe::candidate::{Desired, Presence};
@@ -45,6 +46,8 @@ struct Simulated {
     desired: Desired,
     /// True if the application of the member answers.
     answers: bool,
+    /// The state that an operator has ordered.
+    order: Option<AdminState>,
 }
 
 impl Simulated {
@@ -52,9 +55,17 @@ impl Simulated {
         self.presence.is_some_and(Presence::is_there)
     }
 
-    /// Returns true if the member is present, answers, and does not ask for maintenance.
+    /// Returns true if the server of the member may be made ready when no other serves.
+    fn may_serve(&self) -> bool {
+        match self.order {
+            Some(state) => state == AdminState::Ready,
+            None => self.desired != Desired::Maint,
+        }
+    }
+
+    /// Returns true if the member is present and answers, and its server may be made ready.
     fn could_serve(&self) -> bool {
-        self.is_present() && self.answers && self.desired != Desired::Maint
+        self.is_present() && self.answers && self.may_serve()
     }
 }
 
@@ -64,6 +75,8 @@ struct World {
     members: Vec<Simulated>,
     frozen: bool,
     isolated: bool,
+    /// True if an operator gives orders.
+    has_orders: bool,
     now: Time,
     log: Vec<String>,
 }
@@ -78,12 +91,14 @@ impl World {
             presence: None,
             desired: Desired::Ready,
             answers: true,
+            order: None,
         };
         World {
             balance: Balance::new(limits, slots),
             members: vec![absent; members],
             frozen: false,
             isolated: false,
+            has_orders: false,
             now: Time::from_nanos(1),
             log: Vec::new(),
         }
@@ -116,6 +131,12 @@ impl World {
             6..=7 => self.members[n].answers = !random.one_in(2),
             8 => self.frozen = random.one_in(3),
             9 => self.isolated = random.one_in(3),
+            10 if self.has_orders => {
+                let all = [AdminState::Drain, AdminState::Maint, AdminState::Ready];
+                self.members[n].order = (!random.one_in(2)).then(|| random.pick(&all));
+                let (name, order) = (format!("web-{n}"), self.members[n].order);
+                self.balance.set_order(self.now, &name, order);
+            }
             _ => {}
         }
         self.log.push(format!("member {n}: {:?}", self.members[n]));
@@ -171,11 +192,12 @@ impl World {
     /// waits or drains while no server serves.
     fn check_removals(&self, before: &BTreeMap<Arc<str>, usize>) {
         let after = self.ready();
+        let is_guarded = |name: &str| self.members[number(name)].order.is_none();
         let taken: BTreeSet<usize> = after.values().copied().collect();
         assert_eq!(taken.len(), after.len(), "{:#?}", self.log);
         for (name, slot) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
             assert!(
-                !after.is_empty() || taken.contains(slot),
+                !after.is_empty() || taken.contains(slot) || !is_guarded(name),
                 "{name} was the last ready server: {:#?}",
                 self.log
             );
@@ -187,13 +209,15 @@ impl World {
         if !assignments.iter().any(serves) {
             let waits = self.balance.complaints().iter();
             let waits: Vec<_> = waits
-                .filter(|(name, _)| self.members[number(name)].desired != Desired::Maint)
+                .filter(|(name, _)| self.members[number(name)].may_serve())
                 .collect();
             let could = waits
                 .iter()
                 .filter(|(name, _)| self.members[number(name)].is_present());
             let drains = assignments.iter().any(|(it, _)| {
-                it.state == AdminState::Drain && !self.balance.is_unreachable(it.slot)
+                let is_guarded = it.name.as_deref().is_some_and(is_guarded);
+                let is_reached = !self.balance.is_unreachable(it.slot);
+                it.state == AdminState::Drain && is_reached && is_guarded
             });
             assert!(
                 could.count() == 0 && !drains,
@@ -232,11 +256,21 @@ fn number(name: &str) -> usize {
 
 #[test]
 fn no_backend_is_empty_while_a_member_could_serve() {
+    run(false);
+}
+
+#[test]
+fn no_backend_is_empty_while_a_member_could_serve_that_is_not_ordered_to_drain_or_stop() {
+    run(true);
+}
+
+fn run(has_orders: bool) {
     for seed in 0..1_500 {
         let mut random = Random(seed);
         let (slots, members) = (1 + random.below(4), 1 + random.below(7));
         let min_ready = random.pick(&[0, 50, 100]);
         let mut world = World::new(slots, members, min_ready);
+        world.has_orders = has_orders;
         world.log.push(format!("seed {seed}, {slots} slots"));
         for n in 0..EVENTS {
             world.step(&mut random);

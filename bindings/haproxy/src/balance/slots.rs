@@ -312,10 +312,12 @@ impl Slots {
             return false;
         };
         // A member that asks to drain takes no slot from a member whose server drains and is
-        // reached by HAProxy, unless that member is gone.
+        // reached by HAProxy, unless that member is gone. One of these servers can be recalled
+        // instead, but not if an operator has ordered all of them to drain.
+        let may_recall = self.iter().any(|(_, it)| it.may_be_recalled());
         let most = match candidate.desired {
-            Desired::Ready => Spare::Draining,
-            Desired::Drain | Desired::Maint => Spare::Unreachable,
+            Desired::Drain | Desired::Maint if may_recall => Spare::Unreachable,
+            Desired::Ready | Desired::Drain | Desired::Maint => Spare::Draining,
         };
         let Some(slot) = slot.or_else(|| self.slot_for(&candidate.name, most)) else {
             self.waiting.push((candidate, addr));

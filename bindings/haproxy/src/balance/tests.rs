@@ -180,6 +180,35 @@ fn one_address_serves_under_one_name() {
     );
 }
 
+/// Two clusters are merged, and a host is a member of both, under two names.
+#[test]
+fn a_host_with_two_names_has_one_server_until_both_members_are_gone() {
+    for slots in [1, 4] {
+        let mut balance = Balance::new(Limits::default(), slots);
+        let twin = |presence| Candidate {
+            name: "a-twin".into(), // first by name
+            ..member(0, presence)
+        };
+        let servers = |balance: &Balance| {
+            let slots = balance.assignments().into_iter().map(|(it, _)| it);
+            let ready = slots.filter(|it| it.state == Ready);
+            ready
+                .map(|it| (it.name.unwrap().to_string(), it.addr.unwrap()))
+                .collect::<Vec<_>>()
+        };
+        balance.observe(at(0), &[member(0, Alive)]);
+        balance.observe(at(1), &[twin(Alive), member(0, Alive)]);
+        assert_eq!(servers(&balance), [("web-0".to_owned(), addr(0))]);
+        let refused = ("a-twin".into(), Complaint::SameAddress);
+        assert_eq!(balance.complaints(), [refused]);
+        balance.observe(at(2), &[twin(Alive), member(0, Left)]);
+        assert_eq!(servers(&balance), [("a-twin".to_owned(), addr(0))]);
+        balance.observe(at(3), &[twin(Alive), member(0, Alive)]);
+        balance.observe(at(4), &[twin(Failed), member(0, Alive)]);
+        assert_eq!(servers(&balance), [("web-0".to_owned(), addr(0))]);
+    }
+}
+
 #[test]
 fn a_member_that_cannot_be_a_server_is_reported_and_stopped() {
     let mut balance = pool(3);
@@ -635,6 +664,36 @@ fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_plac
     );
     balance.observe(at(2), &all(2, |_| Alive));
     assert_eq!(state_of(&balance, 1), Ready);
+}
+
+/// The operator has taken all servers away, and the member that waits would serve if it had a slot:
+/// it is then the last one.
+#[test]
+fn a_member_that_asks_to_drain_and_waits_serves_if_all_slots_drain_by_order() {
+    let mut balance = Balance::new(Limits::default(), 2);
+    let mut members = all(2, |_| Alive);
+    balance.observe(at(0), &members);
+    members.push(asking_for(2, Desired::Drain));
+    balance.observe(at(1), &members);
+    balance.set_order(at(2), "web-0", Some(Drain));
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Drain, Ready)
+    );
+    balance.set_order(at(3), "web-1", Some(Drain));
+    assert_eq!(
+        (state_of(&balance, 2), hold_of(&balance, 2)),
+        (Ready, Some(Hold::Last))
+    );
+    assert_eq!((count(&balance, Ready), count(&balance, Drain)), (1, 1));
+    // The member whose order is withdrawn takes the place of the one that asks to drain.
+    balance.set_order(at(4), "web-0", None);
+    balance.set_order(at(4), "web-1", None);
+    assert_eq!(count(&balance, Ready), 2);
+    assert_eq!(
+        (state_of(&balance, 0), state_of(&balance, 1)),
+        (Ready, Ready)
+    );
 }
 
 #[test]

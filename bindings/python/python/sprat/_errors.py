@@ -177,9 +177,8 @@ class JoinError(Error, ConnectionError):
 class LeaveError(Error, ConnectionError):
     """The node has left, but some members did not acknowledge the leave and may list it as failed.
 
-    `members` has the names of these members. They include members that have crashed, if this node
-    has not noticed the crash yet. `members` is empty if the process had no free descriptor; the
-    message then names at most five members.
+    `members` has the names of these members, of which the message names at most five. They include
+    members that have crashed, if this node has not noticed the crash yet.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"

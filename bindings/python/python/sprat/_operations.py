@@ -61,8 +61,7 @@ def leave_result(outcome: Outcome) -> None:
     _, error, _, unacked, *_ = outcome
     if error is None:
         return
-    # Without a free descriptor, only the message names members.
-    if unacked or error.code == "SPRAT_ERR_UNREACHABLE":
+    if unacked:
         raise LeaveError(str(error), code=error.code, members=tuple(unacked))
     raise error
 

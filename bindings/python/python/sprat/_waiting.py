@@ -19,10 +19,19 @@ from collections.abc import Callable
 from types import BuiltinFunctionType
 from typing import Protocol
 
-__all__ = ["PAUSE", "Source", "wait", "way_to_wait"]
+__all__ = ["CHECK", "PAUSE", "Source", "wait", "way_to_wait"]
 
 PAUSE = 0.02
-"""The seconds between two checks of a source that has no descriptor."""
+"""The seconds between two checks of a source whose descriptor does not tell of its end.
+
+There may be no descriptor, or the program has put a file that is always readable in its place.
+"""
+
+CHECK = 1.0
+"""The seconds between two checks of a source whose descriptor is not readable.
+
+The program may have put a file that never becomes readable in the place of the descriptor.
+"""
 
 _PATCHED_BY_GEVENT = ("threading", "select", "socket", "time")
 
@@ -62,19 +71,53 @@ def _wait_natively(source: Source, timeout: float | None) -> bool:
 
 
 def _wait_with_gevent(source: Source, timeout: float | None) -> bool:
-    descriptor = source.fileno()
-    if descriptor is None:
-        return _wait_by_checks(source, timeout, importlib.import_module("gevent").sleep)
-    poll = importlib.import_module("gevent.select").poll()  # works with any number of descriptors
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
+    sleep = importlib.import_module("gevent").sleep
+    return _wait_with(_poll_with_gevent, sleep, source, timeout)
 
 
 def _wait_with_select(source: Source, timeout: float | None) -> bool:
+    return _wait_with(_poll_with_select, _sleep_with_select, source, timeout)
+
+
+def _wait_with(
+    poll: Callable[[Source, float], bool],
+    sleep: Callable[[float], object],
+    source: Source,
+    timeout: float | None,
+) -> bool:
+    """Wait with functions that let other greenlets run.
+
+    The descriptor only wakes the greenlet: the source itself tells whether the wait is over.
+    """
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    was_ready = False
+    while not source.wait(0):
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        if was_ready:
+            sleep(min(left, PAUSE))
+            was_ready = False
+        else:
+            was_ready = poll(source, min(left, CHECK))
+    return True
+
+
+def _poll_with_gevent(source: Source, limit: float) -> bool:
+    """Wait until the descriptor is readable, or return true at once if there is none."""
+    descriptor = source.fileno()
+    if descriptor is None:
+        return True
+    poll = importlib.import_module("gevent.select").poll()  # works with any number of descriptors
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(limit * 1000))
+
+
+def _poll_with_select(source: Source, limit: float) -> bool:
+    """Wait until the descriptor is readable, or return true at once if none can be watched."""
     descriptor = _copy_of(source.fileno())
     if descriptor is None:
-        return _wait_by_checks(source, timeout, lambda pause: select.select([], [], [], pause))
-    limit = None if timeout is None else max(timeout, 0.0)
+        return True
     try:
         readable, _, _ = select.select([descriptor], [], [], limit)
     except BaseException:
@@ -83,6 +126,10 @@ def _wait_with_select(source: Source, timeout: float | None) -> bool:
     finally:
         os.close(descriptor)
     return bool(readable)
+
+
+def _sleep_with_select(seconds: float) -> None:
+    select.select([], [], [], seconds)
 
 
 def _copy_of(descriptor: int | None) -> int | None:
@@ -96,17 +143,6 @@ def _copy_of(descriptor: int | None) -> int | None:
         return os.dup(descriptor)
     except OSError:
         return None
-
-
-def _wait_by_checks(
-    source: Source, timeout: float | None, sleep: Callable[[float], object]
-) -> bool:
-    until = math.inf if timeout is None else time.monotonic() + timeout
-    while not source.wait(0):
-        if time.monotonic() >= until:
-            return False
-        sleep(PAUSE)  # other greenlets run in the meantime
-    return True
 
 
 def _forget_listener(descriptor: int) -> None:

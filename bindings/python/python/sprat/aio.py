@@ -33,7 +33,7 @@ from ._operations import (
     timed_out,
 )
 from ._query import QueryReader, begin_query
-from ._waiting import PAUSE
+from ._waiting import CHECK, PAUSE
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -282,7 +282,7 @@ class Events(BaseEvents[E_co]):
         self._waiting.add(future)
         try:
             if self._native is not None:  # else another thread has just closed this reader
-                await future
+                await asyncio.wait([future], timeout=CHECK)
         finally:
             self._waiting.discard(future)
             if not self._waiting and self._loop is loop:
@@ -336,6 +336,11 @@ async def _end_of(pending: _native.Pending) -> None:
     over = asyncio.Event()
     loop.add_reader(descriptor, over.set)
     try:
-        await over.wait()
+        while pending.outcome() is None:
+            with contextlib.suppress(builtins.TimeoutError):
+                async with asyncio.timeout(CHECK):
+                    await over.wait()
+            if over.is_set():
+                await asyncio.sleep(PAUSE)
     finally:
         _unwatch(loop, pending)
