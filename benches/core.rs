@@ -11,7 +11,7 @@
 mod counting;
 
 use counting::{Counting, allocations};
-use sprat::serf::{Config, Core};
+use sprat::serf::{Config, Core, Mode};
 use sprat::swim::{Output, StreamId};
 use sprat::time::Time;
 use sprat::wire::codec::{Codec, Key, Keyring};
@@ -79,8 +79,11 @@ fn name(member: usize) -> String {
 
 /// A node that begins no probe and no push/pull, so that a row measures only the step that it
 /// names.
-fn node(index: usize, codec: &Codec) -> Core {
-    let mut config = Config::default();
+fn node(index: usize, mode: Mode, codec: &Codec) -> Core {
+    let mut config = Config {
+        mode,
+        ..Config::default()
+    };
     config.swim.probe_interval = Duration::from_secs(3_600);
     config.swim.push_pull_interval = Duration::ZERO;
     config.swim.join_sync = false;
@@ -147,7 +150,10 @@ fn ping(codec: &Codec) -> Vec<u8> {
 
 /// A node that knows this number of members, itself included.
 fn cluster(index: usize, members: usize, codec: &Codec) -> Core {
-    let mut core = node(index, codec);
+    fill(node(index, Mode::Serf, codec), index, members, codec)
+}
+
+fn fill(mut core: Core, index: usize, members: usize, codec: &Codec) -> Core {
     for member in (0..members).filter(|member| *member != index) {
         core.handle_datagram(Time::ZERO, addr(member), &alive(member, 2, codec));
         discard(&mut core);
@@ -175,6 +181,7 @@ fn push_pull_request(codec: &Codec) -> Vec<u8> {
 /// Measures all rows for one codec.
 fn rows(label: &str, codec: &Codec) {
     datagrams(label, codec);
+    messages(label, codec);
     members(label, codec);
     push_pull(label, codec);
 }
@@ -207,13 +214,32 @@ fn datagrams(label: &str, codec: &Codec) {
     );
 }
 
+/// Measures messages of other programs in memberlist mode, by the number of members: the sender of
+/// each is found by its address.
+fn messages(label: &str, codec: &Codec) {
+    let message = packet::seal(codec, &Message::User(b"hello").encoded(), true, [9; 12]);
+    for members in [100, 1_000, 10_000] {
+        measure(
+            &format!("a message, {members} members, {label}"),
+            DATAGRAMS,
+            || fill(node(0, Mode::Memberlist, codec), 0, members, codec),
+            |core| {
+                for _ in 0..DATAGRAMS {
+                    core.handle_datagram(Time::ZERO, addr(members - 1), black_box(&message));
+                    discard(core);
+                }
+            },
+        );
+    }
+}
+
 /// Measures new members, and the gossip that announces them to others.
 fn members(label: &str, codec: &Codec) {
     let newcomers: Vec<Vec<u8>> = (1..=NEWCOMERS).map(|it| alive(it, 1, codec)).collect();
     measure(
         &format!("a new member, {label}"),
         NEWCOMERS,
-        || node(0, codec),
+        || node(0, Mode::Serf, codec),
         |core| {
             for datagram in &newcomers {
                 core.handle_datagram(Time::ZERO, addr(1), black_box(datagram));

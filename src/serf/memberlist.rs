@@ -32,7 +32,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Returns the sender of the input that the SWIM machine is handling. Searches all members.
+    /// Returns the sender of the input that the SWIM machine is handling.
     pub fn of_input(swim: &Swim) -> Sender {
         let Some(source) = swim.source() else {
             let addr = (Ipv4Addr::UNSPECIFIED, 0).into();

@@ -250,7 +250,7 @@ impl Core {
         self.swim.take_refusals()
     }
 
-    /// Returns the names of the members from which refused input may have come.
+    /// Returns the names of the members from which refused input may have come, in any order.
     pub fn members_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
         self.swim.nodes_at(source)
     }

@@ -3,8 +3,8 @@
 
 use super::broadcast_queue::PART_COST;
 use super::members::MemberRecord;
-use super::output::OpId;
-use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, gossip, local_node};
+use super::output::{Node, OpId};
+use super::{FreshBits, LostSince, NodeState, Seed, Source, Swim, Transport, gossip, local_node};
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
 use crate::wire::{Keyring, Refusal};
@@ -262,6 +262,18 @@ impl Swim {
     /// Returns the origin of the input that is being handled; `None` if it is not from the network.
     pub fn source(&self) -> Option<Source> {
         self.ctx.outbox.sources.current()
+    }
+
+    /// Returns the names of the other nodes at the address of this source, in any order. For an
+    /// accepted stream, the nodes at any port of that host count.
+    pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
+        let (addr, transport) = (source.addr, source.transport);
+        let is_there = move |it: &&Node| match transport {
+            Transport::Accepted => true,
+            Transport::Datagram | Transport::Dialled => it.addr == addr,
+        };
+        let nodes = self.ctx.table.on_host(addr.ip()).map(MemberRecord::node);
+        nodes.filter(is_there).map(|node| &node.name)
     }
 
     /// Counts a refusal. The layer above calls this for its own refusals.

@@ -1,4 +1,4 @@
-//! The member table: look-up by name, member states, the probe order, random choice.
+//! The member table: look-up by name and address, member states, the probe order, random choice.
 //!
 //! Every known node has a record with an index, so that timers and probes can refer to a member
 //! without owning it. This node has a record, too. A member that died or left stays known for
@@ -8,6 +8,7 @@
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
 
+use super::hosts::Hosts;
 use super::output::Node;
 use super::probe_report::LastProbe;
 use super::rng::Random;
@@ -18,7 +19,7 @@ use crate::member::NodeFacts;
 use crate::named_slab::{Named, NamedSlab, grow_a_little};
 use crate::time::Time;
 use crate::wire::message::{Alive, Message};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ use std::time::Duration;
 /// one member in ten is not needed, about one call in a thousand finds none.
 const EVICTION_DRAWS: usize = 64;
 
-/// The bytes that a member takes in addition to its name and meta (`tests/memory.rs`).
+/// The approximate number of bytes that a member takes in addition to its name and meta
+/// (`tests/memory.rs`).
 const MEMBER_BYTES: usize = 256;
 
 /// The index of a record in the table. After the record has been removed, the index may be reused.
@@ -170,6 +172,8 @@ pub(super) fn versions(bytes: &[u8]) -> [u8; 6] {
 /// All known nodes, this one included.
 pub(super) struct MemberTable {
     records: NamedSlab<MemberRecord>,
+    /// The members but this node by their IP addresses.
+    hosts: Hosts,
     watched: Watched,
     probe_order: Vec<MemberIndex>,
     /// The position in the probe order of the next member to probe.
@@ -185,6 +189,7 @@ impl MemberTable {
     pub fn new(local: Node, random: &mut Random) -> MemberTable {
         let mut table = MemberTable {
             records: NamedSlab::default(),
+            hosts: Hosts::default(),
             watched: Watched::default(),
             probe_order: Vec::new(),
             cursor: 0,
@@ -194,6 +199,7 @@ impl MemberTable {
         };
         table.local = table.insert(local, false, random);
         table.bytes = 0;
+        table.hosts = Hosts::default();
         table
     }
 
@@ -232,7 +238,7 @@ impl MemberTable {
 
     /// Returns a record for changes of anything but the state and the address. These are changed by
     /// [`MemberTable::set_state`] and [`MemberTable::refresh`], which keep the counts right. Only
-    /// the address of this node, which is not counted, is changed by [`MemberRecord::set_addr`].
+    /// the address of this node, which is not indexed, is changed by [`MemberRecord::set_addr`].
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member)
     }
@@ -282,13 +288,19 @@ impl MemberTable {
         self.live - usize::from(self.local().is_live())
     }
 
+    /// Returns the records of the members but this node that have this IP address, in any order.
+    pub fn on_host(&self, ip: IpAddr) -> impl Iterator<Item = &MemberRecord> {
+        let records = self.hosts.at(ip).filter_map(|member| self.get(member));
+        records.filter(move |record| record.node.addr.ip() == ip)
+    }
+
     /// Returns true if another node that is alive has this address. If the address is not watched,
-    /// the whole table is searched.
+    /// all members on its host are searched.
     pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
-        let is_there =
-            |it: &MemberRecord| it.node.state == NodeState::Alive && it.node.addr == addr;
+        let is_alive = |it: &MemberRecord| it.node.state == NodeState::Alive;
+        let mut there = self.on_host(addr.ip()).filter(|it| it.node.addr == addr);
         let watched = self.watched.is_alive_at(addr);
-        watched.unwrap_or_else(|| self.others().any(is_there))
+        watched.unwrap_or_else(|| there.any(is_alive))
     }
 
     /// Makes [`MemberTable::is_alive_at`] fast for these addresses, and for no others.
@@ -304,11 +316,17 @@ impl MemberTable {
         self.live += usize::from(record.is_live());
         self.bytes += record.bytes();
         let member = self.records.insert(record);
+        self.note_host(member);
         grow_a_little(&mut self.probe_order);
         self.probe_order.push(member);
         let last = self.probe_order.len() - 1;
         self.probe_order.swap(last, random.below(last + 1));
         member
+    }
+
+    fn note_host(&mut self, member: MemberIndex) {
+        let (records, hosts) = (&self.records, &mut self.hosts);
+        hosts.add(member, |it| Some(records.get(it)?.node.addr.ip()));
     }
 
     /// Removes a member that is not needed, and returns its name. Members that are dead, have left,
@@ -321,27 +339,32 @@ impl MemberTable {
             NodeState::Dead | NodeState::Left => false,
         };
         for _ in 0..EVICTION_DRAWS {
-            let place = random.below(self.len());
+            let mut place = random.below(self.len());
             let member = self.probe_order[place];
             if member == self.local || self.get(member).is_none_or(is_needed) {
                 continue;
             }
             // The members before the cursor have been probed in this round, and the others have
             // not.
-            let mut place = place;
             if place < self.cursor {
                 self.cursor -= 1;
                 self.probe_order.swap(place, self.cursor);
                 place = self.cursor;
             }
             self.probe_order.swap_remove(place);
-            let record = self.records.remove(member)?;
-            self.live -= usize::from(record.is_live());
-            self.bytes -= record.bytes();
-            self.watched.subtract(&record.node);
-            return Some(record.node.name.clone());
+            return self.remove(member);
         }
         None
+    }
+
+    /// Removes a record that is no longer in the probe order, and returns the name.
+    fn remove(&mut self, member: MemberIndex) -> Option<Arc<str>> {
+        let record = self.records.remove(member)?;
+        self.live -= usize::from(record.is_live());
+        self.bytes -= record.bytes();
+        self.watched.subtract(&record.node);
+        self.hosts.remove(member, record.node.addr.ip());
+        Some(record.node.name.clone())
     }
 
     /// Changes the state of a member, and returns the previous state. No other function changes the
@@ -374,12 +397,14 @@ impl MemberTable {
         if !is_local {
             self.watched.subtract(&record.node);
             self.bytes -= record.bytes();
+            self.hosts.remove(member, record.node.addr.ip());
         }
         change(record);
         self.live += usize::from(record.is_live());
         if !is_local {
             self.watched.add(&record.node);
             self.bytes += record.bytes();
+            self.note_host(member);
         }
     }
 
@@ -415,22 +440,16 @@ impl MemberTable {
     ) -> Vec<Arc<str>> {
         self.cursor = 0;
         let mut removed = Vec::new();
-        let (records, watched) = (&mut self.records, &mut self.watched);
-        let (live, bytes) = (&mut self.live, &mut self.bytes);
-        let local = self.local;
-        self.probe_order.retain(|&member| {
-            if member == local || records.get(member).is_some_and(|it| !gone(it)) {
-                return true;
+        let mut order = std::mem::take(&mut self.probe_order);
+        order.retain(|&member| {
+            let stays = member == self.local || self.get(member).is_some_and(|it| !gone(it));
+            if !stays {
+                removed.extend(self.remove(member));
             }
-            if let Some(record) = records.remove(member) {
-                *live -= usize::from(record.is_live());
-                *bytes -= record.bytes();
-                watched.subtract(&record.node);
-                removed.push(record.node.name.clone());
-            }
-            false
+            stays
         });
-        random.shuffle(&mut self.probe_order);
+        random.shuffle(&mut order);
+        self.probe_order = order;
         removed
     }
 
@@ -482,6 +501,7 @@ impl MemberTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn node(name: &str) -> Node {
         let facts = NodeFacts::new(name, "10.0.0.1:7946".parse().unwrap());
@@ -554,6 +574,51 @@ mod tests {
             table.refresh(member, &alive, SocketAddr::from((addr, 7946)), false);
             assert_eq!(table.get(member).unwrap().heard, heard, "{addr:?}");
         }
+    }
+
+    #[test]
+    fn the_members_on_a_host_are_found_among_the_members_of_a_large_table() {
+        let (mut table, mut random) = table(1);
+        for i in 0..10_000_u32 {
+            // Two members on each host.
+            let ip = Ipv4Addr::from_bits(0x0a01_0000 + i / 2);
+            let facts = NodeFacts::new(&format!("m{i}"), (ip, 7946 + (i % 2) as u16).into());
+            let node = Node {
+                facts: Arc::new(facts),
+                ..node("m")
+            };
+            table.insert(node, false, &mut random);
+        }
+        let host = |n: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a01_0000 + n));
+        let names = |table: &MemberTable, n| {
+            let mut names: Vec<_> = table.on_host(host(n)).map(|it| &*it.node.name).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(names(&table, 7), "m14 m15");
+        assert!(table.hosts.at(host(7)).count() < 100, "the search is short");
+        // A member moves to another host, and then all members but one are removed.
+        let moved = table.find("m15").unwrap();
+        let alive = Alive {
+            incarnation: 2,
+            node: "m15",
+            addr: &[10, 1, 0, 8],
+            port: 1,
+            meta: None,
+            vsn: &[],
+        };
+        table.refresh(moved, &alive, (host(8), 1).into(), false);
+        assert_eq!(
+            (names(&table, 7), names(&table, 8)),
+            ("m14".into(), "m15 m16 m17".into())
+        );
+        table.sweep(|it| &*it.node.name != "m15", &mut random);
+        assert_eq!(
+            (names(&table, 7), names(&table, 8)),
+            ("".into(), "m15".into())
+        );
+        assert_eq!(table.evict(&mut random).as_deref(), Some("m15"));
+        assert_eq!(names(&table, 8), "");
     }
 
     #[test]

@@ -38,6 +38,7 @@
 //! | --- | --- |
 //! | `context` | the state that all parts share, and the functions that send |
 //! | `members` | the member table; the state of a member changes in one function there |
+//! | `hosts` | the members on each host |
 //! | `watched` | how many members are alive at the address of each seed |
 //! | `merge` | the rules by which a message about a member changes its record |
 //! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
@@ -66,6 +67,7 @@ mod explain;
 mod explanation;
 mod final_probe;
 mod gossip;
+mod hosts;
 mod identity;
 mod join_sync;
 mod joining;
@@ -121,7 +123,6 @@ use probe::Probing;
 use reconnect::Reconnect;
 use relay::Relaying;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use streams::ExchangeCause;
 use suspects::Suspects;
@@ -440,20 +441,6 @@ impl Swim {
     /// refusals that no input from the network caused.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.ctx.outbox.sources.take_counts()
-    }
-
-    /// Returns the names of the other nodes at the address of this source. For an accepted stream,
-    /// the nodes at any port of that host count.
-    pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
-        let (addr, transport) = (source.addr, source.transport);
-        let is_there = move |it: &SocketAddr| match transport {
-            Transport::Accepted => it.ip() == addr.ip(),
-            Transport::Datagram | Transport::Dialled => *it == addr,
-        };
-        let nodes = self.ctx.table.others().map(members::MemberRecord::node);
-        nodes
-            .filter(move |node| is_there(&node.addr))
-            .map(|node| &node.name)
     }
 
     /// Explains why a member is in its state. Returns `None` if this layer does not know the name.

@@ -169,11 +169,9 @@ impl Log {
 fn refusal_text(core: &Core, refused: &SourceCount) -> String {
     let SourceCount { why, source, count } = refused;
     let mut text = format!("{} +{count} from {}", why.counter(), source.addr);
-    let names: Vec<&str> = core
-        .members_at(source)
-        .take(3)
-        .map(|name| &**name)
-        .collect();
+    let mut names: Vec<&str> = core.members_at(source).map(|name| &**name).collect();
+    names.sort_unstable();
+    names.truncate(3);
     // Writing to a String cannot fail.
     if !names.is_empty() {
         let _ = write!(text, " ({})", names.join(", "));
