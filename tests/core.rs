@@ -9,7 +9,7 @@ use sprat::serf::{
 };
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
-    StreamEnd, StreamId,
+    SpreadEnd, StreamEnd, StreamId,
 };
 use sprat::time::Time;
 use sprat::wire::Codec;
@@ -1708,6 +1708,72 @@ fn push_pulls_carry_the_state_of_the_application_both_ways() {
     net.hosts[1].events.clear();
     net.run(secs(70));
     assert_eq!(states(&net, 1, false), []);
+}
+
+/// Returns the ends of the waits for gossip of a host.
+fn spread_ends(net: &Net, host: usize) -> Vec<(OpId, SpreadEnd)> {
+    let events = net.hosts[host].events.iter();
+    let end = |event: &CoreEvent| match event {
+        CoreEvent::SpreadDone { op, end } => Some((*op, *end)),
+        _ => None,
+    };
+    events.filter_map(end).collect()
+}
+
+#[test]
+fn a_change_has_spread_once_it_was_gossiped_often_enough() {
+    let mut net = memberlist_net(3);
+    net.run(secs(10));
+    let set_meta = |net: &mut Net, meta: &[u8]| {
+        let meta = meta.to_vec();
+        net.command(0, |core, now| core.set_meta(now, meta))
+            .unwrap();
+    };
+    set_meta(&mut net, b"first");
+    let first = net.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&net, 0), []);
+    // A later change is waited for, too.
+    net.run(Duration::from_millis(200));
+    assert_eq!(spread_ends(&net, 0), []);
+    set_meta(&mut net, b"second");
+    net.run_until(10, |net| {
+        spread_ends(net, 0) == [(first, SpreadEnd::Spread)]
+    });
+    for viewer in 1..3 {
+        assert_eq!(
+            *net.hosts[viewer].core.member("n0").unwrap().meta,
+            *b"second"
+        );
+    }
+    // A change that has spread already is not waited for.
+    let second = net.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&net, 0)[1..], [(second, SpreadEnd::Spread)]);
+}
+
+#[test]
+fn changed_tags_spread_and_a_leave_or_the_lack_of_members_ends_the_wait() {
+    let mut net = Net::joined(2);
+    net.run(secs(10));
+    let changed = tags(&[("role", "db")]);
+    net.command(0, |core, now| core.set_tags(now, changed))
+        .unwrap();
+    let spread = net.command(0, Core::spread).unwrap();
+    net.run_until(10, |net| {
+        spread_ends(net, 0) == [(spread, SpreadEnd::Spread)]
+    });
+
+    net.command(0, |core, now| core.set_tags(now, Tags::new()))
+        .unwrap();
+    let cut_off = net.command(0, Core::spread).unwrap();
+    net.hosts[1].up = false;
+    net.command(0, Core::leave);
+    assert_eq!(net.command(0, Core::spread), Err(CommandError::Left));
+    net.run_until(60, |net| spread_ends(net, 0).len() == 2);
+    assert_eq!(spread_ends(&net, 0)[1].0, cut_off);
+
+    let mut alone = memberlist_net(1);
+    let op = alone.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&alone, 0), [(op, SpreadEnd::Spread)]);
 }
 
 #[test]

@@ -97,6 +97,19 @@ impl Core {
         Ok(())
     }
 
+    /// Waits until the last change of this node's tags, meta or address has been gossiped as often
+    /// as the number of members requires. [`CoreEvent::SpreadDone`] reports the end, which comes at
+    /// once if no other member is live.
+    ///
+    /// # Errors
+    /// `Left`.
+    pub fn spread(&mut self, now: Time) -> Result<OpId, CommandError> {
+        self.check_not_left()?;
+        let op = self.swim.spread(now);
+        self.pump(now, false);
+        Ok(op)
+    }
+
     /// See [`crate::swim::Swim::set_fresh_bits`].
     pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
         self.swim.set_fresh_bits(fresh);

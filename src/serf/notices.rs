@@ -106,6 +106,9 @@ impl Core {
                 let done = CoreEvent::MessageDone { op, failure };
                 serf.common.out.report(done);
             }
+            Notice::SpreadDone { op, end } => {
+                serf.common.out.report(CoreEvent::SpreadDone { op, end });
+            }
             Notice::JoinDone { op, report } => {
                 serf.join_done(op, report, self.swim.name_conflict());
             }

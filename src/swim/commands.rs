@@ -164,6 +164,12 @@ impl Swim {
         });
     }
 
+    /// Waits until the last change of this node has been gossiped. [`super::Notice::SpreadDone`]
+    /// reports the end.
+    pub fn spread(&mut self, now: Time) -> OpId {
+        self.at(now, |swim| swim.spreading.begin(&mut swim.ctx))
+    }
+
     /// Probes a member that the application could not reach: directly, through other members and by
     /// stream at the same time. [`super::Notice::HintDone`] reports the verdict. Returns `None` if
     /// the member is unknown, is dead, has left or is this node itself, or if this node has left.

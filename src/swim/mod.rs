@@ -31,6 +31,7 @@
 //! | `leaving` | tells members of this node's leave until they acknowledge it |
 //! | `reconnect` | asks seeds and lost members again |
 //! | `name_conflict` | finds out whether another node has this node's name |
+//! | `spreading` | waits until a change of this node has been gossiped |
 //! | `local_node` | announces this node, refutes accusations, leaves and returns |
 //! | `explain` | explains why a member is in its state, and describes the health of this node |
 //!
@@ -94,6 +95,7 @@ mod retry;
 mod rng;
 mod rounds;
 mod seeds;
+mod spreading;
 mod stats;
 mod stream_events;
 mod streams;
@@ -122,6 +124,7 @@ use name_conflict::NameConflicts;
 use probe::Probing;
 use reconnect::Reconnect;
 use relay::Relaying;
+use spreading::Spreading;
 use std::net::SocketAddr;
 use std::time::Duration;
 use streams::ExchangeCause;
@@ -155,6 +158,7 @@ pub struct Swim {
     looking: Looking,
     leaving: Leaving,
     messages: Messages,
+    spreading: Spreading,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
 }
@@ -185,6 +189,7 @@ impl Swim {
             looking: Looking::default(),
             leaving: Leaving::default(),
             messages: Messages::default(),
+            spreading: Spreading::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),
         }
@@ -196,6 +201,7 @@ impl Swim {
         self.ctx.now = now;
         let result = run(self);
         self.gossip.arm(&mut self.ctx);
+        self.spreading.check(&mut self.ctx);
         result
     }
 

@@ -333,6 +333,7 @@ static void bad_memberlist(void)
     SAME(sprat_node_set_local_state(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_local_state(node, large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
     SAME(sprat_node_leave(node, -1), SPRAT_OK);
+    SAME(sprat_node_spread(node, -1), SPRAT_ERR_STATE);
     SAME(sprat_node_send_datagram(node, "memberlist", "", 0), SPRAT_ERR_STATE);
     SAME(sprat_node_broadcast(node, "", 0, NULL), SPRAT_ERR_STATE);
     sprat_node_free(node);
@@ -371,6 +372,9 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_set_tag(node, "x", "y"), expected);
     SAME(sprat_node_set_tags(node, tags, 1), expected);
     SAME(sprat_node_set_meta(node, "x", 1), expected);
+    SAME(sprat_node_spread(node, 0), expected);
+    SAME(sprat_node_spread_async(node, NULL, &id), expected);
+    SAME(id, 0);
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), expected);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, &id), expected);
     SAME(id, 0);
@@ -466,6 +470,7 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_set_meta(node, meta, 513), SPRAT_ERR_TOO_LARGE);
     SAME(sprat_node_set_meta(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
+    SAME(sprat_node_spread(node, -2), SPRAT_ERR_INVALID);
     bad_messages(node);
     bad_keys(node);
     bad_memberlist();
@@ -631,6 +636,8 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_spread(node, -1), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_spread_async(node, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send(node, "x", NULL, 0, NULL, NULL), SPRAT_ERR_CLOSED);

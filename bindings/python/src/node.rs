@@ -175,6 +175,10 @@ impl Node {
         enter_detached(py, || self.inner.set_meta(&meta))
     }
 
+    fn begin_spread(&self, py: Python<'_>) -> PyResult<Pending> {
+        enter(py, || self.inner.begin_spread()).map(Pending::new)
+    }
+
     fn begin_join(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<Pending> {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         enter(py, || self.inner.begin_join(&addresses)).map(Pending::new)

@@ -1,4 +1,4 @@
-"""Messages and states of programs on memberlist: values, delivery, errors, and asyncio."""
+"""Messages, states and gossip in memberlist mode: values, delivery, errors, asyncio."""
 
 import asyncio
 import contextlib
@@ -70,6 +70,19 @@ def test_a_message_that_cannot_be_sent_is_an_error(pair, node):
         node.broadcast(b"")
 
 
+def test_a_change_has_spread(pair):
+    a, b = pair
+    a.spread()  # there is no other member
+    b.join(a.address, timeout=60)
+    updates = b.events(sprat.MemberUpdated)
+    a.set_meta(b"new")
+    a.spread(timeout=60)
+    assert updates.next(60).member.meta == b"new"
+    a.leave(timeout=60)
+    with pytest.raises(sprat.StateError, match="has left"):
+        a.spread()
+
+
 def test_messages_with_asyncio(addresses, pair):
     a, _ = pair
 
@@ -80,6 +93,8 @@ def test_messages_with_asyncio(addresses, pair):
             reader = a.events(sprat.Message)
             await c.send("a", b"hi", reliable=True, timeout=60)
             await c.send("a", b"datagram")
+            c.set_meta(b"new")
+            await c.spread(timeout=60)
             return reader.next(60).payload
 
     assert asyncio.run(run()) == b"hi"

@@ -46,6 +46,8 @@ pub(in crate::driver) enum Command {
     SetTags { tags: Tags, waiter: Waiter },
     /// Replaces the meta of this node.
     SetMeta { meta: Vec<u8>, waiter: Waiter },
+    /// Waits until the last change of this node has been gossiped.
+    Spread { waiter: Waiter },
     /// Sends or answers a message of the application.
     Message(MessageCommand),
     /// Manages the keys of the cluster, or of this node.
@@ -156,6 +158,7 @@ impl Command {
             | Command::UpdateTags { waiter, .. }
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
+            | Command::Spread { waiter }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
             Command::Keys(KeyCommand::Manage { waiter, .. }) => Some(waiter),
             Command::Message(

@@ -3,7 +3,7 @@
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
 use crate::serf::{self, KeyReport, LeaveEnd};
-use crate::swim::{JoinFailure, JoinReport};
+use crate::swim::{JoinFailure, JoinReport, SpreadEnd};
 use crate::wire::Refusal;
 use std::sync::Arc;
 
@@ -146,6 +146,23 @@ pub(in crate::driver) fn message_outcome(failure: Option<JoinFailure>) -> Outcom
         Error::new(failure_status(&why), message)
     });
     error.map_or(Ok(0), Err).into()
+}
+
+/// Returns the outcome of a wait for the gossip about a change of this node.
+pub(in crate::driver) fn spread_outcome(end: SpreadEnd) -> Outcome {
+    let (status, text) = match end {
+        SpreadEnd::Spread => return Ok(0).into(),
+        SpreadEnd::Left => {
+            let text = "this node has left, so its last change is not gossiped any more";
+            (Status::State, text)
+        }
+        SpreadEnd::NameTaken => {
+            let text = "another node has the name of this node, so nothing about this node is \
+                        gossiped";
+            (Status::NameConflict, text)
+        }
+    };
+    Err(Error::new(status, text)).into()
 }
 
 fn failure_status(why: &JoinFailure) -> Status {
