@@ -4,8 +4,8 @@
 //! clusters.
 
 use sprat::serf::{
-    CommandError, Config, Core, CoreEvent, FormerMember, MemberState, Mode, Past, QueryOptions,
-    SnapshotReader, Tags,
+    CommandError, Config, Coordinate, Core, CoreEvent, FormerMember, MemberState, Mode, Past,
+    QueryOptions, SnapshotReader, Tags,
 };
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
@@ -1774,6 +1774,55 @@ fn changed_tags_spread_and_a_leave_or_the_lack_of_members_ends_the_wait() {
     let mut alone = memberlist_net(1);
     let op = alone.command(0, Core::spread).unwrap();
     assert_eq!(spread_ends(&alone, 0), [(op, SpreadEnd::Spread)]);
+}
+
+/// Returns the answers to pings that a host has reported: sender, time and payload.
+fn ping_acks<'net>(net: &'net Net, host: usize) -> Vec<(&'net str, Duration, &'net [u8])> {
+    let events = net.hosts[host].events.iter();
+    let ack = |event: &'net CoreEvent| match event {
+        CoreEvent::App(EventBody::PingAck { from, rtt, payload }) => {
+            Some((&**from, *rtt, &**payload))
+        }
+        _ => None,
+    };
+    events.filter_map(ack).collect()
+}
+
+#[test]
+fn acks_bring_the_payload_of_the_application_and_the_round_trip_time_to_those_who_ask() {
+    let mut net = Net::with(2, |host| Config {
+        mode: Mode::Memberlist,
+        ping_acks: host == 0,
+        ..Config::default()
+    });
+    net.join_all();
+    net.command(1, |core, _| core.set_ack_payload(b"load 3".to_vec()))
+        .unwrap();
+    net.run(secs(10));
+    let round_trip = 2 * DELAY;
+    let last = *ping_acks(&net, 0).last().unwrap();
+    assert_eq!(last, ("n1", round_trip, &b"load 3"[..]));
+    assert_eq!(ping_acks(&net, 1), []);
+    let result = net.command(1, |core, _| core.set_ack_payload(vec![0; 513]));
+    let (len, max, bound) = (513, 512, "of an ack");
+    assert_eq!(
+        result,
+        Err(CommandError::MessageTooLarge { len, max, bound })
+    );
+}
+
+#[test]
+fn in_serf_mode_the_payload_of_an_ack_is_the_coordinate_and_not_that_of_the_application() {
+    let mut net = Net::with(2, |_| Config {
+        ping_acks: true,
+        ..Config::default()
+    });
+    net.join_all();
+    let result = net.command(0, |core, _| core.set_ack_payload(b"x".to_vec()));
+    assert_eq!(result, Err(CommandError::AckPayloadTaken));
+    net.run(secs(10));
+    let payload = ping_acks(&net, 0).last().unwrap().2;
+    assert!(matches!(Coordinate::decode(payload), Ok(Some(_))));
 }
 
 #[test]

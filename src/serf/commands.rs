@@ -354,6 +354,20 @@ impl Core {
         Ok(())
     }
 
+    /// Sets the bytes that the acks of this node carry to members from now on.
+    ///
+    /// # Errors
+    /// `AckPayloadTaken` in Serf mode; `MessageTooLarge` if it is longer than
+    /// [`limits::ACK_PAYLOAD_LEN`].
+    pub fn set_ack_payload(&mut self, payload: Vec<u8>) -> Result<(), CommandError> {
+        if self.check_memberlist().is_err() {
+            return Err(CommandError::AckPayloadTaken);
+        }
+        check_len(payload.len(), limits::ACK_PAYLOAD_LEN, "of an ack")?;
+        self.swim.set_ack_payload(payload);
+        Ok(())
+    }
+
     /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
     /// member is erased as well. A member that has left already can only be pruned.
     ///

@@ -229,9 +229,10 @@ impl Swim {
         });
     }
 
-    /// Sets the data that acks of direct pings carry to members.
+    /// Sets the data that acks of direct pings carry to members. If it is empty, acks carry none.
     pub fn set_ack_payload(&mut self, payload: Vec<u8>) {
-        self.ctx.local.ack_payload = Some(payload.into());
+        let carries = !payload.is_empty();
+        self.ctx.local.ack_payload = carries.then(|| payload.into());
     }
 
     /// Draws a random number of 31 bits.

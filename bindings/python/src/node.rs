@@ -265,6 +265,11 @@ impl Node {
         enter_detached(py, || self.inner.set_local_state(state))
     }
 
+    fn set_ack_payload(&self, py: Python<'_>, payload: &Bound<'_, PyAny>) -> PyResult<()> {
+        let payload = payload_of(payload)?;
+        enter_detached(py, || self.inner.set_ack_payload(&payload))
+    }
+
     /// Sends a query. Returns its number, and the queue for its acks, its answers and its end.
     #[allow(clippy::too_many_arguments)] // the arguments of the Python method
     fn begin_query(

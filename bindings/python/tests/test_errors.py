@@ -129,6 +129,7 @@ def test_a_path_that_is_missing_or_a_folder_raises_an_os_error(tmp_path):
         (lambda it: it.members(tags={"a": 5}), "tags['a'] must be str, not int"),
         (lambda it: it.set_meta(5), "meta must be bytes, not int"),
         (lambda it: it.set_meta("x"), "meta must be bytes, not str"),
+        (lambda it: it.set_ack_payload(5), "payload must be bytes, not int"),
         (lambda it: it.spread("1"), "timeout must be a number of seconds or None, not str"),
         (lambda it: it.tags.update(a=5), "tags['a'] must be str, not int"),
         (lambda it: it.tags.__setitem__("a", None), "tags['a'] must be str, not NoneType"),
@@ -185,6 +186,7 @@ def test_a_wrong_argument_type_is_a_type_error_that_names_the_argument(node, cal
         ),
         (lambda it: it.members(state=["alive", ""]), sprat.InvalidError, "left, got ''"),
         (lambda it: it.set_meta(b"x"), sprat.StateError, "mode = memberlist"),
+        (lambda it: it.set_ack_payload(b"x"), sprat.StateError, "acks carry the network"),
         (lambda it: it.tags.__setitem__("", "a"), sprat.InvalidError, "the key of a tag is empty"),
         (
             lambda it: it.tags.update(a="x" * 600),
@@ -276,6 +278,7 @@ def calls(it):
         "explain": lambda: it.explain("ours"),
         "health": lambda: it.health(),
         "set_meta": lambda: it.set_meta(b""),
+        "set_ack_payload": lambda: it.set_ack_payload(b""),
         "spread": lambda: it.spread(),
         "a tag": lambda: it.tags.__setitem__("a", "b"),
         "tags": lambda: setattr(it, "tags", {}),

@@ -1,4 +1,4 @@
-"""Messages, states and gossip in memberlist mode: values, delivery, errors, asyncio."""
+"""Messages, states, acks and gossip in memberlist mode: values, delivery, errors, asyncio."""
 
 import asyncio
 import contextlib
@@ -26,6 +26,7 @@ def pair(addresses):
     [
         (sprat.Message("a", b"hi", "10.0.0.1:7946", 3, 1.5), "Message('a', b'hi')"),
         (sprat.RemoteState("a", b"hi", True, "10.0.0.1:7946"), "RemoteState('a', <2 bytes>)"),
+        (sprat.PingAck("a", b"load", 0.00125), "PingAck('a', 0.001250 s)"),
         (sprat.MemberConflict("a", "b:1", "c:2"), "MemberConflict('a', 'b:1', 'c:2')"),
     ],
 )
@@ -81,6 +82,25 @@ def test_a_change_has_spread(pair):
     a.leave(timeout=60)
     with pytest.raises(sprat.StateError, match="has left"):
         a.spread()
+
+
+def test_acks_bring_the_payload_and_the_round_trip_time(addresses, pair):
+    a, b = pair
+    bind = addresses.address()
+    settings = {"profile": "local", "mode": "memberlist", "ping_acks": True}
+    with contextlib.closing(sprat.Node(name="c", bind=bind, **settings)) as c:
+        a.set_ack_payload(b"load 3")
+        c.join(a.address, timeout=60)
+        acks = c.events(sprat.PingAck)
+        ack = acks.next(60)
+        while not ack.payload:  # sent before this member was known there
+            ack = acks.next(60)
+        match ack:
+            case sprat.PingAck("a", payload, rtt):
+                assert payload == b"load 3"
+                assert rtt > 0
+    with pytest.raises(sprat.TooLargeError, match="the limit of an ack is 512"):
+        b.set_ack_payload(bytes(513))
 
 
 def test_messages_with_asyncio(addresses, pair):

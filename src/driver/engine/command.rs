@@ -122,6 +122,8 @@ pub(in crate::driver) enum MessageCommand {
     },
     /// Sets the state that push/pulls carry.
     SetLocalState { state: Arc<[u8]>, waiter: Waiter },
+    /// Sets the bytes that acks carry.
+    SetAckPayload { payload: Vec<u8>, waiter: Waiter },
     /// Answers a query of another node.
     Respond {
         query: u64,
@@ -166,7 +168,8 @@ impl Command {
                 | MessageCommand::Respond { waiter, .. }
                 | MessageCommand::SendDatagram { waiter, .. }
                 | MessageCommand::Broadcast { waiter, .. }
-                | MessageCommand::SetLocalState { waiter, .. },
+                | MessageCommand::SetLocalState { waiter, .. }
+                | MessageCommand::SetAckPayload { waiter, .. },
             ) => Some(waiter),
             // The `reply` of a hint, a query or a message by stream tells the caller that the
             // operation did not begin, so its end is not reported.

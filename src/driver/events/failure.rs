@@ -277,6 +277,11 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
                         and states need mode = memberlist";
             (Status::State, text)
         }
+        CommandError::AckPayloadTaken => {
+            let text = "in mode = serf, acks carry the network coordinate of this node; a payload \
+                        of the program needs mode = memberlist";
+            (Status::State, text)
+        }
         CommandError::Left => {
             let text = "this node is leaving or has left; a join makes it a member again";
             (Status::State, text)
