@@ -53,7 +53,7 @@ const HEADINGS: [(&str, &str); 15] = [
     ("sprat_node_manage_keys", "The keys of the cluster"),
     (
         "sprat_node_send",
-        "Messages and states of programs built on memberlist",
+        "Messages, states and ack payloads of programs built on memberlist",
     ),
     ("sprat_node_fd", "Events"),
     ("sprat_node_hint", "Hints, explanations, health"),

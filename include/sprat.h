@@ -287,6 +287,10 @@
  *     Whether this node keeps a network coordinate, from which round-trip times between any two
  *     members are estimated, and sends it with each ack. Only in serf mode.
  *
+ * ping_acks: boolean [false], true or false
+ *     Whether each answer of a member to a ping of this node becomes an event, with the
+ *     round-trip time and the payload of the ack.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
@@ -295,8 +299,8 @@
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, user, message, query,
- *         query-ack, query-response, remote-state, member-conflict, done, log, name-regained,
- *         separated by commas
+ *         query-ack, query-response, remote-state, member-conflict, ping-ack, done, log,
+ *         name-regained, separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.
@@ -468,6 +472,8 @@ enum sprat_event_kind {
      * this node's own name is a fatal event.
      */
     SPRAT_EVENT_MEMBER_CONFLICT = 15,
+    /** A member has answered a ping of this node; only if the setting ping_acks is on. */
+    SPRAT_EVENT_PING_ACK = 16,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
     /** Events were not taken in time and are lost: read the list of members again. */
@@ -688,8 +694,8 @@ typedef struct sprat_event {
     /**
      * USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
      * that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
-     * there. MEMBER_CONFLICT: the member. LOG: the part of the library that writes the line. Else
-     * empty. Never NULL.
+     * there. MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the
+     * line. Else empty. Never NULL.
      */
     const char *name;
     /**
@@ -711,7 +717,7 @@ typedef struct sprat_event {
     void *op_data;
     /**
      * USER, QUERY, QUERY_RESPONSE, MESSAGE: the payload, which need not be text and has no NUL at
-     * its end. REMOTE_STATE: the state. Else empty. Never NULL.
+     * its end. REMOTE_STATE: the state. PING_ACK: the payload of the ack. Else empty. Never NULL.
      */
     const uint8_t *payload;
     /** The number of bytes of the payload. */
@@ -731,6 +737,8 @@ typedef struct sprat_event {
      * address at which the member is known. Else empty. Never NULL.
      */
     const char *addr;
+    /** PING_ACK: the time between the ping and its ack, in microseconds; else 0. */
+    int64_t rtt_us;
 } sprat_event;
 
 /**
@@ -1671,6 +1679,40 @@ int sprat_node_set_meta(struct sprat_node *node,
                         const void *meta,
                         size_t len);
 
+/**
+ * Waits until the last change of this node's tags, metadata or address has been gossiped as often
+ * as the number of members requires. Returns at once if that has happened already, or if no other
+ * member is live. A change that is made during the wait is waited for, too. A member can still
+ * have missed all of the gossip; it learns of the change by push/pull.
+ *
+ * @param node        the node
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit
+ * @return SPRAT_OK; SPRAT_ERR_TIMEOUT if the time is up, after which the gossip goes on;
+ *         SPRAT_ERR_STATE after sprat_node_leave(), or if the node leaves during the call;
+ *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_CLOSED if
+ *         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
+ *         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *
+ * Thread-safe. The call is allowed in a callback, where it delays further events.
+ */
+int sprat_node_spread(struct sprat_node *node,
+                      int timeout_ms);
+
+/**
+ * Does the same as sprat_node_spread(), but does not wait. An event of kind SPRAT_EVENT_DONE with
+ * the same number in `id` and the same op_data reports the end. The number is stored before the
+ * operation begins, as for sprat_node_join_async().
+ *
+ * @param node     the node
+ * @param op_data  any pointer, which the event hands back; the library never follows it
+ * @param id       receives the number of the operation, or 0 after a failure; may be NULL
+ * @return SPRAT_OK once the operation has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED. Thread-safe.
+ */
+int sprat_node_spread_async(struct sprat_node *node,
+                            void *op_data,
+                            uint64_t *id);
+
 /* ==========================================================================================
  * Sending user events
  * ========================================================================================== */
@@ -1984,7 +2026,7 @@ const uint8_t *sprat_key_report_key(const struct sprat_key_report *report,
 void sprat_key_report_free(struct sprat_key_report *report);
 
 /* ==========================================================================================
- * Messages and states of programs built on memberlist
+ * Messages, states and ack payloads of programs built on memberlist
  * ========================================================================================== */
 
 /**
@@ -2071,6 +2113,23 @@ int sprat_node_broadcast(struct sprat_node *node,
 int sprat_node_set_local_state(struct sprat_node *node,
                                const void *state,
                                size_t state_len);
+
+/**
+ * Sets the bytes that the acks of this node carry from now on; before the first call, none carries
+ * any. Each member gets them with every answer to one of its pings: as an event of kind
+ * SPRAT_EVENT_PING_ACK if its setting `ping_acks` is on, or from NotifyPingComplete of its
+ * delegate if it uses HashiCorp's memberlist.
+ *
+ * @param node         the node
+ * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+ * @param payload_len  the number of bytes, at most 512
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", where acks carry
+ *         the network coordinate of the node; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_set_ack_payload(struct sprat_node *node,
+                               const void *payload,
+                               size_t payload_len);
 
 /* ==========================================================================================
  * Events

@@ -37,9 +37,12 @@ pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
 /// carries it, together with the members: even if compression makes it half as long again, both
 /// fit into an encrypted frame.
 pub const LOCAL_STATE_LEN: usize = 8 * 1024 * 1024;
+/// Length in bytes of the payload that an application adds to the acks of this node in memberlist
+/// mode. Every ping of a member is answered with it, so it is kept as short as a meta.
+pub const ACK_PAYLOAD_LEN: usize = 512;
 /// Number of bytes of the messages of this node that go by stream and have not ended.
 pub const SENT_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-/// Number of bytes of received messages and states that wait in one queue of events.
+/// Number of bytes of received messages, states and ack payloads that wait in one queue of events.
 pub const QUEUED_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of nodes in one push/pull.
 pub const PUSH_PULL_NODES: usize = 1_048_576;

@@ -237,6 +237,16 @@ macro_rules! event_table {
                     /// The address of the other node.
                     claimed: SocketAddr,
                 } = 15, "member-conflict";
+                /// A member has answered a ping of this node; only if the setting ping_acks is on.
+                PingAck {
+                    /// The name of the member.
+                    from: String,
+                    /// The time between the ping and its ack.
+                    rtt: Duration,
+                    /// The bytes that the other program adds to its acks; empty if it adds none.
+                    /// In serf mode it is the network coordinate of the member, as on the wire.
+                    payload: Box<[u8]>,
+                } = 16, "ping-ack";
                 /// An operation that was started without waiting has ended.
                 Done {
                     /// The number of the operation.
@@ -504,6 +514,7 @@ mod tests {
             (12, "query-response"),
             (13, "remote-state"),
             (15, "member-conflict"),
+            (16, "ping-ack"),
             (14, "done"),
             (20, "overflow"),
             (21, "log"),

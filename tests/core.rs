@@ -4,12 +4,12 @@
 //! clusters.
 
 use sprat::serf::{
-    CommandError, Config, Core, CoreEvent, FormerMember, MemberState, Mode, Past, QueryOptions,
-    SnapshotReader, Tags,
+    CommandError, Config, Coordinate, Core, CoreEvent, FormerMember, MemberState, Mode, Past,
+    QueryOptions, SnapshotReader, Tags,
 };
 use sprat::swim::{
     ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
-    StreamEnd, StreamId,
+    SpreadEnd, StreamEnd, StreamId,
 };
 use sprat::time::Time;
 use sprat::wire::Codec;
@@ -1734,6 +1734,121 @@ fn push_pulls_carry_the_state_of_the_application_both_ways() {
     net.hosts[1].events.clear();
     net.run(secs(70));
     assert_eq!(states(&net, 1, false), []);
+}
+
+/// Returns the ends of the waits for gossip of a host.
+fn spread_ends(net: &Net, host: usize) -> Vec<(OpId, SpreadEnd)> {
+    let events = net.hosts[host].events.iter();
+    let end = |event: &CoreEvent| match event {
+        CoreEvent::SpreadDone { op, end } => Some((*op, *end)),
+        _ => None,
+    };
+    events.filter_map(end).collect()
+}
+
+#[test]
+fn a_change_has_spread_once_it_was_gossiped_often_enough() {
+    let mut net = memberlist_net(3);
+    net.run(secs(10));
+    let set_meta = |net: &mut Net, meta: &[u8]| {
+        let meta = meta.to_vec();
+        net.command(0, |core, now| core.set_meta(now, meta))
+            .unwrap();
+    };
+    set_meta(&mut net, b"first");
+    let first = net.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&net, 0), []);
+    // A later change is waited for, too.
+    net.run(Duration::from_millis(200));
+    assert_eq!(spread_ends(&net, 0), []);
+    set_meta(&mut net, b"second");
+    net.run_until(10, |net| {
+        spread_ends(net, 0) == [(first, SpreadEnd::Spread)]
+    });
+    for viewer in 1..3 {
+        assert_eq!(
+            *net.hosts[viewer].core.member("n0").unwrap().meta,
+            *b"second"
+        );
+    }
+    // A change that has spread already is not waited for.
+    let second = net.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&net, 0)[1..], [(second, SpreadEnd::Spread)]);
+}
+
+#[test]
+fn changed_tags_spread_and_a_leave_or_the_lack_of_members_ends_the_wait() {
+    let mut net = Net::joined(2);
+    net.run(secs(10));
+    let changed = tags(&[("role", "db")]);
+    net.command(0, |core, now| core.set_tags(now, changed))
+        .unwrap();
+    let spread = net.command(0, Core::spread).unwrap();
+    net.run_until(10, |net| {
+        spread_ends(net, 0) == [(spread, SpreadEnd::Spread)]
+    });
+
+    net.command(0, |core, now| core.set_tags(now, Tags::new()))
+        .unwrap();
+    let cut_off = net.command(0, Core::spread).unwrap();
+    net.hosts[1].up = false;
+    net.command(0, Core::leave);
+    assert_eq!(net.command(0, Core::spread), Err(CommandError::Left));
+    net.run_until(60, |net| spread_ends(net, 0).len() == 2);
+    assert_eq!(spread_ends(&net, 0)[1].0, cut_off);
+
+    let mut alone = memberlist_net(1);
+    let op = alone.command(0, Core::spread).unwrap();
+    assert_eq!(spread_ends(&alone, 0), [(op, SpreadEnd::Spread)]);
+}
+
+/// Returns the answers to pings that a host has reported: sender, time and payload.
+fn ping_acks<'net>(net: &'net Net, host: usize) -> Vec<(&'net str, Duration, &'net [u8])> {
+    let events = net.hosts[host].events.iter();
+    let ack = |event: &'net CoreEvent| match event {
+        CoreEvent::App(EventBody::PingAck { from, rtt, payload }) => {
+            Some((&**from, *rtt, &**payload))
+        }
+        _ => None,
+    };
+    events.filter_map(ack).collect()
+}
+
+#[test]
+fn acks_bring_the_payload_of_the_application_and_the_round_trip_time_to_those_who_ask() {
+    let mut net = Net::with(2, |host| Config {
+        mode: Mode::Memberlist,
+        ping_acks: host == 0,
+        ..Config::default()
+    });
+    net.join_all();
+    net.command(1, |core, _| core.set_ack_payload(b"load 3".to_vec()))
+        .unwrap();
+    net.run(secs(10));
+    let round_trip = 2 * DELAY;
+    let last = *ping_acks(&net, 0).last().unwrap();
+    assert_eq!(last, ("n1", round_trip, &b"load 3"[..]));
+    assert_eq!(ping_acks(&net, 1), []);
+    let result = net.command(1, |core, _| core.set_ack_payload(vec![0; 513]));
+    let (len, max, bound) = (513, 512, "of an ack");
+    assert_eq!(
+        result,
+        Err(CommandError::MessageTooLarge { len, max, bound })
+    );
+}
+
+#[test]
+fn in_serf_mode_the_payload_of_an_ack_is_the_coordinate_and_not_that_of_the_application() {
+    let mut net = Net::with(2, |_| Config {
+        ping_acks: true,
+        ..Config::default()
+    });
+    net.join_all();
+    let result = net.command(0, |core, _| core.set_ack_payload(b"x".to_vec()));
+    assert_eq!(result, Err(CommandError::AckPayloadTaken));
+    net.run(secs(10));
+    let payload = ping_acks(&net, 0).last().unwrap().2;
+    assert!(matches!(Coordinate::decode(payload), Ok(Some(_))));
 }
 
 #[test]

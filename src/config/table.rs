@@ -186,6 +186,9 @@ macro_rules! settings_table {
             "Whether this node keeps a network coordinate, from which round-trip times between any \
              two members are estimated, and sends it with each ack. Only in serf mode.";
 
+        "ping_acks" => core.ping_acks = false,
+            "Whether each answer of a member to a ping of this node becomes an event, with the \
+             round-trip time and the payload of the ack.";
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
             "The number of events, not counting log lines, that can wait for the application. A \

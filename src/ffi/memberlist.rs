@@ -1,4 +1,4 @@
-//! Messages and states of programs built on memberlist.
+//! Messages, states and ack payloads of programs built on memberlist.
 
 use super::operation::OperationId;
 use super::types::sprat_node;
@@ -130,5 +130,31 @@ pub unsafe extern "C" fn sprat_node_set_local_state(
         // SAFETY: the program passes NULL or `state_len` bytes.
         let state = unsafe { args::bytes("state", state, state_len, limits::LOCAL_STATE_LEN)? };
         slot.node.set_local_state(state)
+    })
+}
+
+/// Sets the bytes that the acks of this node carry from now on; before the first call, none carries
+/// any. Each member gets them with every answer to one of its pings: as an event of kind
+/// SPRAT_EVENT_PING_ACK if its setting `ping_acks` is on, or from NotifyPingComplete of its
+/// delegate if it uses HashiCorp's memberlist.
+///
+/// @param node         the node
+/// @param payload      any bytes, which are copied; may be NULL if payload_len is 0
+/// @param payload_len  the number of bytes, at most 512
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", where acks carry
+///         the network coordinate of the node; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_set_ack_payload(
+    node: *mut sprat_node,
+    payload: *const c_void,
+    payload_len: usize,
+) -> c_int {
+    entry::status("sprat_node_set_ack_payload", || {
+        let slot = handle::get(node)?;
+        // SAFETY: the program passes NULL or `payload_len` bytes.
+        let payload =
+            unsafe { args::bytes("payload", payload, payload_len, limits::ACK_PAYLOAD_LEN)? };
+        slot.node.set_ack_payload(payload)
     })
 }

@@ -185,6 +185,7 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
         }
         EventBody::Message { .. }
         | EventBody::RemoteState { .. }
+        | EventBody::PingAck { .. }
         | EventBody::MemberConflict { .. } => return of_memberlist(c_view, body),
         EventBody::NameRegained {} | any_member_event!() => {}
     }
@@ -196,7 +197,7 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
     }
 }
 
-/// Does the same as [`fill`] for an event of memberlist mode.
+/// Does the same as [`fill`] for an event of memberlist mode, or for an ack of a ping.
 fn of_memberlist(c_view: &mut sprat_event, body: &EventBody) -> Parts {
     let mut parts = Parts::default();
     match body {
@@ -216,6 +217,10 @@ fn of_memberlist(c_view: &mut sprat_event, body: &EventBody) -> Parts {
         } => {
             (c_view.join, parts.payload) = (*join, payload.clone());
             (parts.name, parts.source) = (args::text(from), args::text(&addr.to_string()));
+        }
+        EventBody::PingAck { from, rtt, payload } => {
+            (parts.name, parts.payload) = (args::text(from), Arc::from(&**payload));
+            c_view.rtt_us = i64::try_from(rtt.as_micros()).unwrap_or(i64::MAX);
         }
         EventBody::MemberConflict {
             name,
@@ -266,6 +271,7 @@ impl EventRecord {
             time_ms: 0,
             join: false,
             addr: ptr::null(),
+            rtt_us: 0,
         };
         let Parts {
             name,
@@ -416,6 +422,24 @@ mod tests {
         assert_eq!(text(unsafe { &*c_view.member }.name), "db");
         // SAFETY: `copy` came from `into_raw` and is not used afterwards.
         unsafe { EventRecord::free(copy) };
+    }
+
+    #[test]
+    fn an_ack_of_a_ping_has_the_member_the_time_and_the_payload() {
+        let body = EventBody::PingAck {
+            from: "db".to_owned(),
+            rtt: std::time::Duration::from_nanos(1_234_567),
+            payload: Box::from(*b"load"),
+        };
+        let (seq, time) = (1, Time::from_nanos(2));
+        let record = EventRecord::new(&Event { seq, time, body }, false);
+        // SAFETY: `record` lives until the end of this test.
+        let c_view = unsafe { &*record.as_ptr() };
+        assert_eq!((c_view.kind, c_view.rtt_us), (16, 1234));
+        assert_eq!(
+            (text(c_view.name), c_view.payload_len),
+            ("db".to_owned(), 4)
+        );
     }
 
     #[test]

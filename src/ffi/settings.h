@@ -190,6 +190,10 @@
  *     Whether this node keeps a network coordinate, from which round-trip times between any two
  *     members are estimated, and sends it with each ack. Only in serf mode.
  *
+ * ping_acks: boolean [false], true or false
+ *     Whether each answer of a member to a ping of this node becomes an event, with the
+ *     round-trip time and the payload of the ack.
+ *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue keeps only the last event of each member; if that is not enough, it drops the
@@ -198,8 +202,8 @@
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, user, message, query,
- *         query-ack, query-response, remote-state, member-conflict, done, log, name-regained,
- *         separated by commas
+ *         query-ack, query-response, remote-state, member-conflict, ping-ack, done, log,
+ *         name-regained, separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.

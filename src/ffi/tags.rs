@@ -1,5 +1,6 @@
 //! The tags and the metadata of a running node.
 
+use super::operation::OperationId;
 use super::types::{sprat_node, sprat_tag};
 use super::{args, entry, handle};
 use crate::error::{Error, Status};
@@ -86,5 +87,52 @@ pub unsafe extern "C" fn sprat_node_set_meta(
         // SAFETY: the program passes NULL or `len` bytes.
         slot.node
             .set_meta(unsafe { args::bytes("meta", meta, len, limits::META_LEN)? })
+    })
+}
+
+/// Waits until the last change of this node's tags, metadata or address has been gossiped as often
+/// as the number of members requires. Returns at once if that has happened already, or if no other
+/// member is live. A change that is made during the wait is waited for, too. A member can still
+/// have missed all of the gossip; it learns of the change by push/pull.
+///
+/// @param node        the node
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit
+/// @return SPRAT_OK; SPRAT_ERR_TIMEOUT if the time is up, after which the gossip goes on;
+///         SPRAT_ERR_STATE after sprat_node_leave(), or if the node leaves during the call;
+///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_CLOSED if
+///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
+///         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+///
+/// Thread-safe. The call is allowed in a callback, where it delays further events.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_spread(node: *mut sprat_node, timeout_ms: c_int) -> c_int {
+    entry::status("sprat_node_spread", || {
+        let slot = handle::get(node)?;
+        slot.node.spread(args::timeout(timeout_ms)?)
+    })
+}
+
+/// Does the same as sprat_node_spread(), but does not wait. An event of kind SPRAT_EVENT_DONE with
+/// the same number in `id` and the same op_data reports the end. The number is stored before the
+/// operation begins, as for sprat_node_join_async().
+///
+/// @param node     the node
+/// @param op_data  any pointer, which the event hands back; the library never follows it
+/// @param id       receives the number of the operation, or 0 after a failure; may be NULL
+/// @return SPRAT_OK once the operation has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_spread_async(
+    node: *mut sprat_node,
+    op_data: *mut c_void,
+    id: *mut u64,
+) -> c_int {
+    entry::status("sprat_node_spread_async", || {
+        // SAFETY: the program passes NULL or a place for a number.
+        let id = unsafe { OperationId::new(id) };
+        let slot = handle::get(node)?;
+        id.begin(&slot.node, op_data, |operation| {
+            slot.node.spread_async(operation)
+        })
     })
 }

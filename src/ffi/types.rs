@@ -83,8 +83,8 @@ pub struct sprat_event {
     pub member: *const sprat_member,
     /// USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
     /// that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
-    /// there. MEMBER_CONFLICT: the member. LOG: the part of the library that writes the line. Else
-    /// empty. Never NULL.
+    /// there. MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the
+    /// line. Else empty. Never NULL.
     pub name: *const c_char,
     /// FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks.
     /// MEMBER_CONFLICT: the address of the other node. Else empty. Never NULL.
@@ -100,7 +100,7 @@ pub struct sprat_event {
     /// DONE: the op_data of the call that began the operation; else NULL.
     pub op_data: *mut c_void,
     /// USER, QUERY, QUERY_RESPONSE, MESSAGE: the payload, which need not be text and has no NUL at
-    /// its end. REMOTE_STATE: the state. Else empty. Never NULL.
+    /// its end. REMOTE_STATE: the state. PING_ACK: the payload of the ack. Else empty. Never NULL.
     pub payload: *const u8,
     /// The number of bytes of the payload.
     pub payload_len: usize,
@@ -115,6 +115,8 @@ pub struct sprat_event {
     /// other side dialled a stream, the port is not that at which it listens. MEMBER_CONFLICT: the
     /// address at which the member is known. Else empty. Never NULL.
     pub addr: *const c_char,
+    /// PING_ACK: the time between the ping and its ack, in microseconds; else 0.
+    pub rtt_us: i64,
 }
 
 /// A tag: a key and a value, both chosen by the program.

@@ -57,6 +57,8 @@ pub enum CommandError {
     UnknownKey,
     /// The command does not exist in the mode of this node.
     WrongMode,
+    /// Acks carry the network coordinate of this node, as its mode is Serf's.
+    AckPayloadTaken,
     /// This node is leaving or has left; a join brings it back.
     Left,
     /// Too many looks are under way.

@@ -98,6 +98,19 @@ impl Core {
         Ok(())
     }
 
+    /// Waits until the last change of this node's tags, meta or address has been gossiped as often
+    /// as the number of members requires. [`CoreEvent::SpreadDone`] reports the end, which comes at
+    /// once if no other member is live.
+    ///
+    /// # Errors
+    /// `Left`.
+    pub fn spread(&mut self, now: Time) -> Result<OpId, CommandError> {
+        self.check_not_left()?;
+        let op = self.swim.spread(now);
+        self.pump(now, false);
+        Ok(op)
+    }
+
     /// See [`crate::swim::Swim::set_fresh_bits`].
     pub fn set_fresh_bits(&mut self, fresh: FreshBits) {
         self.swim.set_fresh_bits(fresh);
@@ -339,6 +352,20 @@ impl Core {
         self.check_memberlist()?;
         check_len(state.len(), limits::LOCAL_STATE_LEN, "of a state")?;
         self.serf.memberlist.local_state = state;
+        Ok(())
+    }
+
+    /// Sets the bytes that the acks of this node carry to members from now on.
+    ///
+    /// # Errors
+    /// `AckPayloadTaken` in Serf mode; `MessageTooLarge` if it is longer than
+    /// [`limits::ACK_PAYLOAD_LEN`].
+    pub fn set_ack_payload(&mut self, payload: Vec<u8>) -> Result<(), CommandError> {
+        if self.check_memberlist().is_err() {
+            return Err(CommandError::AckPayloadTaken);
+        }
+        check_len(payload.len(), limits::ACK_PAYLOAD_LEN, "of an ack")?;
+        self.swim.set_ack_payload(payload);
         Ok(())
     }
 

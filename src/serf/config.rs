@@ -72,6 +72,8 @@ pub struct Config {
     pub coalesce_events: CoalesceTimes,
     /// True if acks carry network coordinates; in Serf mode only.
     pub coordinates: bool,
+    /// True if each answer of a member to a ping becomes an event.
+    pub ping_acks: bool,
     /// True if the driver stores the keys after each change, and reports the outcome with
     /// `Core::keys_stored`. The answer to a query that changes keys waits for that.
     pub store_keys: bool,
@@ -101,6 +103,7 @@ impl Default for Config {
             coalesce_members: CoalesceTimes::default(),
             coalesce_events: CoalesceTimes::default(),
             coordinates: true,
+            ping_acks: false,
             store_keys: false,
             past: None,
             filter: MemberFilter::default(),

@@ -5,7 +5,7 @@ use super::Config;
 use super::keys::report::KeyReport;
 use crate::event::EventBody;
 use crate::member::Member;
-use crate::swim::{JoinFailure, JoinReport, OpId};
+use crate::swim::{JoinFailure, JoinReport, OpId, SpreadEnd};
 use crate::vocabulary::KeyAction;
 use crate::wire::Key;
 use std::net::SocketAddr;
@@ -105,6 +105,13 @@ pub enum CoreEvent {
         op: OpId,
         /// The reason for which it failed; `None` if the other node has read it.
         failure: Option<JoinFailure>,
+    },
+    /// The gossip about the last change of this node has ended.
+    SpreadDone {
+        /// The number that `Core::spread` returned.
+        op: OpId,
+        /// How the gossip ended.
+        end: SpreadEnd,
     },
     /// The probe requested by a hint has ended.
     HintDone {

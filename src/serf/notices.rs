@@ -5,6 +5,7 @@ use super::shared::outbox::Order;
 use super::{Core, CoreEvent, membership::look};
 use crate::swim::Notice;
 use crate::time::Time;
+use std::time::Duration;
 
 impl Core {
     /// Handles notices and carries out orders until there are none left. `asked` is true if the
@@ -106,6 +107,9 @@ impl Core {
                 let done = CoreEvent::MessageDone { op, failure };
                 serf.common.out.report(done);
             }
+            Notice::SpreadDone { op, end } => {
+                serf.common.out.report(CoreEvent::SpreadDone { op, end });
+            }
             Notice::JoinDone { op, report } => {
                 serf.join_done(now, op, report, self.swim.name_conflict());
             }
@@ -126,10 +130,7 @@ impl Core {
                 serf.common.out.report(done);
             }
             Notice::PingAnswered { name, rtt, payload } => {
-                let swim = &mut self.swim;
-                let mut jitter = || f64::from(swim.draw_number()) / f64::from(1u32 << 31) - 0.5;
-                let coordinates = &mut serf.coordinates;
-                coordinates.on_answer(&mut serf.common, &name, rtt, &payload, &mut jitter);
+                self.on_ping_answered(&name, rtt, &payload);
             }
             Notice::Conflict {
                 name,
@@ -150,6 +151,14 @@ impl Core {
             Notice::NameTaken { addr } => serf.name_taken(addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),
         }
+    }
+
+    fn on_ping_answered(&mut self, name: &str, rtt: Duration, payload: &[u8]) {
+        let (serf, swim) = (&mut self.serf, &mut self.swim);
+        serf.tell_ping_ack(name, rtt, payload);
+        let mut jitter = || f64::from(swim.draw_number()) / f64::from(1u32 << 31) - 0.5;
+        let coordinates = &mut serf.coordinates;
+        coordinates.on_answer(&mut serf.common, name, rtt, payload, &mut jitter);
     }
 
     fn carry_out(&mut self, now: Time, order: Order) {

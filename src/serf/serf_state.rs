@@ -27,6 +27,7 @@ use super::shared::outbox::{Order, lane};
 use super::user_events::replay::Replay;
 use super::user_events::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
+use crate::event::EventBody;
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
@@ -239,6 +240,17 @@ impl SerfState {
         if !self.common.is_self(&claim.name) {
             let out = &mut self.common.out;
             self.memberlist.on_conflict(now, out, claim);
+        }
+    }
+
+    /// Reports the answer to a ping to an application that wants to know.
+    pub fn tell_ping_ack(&mut self, name: &str, rtt: Duration, payload: &[u8]) {
+        if self.common.config.ping_acks {
+            self.common.tell(name, |member| EventBody::PingAck {
+                from: member.name.to_string(),
+                rtt,
+                payload: payload.into(),
+            });
         }
     }
 

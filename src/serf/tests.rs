@@ -134,6 +134,7 @@ impl Rig {
             }
             CoreEvent::App(other) => panic!("{other:?} comes from the driver"),
             CoreEvent::JoinDone { .. } => "joined".into(),
+            CoreEvent::SpreadDone { end, .. } => format!("{end:?}"),
             CoreEvent::LeaveDone { end, .. } => match end {
                 LeaveEnd::Left { unacked } if unacked.is_empty() => "left".into(),
                 LeaveEnd::Left { unacked } => format!("left without {}", unacked.join(" ")),

@@ -166,6 +166,12 @@ impl Swim {
         });
     }
 
+    /// Waits until the last change of this node has been gossiped. [`super::Notice::SpreadDone`]
+    /// reports the end.
+    pub fn spread(&mut self, now: Time) -> OpId {
+        self.at(now, |swim| swim.spreading.begin(&mut swim.ctx))
+    }
+
     /// Probes a member that the application could not reach: directly, through other members and by
     /// stream at the same time. [`super::Notice::HintDone`] reports the verdict. Returns `None` if
     /// the member is unknown, is dead, has left or is this node itself, or if this node has left.
@@ -225,9 +231,10 @@ impl Swim {
         });
     }
 
-    /// Sets the data that acks of direct pings carry to members.
+    /// Sets the data that acks of direct pings carry to members. If it is empty, acks carry none.
     pub fn set_ack_payload(&mut self, payload: Vec<u8>) {
-        self.ctx.local.ack_payload = Some(payload.into());
+        let carries = !payload.is_empty();
+        self.ctx.local.ack_payload = carries.then(|| payload.into());
     }
 
     /// Draws a random number of 31 bits.
@@ -266,11 +273,6 @@ impl Swim {
         self.ctx.outbox.sources.current()
     }
 
-    /// Counts a refusal. The layer above calls this for its own refusals.
-    pub fn refuse(&mut self, why: Refusal) {
-        self.ctx.outbox.refuse(why);
-    }
-
     /// Returns the names of the other nodes at the address of this source, in any order. For an
     /// accepted stream, the nodes at any port of that host count.
     pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
@@ -281,6 +283,11 @@ impl Swim {
         };
         let nodes = self.ctx.table.on_host(addr.ip()).map(MemberRecord::node);
         nodes.filter(is_there).map(|node| &node.name)
+    }
+
+    /// Counts a refusal. The layer above calls this for its own refusals.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.ctx.outbox.refuse(why);
     }
 }
 

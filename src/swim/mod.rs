@@ -31,6 +31,7 @@
 //! | `reconnection/reconnect` | asks seeds and lost members again |
 //! | `local/local_node` | announces this node, refutes accusations, leaves and returns |
 //! | `local/leaving` | tells members of this node's leave until they acknowledge it |
+//! | `local/spreading` | waits until a change of this node has been gossiped |
 //! | `local/name_conflict` | finds out whether another node has this node's name |
 //! | `explain` | explains why a member is in its state, and the health of this node |
 //!
@@ -82,6 +83,7 @@ use gossip::Gossip;
 use local::leaving::Leaving;
 use local::local_node;
 use local::name_conflict::NameConflicts;
+use local::spreading::Spreading;
 use reconnection::reconnect::Reconnect;
 use shared::broadcast_queue::PassOn;
 use shared::context::Context;
@@ -118,6 +120,7 @@ pub struct Swim {
     looking: Looking,
     leaving: Leaving,
     messages: Messages,
+    spreading: Spreading,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
 }
@@ -148,6 +151,7 @@ impl Swim {
             looking: Looking::default(),
             leaving: Leaving::default(),
             messages: Messages::default(),
+            spreading: Spreading::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),
         }
@@ -159,6 +163,7 @@ impl Swim {
         self.ctx.now = now;
         let result = run(self);
         self.gossip.arm(&mut self.ctx);
+        self.spreading.check(&mut self.ctx);
         result
     }
 

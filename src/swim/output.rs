@@ -104,6 +104,17 @@ pub enum Change {
     Forgotten,
 }
 
+/// The end of the gossip about the last change of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpreadEnd {
+    /// The change has been gossiped often enough, or no other node is live.
+    Spread,
+    /// This node has left, so the change is not gossiped any more.
+    Left,
+    /// The name of this node belongs to another node, so nothing about this node is gossiped.
+    NameTaken,
+}
+
 /// The result of a join or look: the number of addresses that answered, and the targets that
 /// failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,6 +235,13 @@ pub enum Notice {
         report: JoinReport,
         /// The state of the node that answered; empty if no node did.
         state: RemoteState,
+    },
+    /// The gossip about the last change of this node has ended.
+    SpreadDone {
+        /// The command.
+        op: OpId,
+        /// How the gossip ended.
+        end: SpreadEnd,
     },
     /// The broadcast with this token has reached its retransmit limit, or was replaced, dropped or
     /// refused.

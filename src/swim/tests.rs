@@ -414,6 +414,20 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
 }
 
 #[test]
+fn a_wait_for_gossip_ends_when_another_node_has_the_name() {
+    let mut net = Net::joined(2);
+    let swim = &mut net.nodes[0];
+    swim.set_meta(net.now, Box::from(*b"new"));
+    let op = swim.spread(net.now);
+    swim.set_name_is_taken(net.now, true);
+    let notices = std::iter::from_fn(|| swim.poll_notice());
+    let end = notices.filter(|it| matches!(it, Notice::SpreadDone { .. }));
+    let end: Vec<Notice> = end.collect();
+    let taken = SpreadEnd::NameTaken;
+    assert_eq!(end, [Notice::SpreadDone { op, end: taken }]);
+}
+
+#[test]
 fn a_refutation_has_the_incarnation_after_that_of_the_accusation() {
     let mut net = Net::joined(2);
     let own = |net: &Net| net.nodes[0].self_node().incarnation;

@@ -332,7 +332,11 @@ static void bad_memberlist(void)
     CHECK(strstr(sprat_last_error(), "2000") && strstr(sprat_last_error(), "gossip packet"));
     SAME(sprat_node_set_local_state(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_local_state(node, large, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_set_ack_payload(node, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_set_ack_payload(node, large, 513), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_set_ack_payload(node, large, 512), SPRAT_OK);
     SAME(sprat_node_leave(node, -1), SPRAT_OK);
+    SAME(sprat_node_spread(node, -1), SPRAT_ERR_STATE);
     SAME(sprat_node_send_datagram(node, "memberlist", "", 0), SPRAT_ERR_STATE);
     SAME(sprat_node_broadcast(node, "", 0, NULL), SPRAT_ERR_STATE);
     sprat_node_free(node);
@@ -371,6 +375,9 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_set_tag(node, "x", "y"), expected);
     SAME(sprat_node_set_tags(node, tags, 1), expected);
     SAME(sprat_node_set_meta(node, "x", 1), expected);
+    SAME(sprat_node_spread(node, 0), expected);
+    SAME(sprat_node_spread_async(node, NULL, &id), expected);
+    SAME(id, 0);
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), expected);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, &id), expected);
     SAME(id, 0);
@@ -379,6 +386,7 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_send_datagram(node, "x", NULL, 0), expected);
     SAME(sprat_node_broadcast(node, NULL, 0, NULL), expected);
     SAME(sprat_node_set_local_state(node, NULL, 0), expected);
+    SAME(sprat_node_set_ack_payload(node, NULL, 0), expected);
     SAME(sprat_node_query_wait(node, "x", NULL, 0, NULL, &answers), expected);
     CHECK(!answers);
     SAME(sprat_node_cancel_query(node, 1), expected);
@@ -466,11 +474,14 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_set_meta(node, meta, 513), SPRAT_ERR_TOO_LARGE);
     SAME(sprat_node_set_meta(node, NULL, 1), SPRAT_ERR_NULL);
     SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
+    SAME(sprat_node_spread(node, -2), SPRAT_ERR_INVALID);
     bad_messages(node);
     bad_keys(node);
     bad_memberlist();
     SAME(sprat_node_broadcast(node, "", 0, NULL), SPRAT_ERR_STATE);     /* needs mode memberlist */
     SAME(sprat_node_set_local_state(node, "", 0), SPRAT_ERR_STATE);
+    SAME(sprat_node_set_ack_payload(node, "", 0), SPRAT_ERR_STATE);
+    CHECK(strstr(sprat_last_error(), "acks carry the network coordinate"));
 
     SAME(sprat_node_next_event(node, 0, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_next_event(node, -2, events), SPRAT_ERR_INVALID);
@@ -631,12 +642,15 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_spread(node, -1), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_spread_async(node, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send_event(node, "x", NULL, 0, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_query(node, "x", NULL, 0, NULL, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send(node, "x", NULL, 0, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_send_datagram(node, "x", NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_broadcast(node, NULL, 0, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_local_state(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_set_ack_payload(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_respond(node, 1, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_cancel_query(node, 1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_manage_keys(node, SPRAT_KEY_LIST, NULL, 0, 0, NULL, NULL), SPRAT_ERR_CLOSED);

@@ -1,4 +1,4 @@
-/* memberlist.c: messages and states between two nodes of one process in mode "memberlist". */
+/* memberlist.c: messages, states and payloads of acks between two nodes of one process in mode "memberlist". */
 #include "check.h"
 
 static char large[300000];
@@ -7,6 +7,7 @@ static sprat_node *memberlist_node(const char *name)
 {
     sprat_config *config = settings(name);
     SAME(sprat_config_set(config, "mode", "memberlist"), SPRAT_OK);
+    SAME(sprat_config_set(config, "ping_acks", "true"), SPRAT_OK);
     return started(config);
 }
 
@@ -52,6 +53,35 @@ static void states(sprat_node *node, const char *from, const char *expected)
     }
 }
 
+/* Waits until the change of the metadata of a node has been gossiped, in both ways. */
+static void spread(sprat_node *node)
+{
+    int data;
+    uint64_t id = 0;
+    SAME(sprat_node_set_meta(node, "new", 3), SPRAT_OK);
+    SAME(sprat_node_spread_async(node, &data, &id), SPRAT_OK);
+    const sprat_event *event = next_of_kind(node, SPRAT_EVENT_DONE);
+    CHECK(id && event->id == id && event->op_data == &data && event->status == SPRAT_OK);
+    sprat_event_free(event);
+    SAME(sprat_node_spread(node, -1), SPRAT_OK);
+}
+
+/* The acks of node b carry its payload; those that came before it was set carry none. */
+static void ping_acks(sprat_node *a, sprat_node *b)
+{
+    SAME(sprat_node_set_ack_payload(b, "load 3", 6), SPRAT_OK);
+    for (;;) {
+        const sprat_event *event = next_of_kind(a, SPRAT_EVENT_PING_ACK);
+        size_t len = event->payload_len;
+        SAME(strcmp(event->name, "b"), 0);
+        CHECK(event->rtt_us >= 0);
+        CHECK(len == 0 || (len == 6 && memcmp(event->payload, "load 3", 6) == 0));
+        sprat_event_free(event);
+        if (len)
+            return;
+    }
+}
+
 int main(void)
 {
     alarm(600);
@@ -63,6 +93,8 @@ int main(void)
     states(b, "a", "state of a");
     states(a, "b", "state of b");
     messages(a, b);
+    spread(b);
+    ping_acks(a, b);
     sprat_node_free(a);
     sprat_node_free(b);
     puts("ok");

@@ -37,6 +37,12 @@ static int wait_leave(sprat_node *node)
     return sprat_node_leave(node, -1);
 }
 
+static int wait_spread(sprat_node *node)
+{
+    SAME(sprat_node_set_tag(node, "a", "b"), SPRAT_OK);
+    return sprat_node_spread(node, -1);
+}
+
 /* Reads the events that were queued before the end, and returns the error that follows them. */
 static int wait_event(sprat_node *node)
 {
@@ -107,6 +113,7 @@ static void while_waiting(int (*end)(sprat_node *))
         { .call = wait_join, .function = "sprat_node_join" },
         { .call = wait_look, .function = "sprat_node_look" },
         { .call = wait_leave, .function = "sprat_node_leave" },
+        { .call = wait_spread, .function = "sprat_node_spread" },
         { .call = wait_event, .function = "sprat_node_next_event" },
         { .call = wait_events, .function = "sprat_node_next_events" },
         { .call = wait_dispatch, .function = "sprat_node_dispatch" },
@@ -116,6 +123,8 @@ static void while_waiting(int (*end)(sprat_node *))
         /* Each node needs its own name: in a name conflict, a leave is silent and does not wait. */
         sprat_config *config = settings(calls[i].function);
         SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
+        SAME(sprat_config_set(config, "gossip_interval_ms", "60000"), SPRAT_OK);
+        SAME(sprat_config_set(config, "retransmit_mult", "100"), SPRAT_OK);
         /* An event at the end would make a reader call again, with a handle that is freed. */
         SAME(sprat_config_set(config, "event_kinds", "done"), SPRAT_OK);
         SAME(sprat_config_set(config, "stream_timeout_ms", "60000"), SPRAT_OK);

@@ -63,6 +63,43 @@ fn a_message_that_cannot_be_sent_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_change_has_spread_and_acks_bring_a_payload_and_the_round_trip_time() {
+    let _turn = with_others();
+    let a = memberlist_node("a");
+    let settings = [("mode", "memberlist"), ("ping_acks", "true")];
+    let b = Node::start(&with("b", &settings)).unwrap();
+    join(&b, &a);
+    a.set_ack_payload(b"load 3").unwrap();
+    a.set_meta(b"new").unwrap();
+    a.spread(Some(PATIENCE)).unwrap();
+    let operation = a.operation(5);
+    a.spread_async(operation).unwrap();
+    match wait_for(&a, EventKind::Done).body {
+        EventBody::Done { id, token, result } => {
+            assert_eq!((id, token, result), (operation.id, 5, Ok(0)));
+        }
+        other => panic!("{other:?}"),
+    }
+    // The first acks may have come before the payload was set.
+    loop {
+        let EventBody::PingAck { from, rtt, payload } = wait_for(&b, EventKind::PingAck).body
+        else {
+            panic!("not an ack")
+        };
+        assert_eq!(from, "a");
+        assert!(rtt > std::time::Duration::ZERO);
+        if *payload == *b"load 3" {
+            break;
+        }
+        assert_eq!(*payload, *b"");
+    }
+    let error = a.set_ack_payload(&[0; 513]).unwrap_err();
+    assert_eq!(error.status, Status::TooLarge);
+    a.leave(Some(PATIENCE)).unwrap();
+    assert_eq!(a.spread(None).unwrap_err().status, Status::State);
+}
+
+#[test]
 fn megabytes_of_state_are_exchanged_at_the_join_and_later() {
     let _turn = with_others();
     let (a, b) = (memberlist_node("a"), memberlist_node("b"));

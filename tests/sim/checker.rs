@@ -88,6 +88,7 @@ impl View {
             | EventBody::Message { .. }
             | EventBody::RemoteState { .. }
             | EventBody::MemberConflict { .. }
+            | EventBody::PingAck { .. }
             | EventBody::Query { .. }
             | EventBody::QueryAck { .. }
             | EventBody::QueryResponse { .. } => return Ok(()),

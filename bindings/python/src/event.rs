@@ -6,14 +6,14 @@
 //!         ├─ NodeFailed
 //!         ├─ NameRegained
 //!         ├─ UserEvent, Query, Response (messages.rs)
-//!         ├─ Message, RemoteState, MemberConflict (memberlist.rs)
+//!         ├─ Message, RemoteState, MemberConflict, PingAck (memberlist.rs)
 //!         └─ LogLine (only inside the package)
 //! ```
 //!
 //! The classes of member events follow from the table of events in the library.
 
 use crate::member::{Member, pairs};
-use crate::memberlist::{MemberConflict, Message, RemoteState};
+use crate::memberlist::{MemberConflict, Message, PingAck, RemoteState};
 use crate::messages::{Query, QueryAck, QueryEnd, Response, UserEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
@@ -227,6 +227,9 @@ macro_rules! member_events {
                 EventBody::MemberConflict { name, known, claimed } => {
                     let conflict = MemberConflict::of(name, *known, *claimed);
                     Py::new(py, base.add_subclass(conflict))?.into_any()
+                }
+                EventBody::PingAck { from, rtt, payload } => {
+                    Py::new(py, base.add_subclass(PingAck::of(from, *rtt, payload)))?.into_any()
                 }
                 EventBody::QueryAck { from, .. } => {
                     let member = from.clone();

@@ -1,4 +1,4 @@
-//! Messages, states and name conflicts of programs built on memberlist, as Python sees them.
+//! Messages, states, acks and name conflicts of programs built on memberlist, as Python sees them.
 
 use crate::event::Event;
 use crate::event_class::{event_class, shown};
@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use sprat::EventKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 event_class! {
     /// A message that a program built on memberlist sent to this node, in ``mode="memberlist"``.
@@ -174,9 +175,62 @@ impl MemberConflict {
     }
 }
 
+event_class! {
+    /// A member has answered a ping of this node, which has the setting ``ping_acks``.
+    pub struct PingAck {
+        /// The name of the member.
+        member: String,
+        /// The bytes that the other program has given to `Node.set_ack_payload`, empty if it has
+        /// given none. In ``mode="serf"`` the network coordinate of the member, as on the wire.
+        payload: Box<[u8]>,
+        /// The seconds between the ping and its ack.
+        rtt: f64,
+    }
+    hidden {}
+    patterns (member, payload, rtt)
+    hash |it| (&it.member, &it.payload, it.rtt.to_bits());
+    /// Return the fields as a new dict; the payload stays bytes.
+    to_dict
+    methods {
+        #[new]
+        #[pyo3(signature = (member, payload, rtt, seq=0, time=0.0))]
+        fn new(
+            member: String,
+            payload: &Bound<'_, PyAny>,
+            rtt: f64,
+            seq: u64,
+            time: f64,
+        ) -> PyResult<PyClassInitializer<Self>> {
+            let payload = payload_of(payload)?.into();
+            let ack = PingAck {
+                member,
+                payload,
+                rtt,
+            };
+            Ok(Event::with(EventKind::PingAck, seq, time).add_subclass(ack))
+        }
+
+        fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+            let member = (&*self.member).into_pyobject(py)?.repr()?.to_string();
+            Ok(format!("PingAck({member}, {:.6} s)", self.rtt))
+        }
+    }
+}
+
+impl PingAck {
+    pub fn of(member: &str, rtt: Duration, payload: &[u8]) -> PingAck {
+        PingAck {
+            member: member.to_owned(),
+            payload: payload.into(),
+            rtt: rtt.as_secs_f64(),
+        }
+    }
+}
+
 /// Adds the classes to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Message>()?;
     module.add_class::<RemoteState>()?;
+    module.add_class::<PingAck>()?;
     module.add_class::<MemberConflict>()
 }

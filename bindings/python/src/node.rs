@@ -175,6 +175,10 @@ impl Node {
         enter_detached(py, || self.inner.set_meta(&meta))
     }
 
+    fn begin_spread(&self, py: Python<'_>) -> PyResult<Pending> {
+        enter(py, || self.inner.begin_spread()).map(Pending::new)
+    }
+
     fn begin_join(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<Pending> {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         enter(py, || self.inner.begin_join(&addresses)).map(Pending::new)
@@ -259,6 +263,11 @@ impl Node {
     fn set_local_state(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
         let state = payload_of(state)?;
         enter_detached(py, || self.inner.set_local_state(state))
+    }
+
+    fn set_ack_payload(&self, py: Python<'_>, payload: &Bound<'_, PyAny>) -> PyResult<()> {
+        let payload = payload_of(payload)?;
+        enter_detached(py, || self.inner.set_ack_payload(&payload))
     }
 
     /// Sends a query. Returns its number, and the queue for its acks, its answers and its end.

@@ -1,4 +1,4 @@
-"""Messages and states of programs built on memberlist: values, delivery, errors, and asyncio."""
+"""Messages, states, acks and gossip in memberlist mode: values, delivery, errors, asyncio."""
 
 import asyncio
 import contextlib
@@ -26,6 +26,7 @@ def pair(addresses):
     [
         (sprat.Message("a", b"hi", "10.0.0.1:7946", 3, 1.5), "Message('a', b'hi')"),
         (sprat.RemoteState("a", b"hi", True, "10.0.0.1:7946"), "RemoteState('a', <2 bytes>)"),
+        (sprat.PingAck("a", b"load", 0.00125), "PingAck('a', 0.001250 s)"),
         (sprat.MemberConflict("a", "b:1", "c:2"), "MemberConflict('a', 'b:1', 'c:2')"),
     ],
 )
@@ -70,6 +71,38 @@ def test_a_message_that_cannot_be_sent_is_an_error(pair, node):
         node.broadcast(b"")
 
 
+def test_a_change_has_spread(pair):
+    a, b = pair
+    a.spread()  # there is no other member
+    b.join(a.address, timeout=60)
+    updates = b.events(sprat.MemberUpdated)
+    a.set_meta(b"new")
+    a.spread(timeout=60)
+    assert updates.next(60).member.meta == b"new"
+    a.leave(timeout=60)
+    with pytest.raises(sprat.StateError, match="has left"):
+        a.spread()
+
+
+def test_acks_bring_the_payload_and_the_round_trip_time(addresses, pair):
+    a, b = pair
+    bind = addresses.address()
+    settings = {"profile": "local", "mode": "memberlist", "ping_acks": True}
+    with contextlib.closing(sprat.Node(name="c", bind=bind, **settings)) as c:
+        a.set_ack_payload(b"load 3")
+        c.join(a.address, timeout=60)
+        acks = c.events(sprat.PingAck)
+        ack = acks.next(60)
+        while not ack.payload:  # sent before this member was known there
+            ack = acks.next(60)
+        match ack:
+            case sprat.PingAck("a", payload, rtt):
+                assert payload == b"load 3"
+                assert rtt > 0
+    with pytest.raises(sprat.TooLargeError, match="the limit of an ack is 512"):
+        b.set_ack_payload(bytes(513))
+
+
 def test_messages_with_asyncio(addresses, pair):
     a, _ = pair
 
@@ -80,6 +113,8 @@ def test_messages_with_asyncio(addresses, pair):
             reader = a.events(sprat.Message)
             await c.send("a", b"hi", reliable=True, timeout=60)
             await c.send("a", b"datagram")
+            c.set_meta(b"new")
+            await c.spread(timeout=60)
             return reader.next(60).payload
 
     assert asyncio.run(run()) == b"hi"

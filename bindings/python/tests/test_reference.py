@@ -146,4 +146,4 @@ def test_every_class_of_events_is_public_and_has_a_kind():
     leaves = {it for it in classes if not it.__subclasses__()}
     assert leaves == {*sprat._events.KINDS, sprat.Response}  # a query has a queue of its own
     names = list(sprat._events.KINDS.values())
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 16

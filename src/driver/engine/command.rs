@@ -46,6 +46,8 @@ pub(in crate::driver) enum Command {
     SetTags { tags: Tags, waiter: Waiter },
     /// Replaces the meta of this node.
     SetMeta { meta: Vec<u8>, waiter: Waiter },
+    /// Waits until the last change of this node has been gossiped.
+    Spread { waiter: Waiter },
     /// Sends or answers a message of the application.
     Message(MessageCommand),
     /// Manages the keys of the cluster, or of this node.
@@ -120,6 +122,8 @@ pub(in crate::driver) enum MessageCommand {
     },
     /// Sets the state that push/pulls carry.
     SetLocalState { state: Arc<[u8]>, waiter: Waiter },
+    /// Sets the bytes that acks carry.
+    SetAckPayload { payload: Vec<u8>, waiter: Waiter },
     /// Answers a query from another node.
     Respond {
         query: u64,
@@ -156,6 +160,7 @@ impl Command {
             | Command::UpdateTags { waiter, .. }
             | Command::SetTags { waiter, .. }
             | Command::SetMeta { waiter, .. }
+            | Command::Spread { waiter }
             | Command::RemoveFailed { waiter, .. } => Some(waiter),
             Command::Keys(KeyCommand::Manage { waiter, .. }) => Some(waiter),
             Command::Message(
@@ -163,7 +168,8 @@ impl Command {
                 | MessageCommand::Respond { waiter, .. }
                 | MessageCommand::SendDatagram { waiter, .. }
                 | MessageCommand::Broadcast { waiter, .. }
-                | MessageCommand::SetLocalState { waiter, .. },
+                | MessageCommand::SetLocalState { waiter, .. }
+                | MessageCommand::SetAckPayload { waiter, .. },
             ) => Some(waiter),
             // The `reply` of a hint, a query or a message by stream tells the caller that the
             // operation did not begin, so its end is not reported.

@@ -57,6 +57,10 @@ impl Engine {
                 let result = self.core.set_meta(self.now, meta);
                 self.finish(waiter, "setting meta", result);
             }
+            Command::Spread { waiter } => match self.core.spread(self.now) {
+                Ok(op) => self.operations.begin(op, waiter),
+                Err(why) => self.finish(waiter, "the wait for gossip", Err(why)),
+            },
             Command::Message(command) => self.run_message(command),
             Command::Keys(command) => self.run_keys(command),
             Command::RemoveFailed {

@@ -60,6 +60,10 @@ impl Engine {
                 let result = self.core.set_local_state(state);
                 self.finish(waiter, "the local state", result);
             }
+            MessageCommand::SetAckPayload { payload, waiter } => {
+                let result = self.core.set_ack_payload(payload);
+                self.finish(waiter, "the payload of acks", result);
+            }
             MessageCommand::CancelQuery { number } => self.core.cancel_query(self.now, number),
             MessageCommand::Respond {
                 query,

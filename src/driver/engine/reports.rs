@@ -3,7 +3,7 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::events::failure::{
-    failure_text, join_outcome, leave_outcome, message_outcome, query_outcome,
+    failure_text, join_outcome, leave_outcome, message_outcome, query_outcome, spread_outcome,
 };
 use crate::driver::events::pending::Outcome;
 use crate::driver::os::clock;
@@ -89,6 +89,7 @@ impl Engine {
             CoreEvent::KeysChanged(change) => self.on_keys_changed(change),
             CoreEvent::KeysDone { number, report } => self.on_keys_done(number, report),
             CoreEvent::MessageDone { op, failure } => self.complete(op, message_outcome(failure)),
+            CoreEvent::SpreadDone { op, end } => self.complete(op, spread_outcome(end)),
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr());

@@ -3,7 +3,7 @@
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
 use crate::serf::{self, KeyReport, LeaveEnd};
-use crate::swim::{JoinFailure, JoinReport};
+use crate::swim::{JoinFailure, JoinReport, SpreadEnd};
 use crate::wire::Refusal;
 use std::sync::Arc;
 
@@ -148,6 +148,23 @@ pub(in crate::driver) fn message_outcome(failure: Option<JoinFailure>) -> Outcom
     error.map_or(Ok(0), Err).into()
 }
 
+/// Returns the outcome of a wait for the gossip about a change of this node.
+pub(in crate::driver) fn spread_outcome(end: SpreadEnd) -> Outcome {
+    let (status, text) = match end {
+        SpreadEnd::Spread => return Ok(0).into(),
+        SpreadEnd::Left => {
+            let text = "this node has left, so its last change is not gossiped any more";
+            (Status::State, text)
+        }
+        SpreadEnd::NameTaken => {
+            let text = "another node has the name of this node, so nothing about this node is \
+                        gossiped";
+            (Status::NameConflict, text)
+        }
+    };
+    Err(Error::new(status, text)).into()
+}
+
 fn failure_status(why: &JoinFailure) -> Status {
     match why {
         JoinFailure::Unresolved => Status::Address,
@@ -258,6 +275,11 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
         CommandError::WrongMode => {
             let text = "tags, user events, queries and keys need mode = serf; raw meta, messages \
                         and states need mode = memberlist";
+            (Status::State, text)
+        }
+        CommandError::AckPayloadTaken => {
+            let text = "in mode = serf, acks carry the network coordinate of this node; a payload \
+                        of the program needs mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {

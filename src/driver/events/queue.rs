@@ -7,9 +7,10 @@
 //! When a queue overflows, it keeps only the last member event of each member. If that is not
 //! enough, it drops the oldest member events, then the oldest user events, and finally the oldest
 //! events of any kind. One `Overflow` event tells the application to read the list of members
-//! again, so that it does not miss their current states. Messages and states of programs built on
-//! memberlist count as user events; their bytes have a bound, too. Log lines have a bound of their
-//! own and never displace other events.
+//! again, so that it does not miss their current states. Acks of pings are measurements, which are
+//! dropped before anything else. Messages and states of programs built on memberlist count as user
+//! events; the bytes of all these have a bound, too. Log lines have a bound of their own and never
+//! displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -35,7 +36,7 @@ struct Queued {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
     last_seq: u64,
-    /// The number of bytes of messages and states in `events`.
+    /// The number of bytes of messages, states and ack payloads in `events`.
     bytes: usize,
     /// True once no further event comes.
     ended: bool,
@@ -312,18 +313,13 @@ impl Queued {
         }
     }
 
-    /// Makes room in a full queue. If the queue holds enough member events and user events, it
-    /// shrinks to three quarters of its capacity, so that it does not overflow again immediately.
+    /// Makes room in a full queue. If the queue holds enough events that may be dropped, it shrinks
+    /// to three quarters of its capacity, so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.drop_oldest_bytes();
         if self.events.len() > capacity {
-            self.keep_last_of_each_member();
-            let target = capacity - capacity / 4;
-            // Member events are dropped first, because the list of members also shows what they
-            // report.
-            self.drop_oldest(target, |event| event.member().is_some());
-            self.drop_oldest(target, is_from_program);
+            self.shrink_to(capacity - capacity / 4);
         }
         // If that was not enough, no event of these kinds is left. A program that begins more
         // operations than the queue can hold, and takes no event, loses some of their outcomes.
@@ -341,7 +337,20 @@ impl Queued {
         }
     }
 
-    /// Drops the oldest messages and states until their bytes are within the bound.
+    /// Drops acks of pings, member events and events from programs, in this order, until at most
+    /// `target` events are left.
+    fn shrink_to(&mut self, target: usize) {
+        self.drop_oldest(target, |event| event.kind() == EventKind::PingAck);
+        if self.events.len() > target {
+            self.keep_last_of_each_member();
+        }
+        // Member events are dropped before those from programs, because the list of members also
+        // shows what they report.
+        self.drop_oldest(target, |event| event.member().is_some());
+        self.drop_oldest(target, is_from_program);
+    }
+
+    /// Drops the oldest messages, states and ack payloads until their bytes are within the bound.
     fn drop_oldest_bytes(&mut self) {
         let mut surplus = self.bytes.saturating_sub(limits::QUEUED_MESSAGE_BYTES);
         self.events.retain(|event| {
@@ -380,12 +389,14 @@ impl Queued {
     }
 }
 
-/// The number of bytes by which an event counts towards the bound of messages and states.
+/// The number of bytes by which an event counts towards the bound of messages, states and ack
+/// payloads.
 fn weight(event: &Event) -> usize {
     match &event.body {
         EventBody::Message { payload, .. } | EventBody::RemoteState { payload, .. } => {
             payload.len()
         }
+        EventBody::PingAck { payload, .. } => payload.len(),
         _ => 0,
     }
 }
@@ -641,6 +652,28 @@ mod tests {
             );
             assert!(!is_readable(fd));
         }
+    }
+
+    #[test]
+    fn a_full_queue_drops_acks_of_pings_before_anything_else() {
+        let events = queue(8);
+        let ack = || EventBody::PingAck {
+            from: "a".to_owned(),
+            rtt: Duration::from_millis(1),
+            payload: Box::default(),
+        };
+        for _ in 0..4 {
+            events.push(NOW, ack());
+        }
+        events.push(NOW, join("a"));
+        events.push(NOW, join("a"));
+        for id in 0..3 {
+            events.push(NOW, done(id));
+        }
+        let kinds: Vec<EventKind> = drain(&events).iter().map(Event::kind).collect();
+        use EventKind::{Done, MemberJoin, Overflow, PingAck};
+        let expected = [PingAck, MemberJoin, MemberJoin, Done, Done, Done, Overflow];
+        assert_eq!(kinds, expected);
     }
 
     #[test]

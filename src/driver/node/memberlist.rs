@@ -1,4 +1,4 @@
-//! Messages and states of programs built on memberlist, in memberlist mode.
+//! Messages, states and ack payloads of programs built on memberlist, in memberlist mode.
 
 use super::Node;
 use crate::driver::engine::command::{Command, MessageCommand};
@@ -125,5 +125,17 @@ impl Node {
     pub fn set_local_state(&self, state: impl Into<Arc<[u8]>>) -> Result<()> {
         let state = state.into();
         self.change(|waiter| Command::Message(MessageCommand::SetLocalState { state, waiter }))
+    }
+
+    /// Sets the bytes that the acks of this node carry to members from now on; none carries any
+    /// before the first call. The other program gets them with each answer to a ping, as an event
+    /// of kind [`EventKind::PingAck`], or from `NotifyPingComplete` of its memberlist delegate.
+    ///
+    /// # Errors
+    /// `TooLarge` if there are more than 512 bytes, with both numbers in the message; `State` in
+    /// serf mode, where acks carry the network coordinate of the node; `Closed`; `Forked`.
+    pub fn set_ack_payload(&self, payload: &[u8]) -> Result<()> {
+        let payload = payload.to_vec();
+        self.change(|waiter| Command::Message(MessageCommand::SetAckPayload { payload, waiter }))
     }
 }

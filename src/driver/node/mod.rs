@@ -16,11 +16,12 @@ mod running;
 #[cfg(all(test, feature = "spoe"))]
 mod services_tests;
 mod start;
+mod tags;
 #[cfg(test)]
 mod tests;
 
 use crate::Config;
-use crate::config::{address, check_tag_key};
+use crate::config::address;
 use crate::driver::engine::command::Command;
 use crate::driver::events::completion::{Operation, Waiter};
 use crate::driver::events::pending::{Outcome, Pending};
@@ -34,10 +35,9 @@ use crate::driver::os::worker::PreparedThreads;
 use crate::driver::os::worker::Spawn;
 use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventKind};
-use crate::serf::{Counter, Member, Tags};
+use crate::serf::{Counter, Member};
 use crate::swim::{Explanation, Health, Seed};
 use crate::vocabulary::NodeState;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -251,50 +251,6 @@ impl Node {
     /// A number that changes whenever the members change.
     pub fn members_version(&self) -> u64 {
         self.running.members.version()
-    }
-
-    /// Sets a tag of this node, or removes it if `value` is `None`.
-    ///
-    /// # Errors
-    /// `Invalid` if the key is empty; `TooLarge` if the key exceeds 255 bytes or all tags together
-    /// exceed 512 bytes; `State` in memberlist mode or once a leave has begun; `Closed`; `Forked`.
-    /// After an error nothing has changed.
-    pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
-        self.change_tags(vec![(key.to_owned(), value.map(str::to_owned))])
-    }
-
-    /// Sets some tags of this node, and removes those whose value is `None`, in one step: the other
-    /// members see one update.
-    ///
-    /// # Errors
-    /// Same as [`Node::set_tag`].
-    pub fn update_tags(&self, changes: BTreeMap<String, Option<String>>) -> Result<()> {
-        self.change_tags(changes.into_iter().collect())
-    }
-
-    fn change_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
-        let mut keys = changes.iter().map(|(key, _)| key);
-        keys.try_for_each(|key| check_tag_key(key))?;
-        self.change(|waiter| Command::UpdateTags { changes, waiter })
-    }
-
-    /// Replaces all tags of this node.
-    ///
-    /// # Errors
-    /// Same as [`Node::set_tag`].
-    pub fn set_tags(&self, tags: Tags) -> Result<()> {
-        tags.keys().try_for_each(|key| check_tag_key(key))?;
-        self.change(|waiter| Command::SetTags { tags, waiter })
-    }
-
-    /// Replaces the meta of this node.
-    ///
-    /// # Errors
-    /// `TooLarge` if the meta exceeds 512 bytes; `State` in serf mode or once a leave has begun;
-    /// `Closed`; `Forked`. After an error nothing has changed.
-    pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
-        let meta = meta.to_vec();
-        self.change(|waiter| Command::SetMeta { meta, waiter })
     }
 
     /// Declares that a failed member has left and will not come back.

@@ -336,6 +336,17 @@ class BaseNode:
         """
         self._native.set_local_state(state)
 
+    def set_ack_payload(self, payload: bytes | bytearray | memoryview) -> None:
+        """Set the bytes that the acks of this node carry, in ``mode="memberlist"``.
+
+        Each member gets them with every answer to one of its pings; with the setting ``ping_acks``,
+        its program has a `PingAck`. Without a call, acks carry none.
+
+        Raises `TooLargeError` if there are more than 512 bytes, and `StateError` in
+        ``mode="serf"``, where acks carry the network coordinate of the node.
+        """
+        self._native.set_ack_payload(payload)
+
     def _subscribe(
         self, kinds: tuple[type[Event], ...], maxsize: int | None
     ) -> tuple[Subscription, Selection]:

@@ -35,6 +35,7 @@ __all__ = [
     "NodeFailed",
     "Overflow",
     "Pending",
+    "PingAck",
     "Query",
     "QueryAck",
     "QueryEnd",
@@ -396,6 +397,36 @@ class MemberConflict(Event):
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, str, int, float]]: ...
 
 @final
+class PingAck(Event):
+    """A member has answered a ping of this node, which has the setting ``ping_acks``."""
+
+    __match_args__: ClassVar[tuple[Literal["member"], Literal["payload"], Literal["rtt"]]]
+    def __new__(
+        cls,
+        member: str,
+        payload: bytes | bytearray | memoryview,
+        rtt: float,
+        seq: int = 0,
+        time: float = 0.0,
+    ) -> Self: ...
+    @property
+    def member(self) -> str:
+        """The name of the member."""
+    @property
+    def payload(self) -> bytes:
+        """The bytes that the other program has given to `Node.set_ack_payload`, empty if it has
+        given none. In ``mode="serf"`` the network coordinate of the member, as on the wire.
+        """
+    @property
+    def rtt(self) -> float:
+        """The seconds between the ping and its ack."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a new dict; the payload stays bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, float, int, float]]: ...
+
+@final
 class UserEvent(Event):
     """A user event: a message that a program sent to all members, this node included."""
 
@@ -573,6 +604,7 @@ class Node:
     def update_tags(self, changes: Sequence[tuple[str, str | None]]) -> None: ...
     def set_tags(self, tags: Mapping[str, str]) -> None: ...
     def set_meta(self, meta: bytes) -> None: ...
+    def begin_spread(self) -> Pending: ...
     def begin_join(self, addresses: Sequence[str]) -> Pending: ...
     def begin_look(self, address: str) -> Pending: ...
     def begin_leave(self) -> Pending: ...
@@ -584,6 +616,7 @@ class Node:
     def begin_send(self, name: str, payload: object) -> Pending: ...
     def broadcast(self, payload: object, name: str | None, /) -> None: ...
     def set_local_state(self, state: object) -> None: ...
+    def set_ack_payload(self, payload: object) -> None: ...
     def begin_query(
         self,
         name: str,

@@ -17,13 +17,13 @@ from ._keyring import BaseKeyring, KeyReport
 from ._native import Event, Members
 from ._operations import (
     Outcome,
+    end_result,
     hint_result,
     join_result,
     keys_result,
     last_leave,
     leave_result,
     look_result,
-    send_result,
     timed_out,
 )
 from ._query import QueryResult, begin_query
@@ -157,6 +157,21 @@ class Node(BaseNode):
         pending = self._native.begin_look(check_address("address", address))
         return look_result(_wait(pending, timeout, "look"))
 
+    def spread(self, timeout: float | None = 10) -> None:
+        """Wait until the last change of the tags, the metadata or the address has been gossiped.
+
+        It has been once it was sent as often as the number of members requires. Returns at once if
+        that has happened already, or if no other member is live. A change that is made during the
+        wait is waited for, too. A member can still have missed all of the gossip; it learns of the
+        change by push/pull.
+
+        Raises `TimeoutError` after `timeout` seconds, after which the gossip goes on; `StateError`
+        after `leave`; `NameConflictError` if another node uses this node's name.
+        """
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_spread()
+        end_result(_wait(pending, timeout, "gossip"))
+
     def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Report that a request to a member failed, and probe the member now.
 
@@ -191,7 +206,7 @@ class Node(BaseNode):
         """
         name, timeout = check_text("name", name), check_timeout(timeout)
         if reliable:
-            send_result(_wait(self._native.begin_send(name, payload), timeout, "message"))
+            end_result(_wait(self._native.begin_send(name, payload), timeout, "message"))
         else:
             self._native.send_datagram(name, payload)
 

@@ -12,6 +12,7 @@ from ._native import Members
 
 __all__ = [
     "Outcome",
+    "end_result",
     "hint_result",
     "join_result",
     "keys_result",
@@ -66,8 +67,8 @@ def leave_result(outcome: Outcome) -> None:
     raise error
 
 
-def send_result(outcome: Outcome) -> None:
-    """Raise the error of a reliable message, if there is one."""
+def end_result(outcome: Outcome) -> None:
+    """Raise the error of an operation without a result, if there is one."""
     _, error, *_ = outcome
     if error is not None:
         raise error

@@ -23,13 +23,13 @@ from ._keyring import BaseKeyring, KeyReport
 from ._native import Event, Members, Response
 from ._operations import (
     Outcome,
+    end_result,
     hint_result,
     join_result,
     keys_result,
     last_leave,
     leave_result,
     look_result,
-    send_result,
     timed_out,
 )
 from ._query import QueryReader, begin_query
@@ -84,6 +84,15 @@ class Node(BaseNode):
         pending = self._native.begin_look(check_address("address", address))
         return look_result(await _wait(pending, timeout, "look"))
 
+    async def spread(self, timeout: float | None = 10) -> None:
+        """Wait until the last change was gossiped, as `sprat.Node.spread` does.
+
+        A cancelled wait does not stop the gossip.
+        """
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_spread()
+        end_result(await _wait(pending, timeout, "gossip"))
+
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Probe a member, as `sprat.Node.hint` does. A cancelled wait does not stop the probe."""
         timeout = check_timeout(timeout)
@@ -100,7 +109,7 @@ class Node(BaseNode):
         """Send a message to a member like `sprat.Node.send`. A cancelled wait does not stop it."""
         name, timeout = check_text("name", name), check_timeout(timeout)
         if reliable:
-            send_result(await _wait(self._native.begin_send(name, payload), timeout, "message"))
+            end_result(await _wait(self._native.begin_send(name, payload), timeout, "message"))
         else:
             self._native.send_datagram(name, payload)
 

@@ -94,6 +94,7 @@ class OtherSettings(TypedDict, total=False):
     coalesce_events_ms: Milliseconds | None
     coalesce_events_quiet_ms: Milliseconds | None
     coordinates: bool | None
+    ping_acks: bool | None
     thread_stack_kib: int | None
     spoe_bind: Address | None
     spoe_servers: str | None
