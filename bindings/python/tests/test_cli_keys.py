@@ -22,7 +22,7 @@ def keys(command, addresses):
 
     def run(*arguments, text=""):
         bind = ("--bind", addresses.address(0))
-        line = [*command, "keys", *arguments, *bind, *QUICK]
+        line = [*command, "keys", *arguments, *bind, *QUICK, "--timeout=20"]
         return subprocess.run(
             line, input=text, capture_output=True, text=True, timeout=90, check=False
         )
