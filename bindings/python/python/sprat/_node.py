@@ -51,7 +51,7 @@ class Node(BaseNode):
     advertise: the address where other members reach this node, if it differs from `bind`.
     tags: key-value pairs that describe this node to the others, at most 512 bytes together.
     keys: encryption keys, as bytes or in base64; the first encrypts, all of them decrypt.
-    profile: "lan", "wan" or "local": selects the defaults of times and numbers.
+    profile: "lan", "wan" or "local": selects the defaults of settings that are times or numbers.
     mode: "serf", or "memberlist" for clusters without tags.
     seeds: addresses to join in the background, retried for as long as the node runs.
     on_event: a function called with each event, on a thread named "sprat-events".

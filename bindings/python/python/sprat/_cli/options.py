@@ -210,7 +210,7 @@ def _options(visits: bool, joins: bool, waits_for: str) -> list[Callable[[Any], 
         _option(
             "--profile",
             type=click.Choice(["lan", "wan", "local"]),
-            help="Selects the defaults of times and numbers.",
+            help="Selects the defaults of settings that are times or numbers.",
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
     ]
