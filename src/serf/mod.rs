@@ -11,7 +11,7 @@
 //! | `queries` | queries that this node sends and receives, and the responses to both |
 //! | `keys` | the keys of this node, and queries that list and change those of all members |
 //! | `coordinates` | network coordinates: who has sent one, and how this node's moves |
-//! | `snapshot` | the file from which the next run knows members and clocks |
+//! | `snapshot` | the file from which the next run takes members and clocks |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `memberlist` | messages, states and name conflicts in memberlist mode |
 //! | `ring`, `seen` | messages that are passed on once |
@@ -113,7 +113,7 @@ impl Core {
             Mode::Memberlist => (config.meta.clone(), [0; 3]),
         };
         let meta = command_error::checked_meta(meta)?;
-        // Members that still know an earlier run believe this one without being asked to.
+        // Members that still list an earlier run accept a higher incarnation at once.
         let past = config.past.as_ref();
         let earlier = past.map_or(0, |past| past.numbers.incarnation);
         let identity = Identity {
