@@ -1,6 +1,6 @@
 //! Measures how long the core takes for one message, depending on the number of members that it
-//! knows, and how long foca takes, another SWIM core without sockets. Prints a table, and draws it
-//! into the file that the argument names.
+//! knows, and how long foca takes, which is another SWIM core without sockets. Prints a table, and
+//! draws it into the file that the argument names.
 
 use foca::{AccumulatingRuntime, Foca, Member, PostcardCodec};
 use plotters::prelude::*;
@@ -140,7 +140,8 @@ fn curve(name: &'static str, of: impl Fn(usize) -> f64) -> Curve {
     }
 }
 
-/// An exchange request that lists no node, and its answer, for each known member.
+/// Returns the nanoseconds, for each known member, that a node takes to answer an exchange request
+/// that lists no node.
 fn exchange(members: usize) -> f64 {
     let (mut core, now) = node(members);
     let mut request = Vec::new();
@@ -162,7 +163,7 @@ fn exchange(members: usize) -> f64 {
     best / (members + 1) as f64
 }
 
-/// A ping to a node of foca.
+/// Returns the nanoseconds that a node of foca takes for a ping.
 fn foca_ping(members: usize) -> f64 {
     let new = |member: usize, members: &mut dyn Iterator<Item = usize>| {
         let config = foca::Config::new_lan(10.try_into().expect("not zero"));
