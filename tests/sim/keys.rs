@@ -1,4 +1,4 @@
-//! The keys of a cluster change while the network is parted, and a lossy network loses no member.
+//! Key changes in a lossy network, and during a partition.
 
 use super::net::Link;
 use super::scenario::{millis, secs, settings};
@@ -59,7 +59,8 @@ fn manage_all(world: &mut World, host: usize, query: &KeyQuery) -> KeyReport {
     panic!("20 queries were not enough");
 }
 
-/// The keys of the cluster: the byte, the number of members, and that of primary keys.
+/// The keys of the cluster: the byte that the key repeats, the number of members that hold the key,
+/// and the number of members whose primary key it is.
 fn keys(world: &mut World, host: usize) -> Vec<(u8, usize, usize)> {
     let report = manage_all(world, host, &KeyQuery::list());
     let row = |(key, it): (&Key, &KeyHolders)| (key.as_bytes()[0], it.members, it.primary);
