@@ -126,7 +126,7 @@ impl Campaign {
         let mut groups: [Vec<usize>; 3] = Default::default();
         let parts = 2 + self.dice.below(2);
         (0..nodes).for_each(|host| groups[self.dice.below(parts)].push(host));
-        self.note(format!("parted into {groups:?}"));
+        self.note(format!("partitioned into {groups:?}"));
         let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
         self.world.partition(&groups);
     }
