@@ -234,8 +234,9 @@ impl SnapshotFile {
         self.claimed = Some(generation(last).wrapping_add(1));
     }
 
-    /// Writes a snapshot. Does nothing if it equals the newest record and this process wrote that
-    /// record, or if this process has claimed the file and another process has claimed it since.
+    /// Writes a snapshot. Does nothing if this process has claimed the file and another process has
+    /// claimed it since. Also does nothing if the snapshot equals the newest record, unless this
+    /// process does not know that record yet, or has claimed the file after it was written.
     ///
     /// # Errors
     /// The error of the system; the previous record stays.
