@@ -2256,7 +2256,8 @@ int sprat_node_coordinate(const struct sprat_node *node,
 
 /**
  * Estimates the round-trip time between two members from their coordinates. They need not have
- * measured it themselves. sprat_explanation has the last time that this node has measured.
+ * measured it themselves. sprat_explanation has the latest round-trip time that this node itself
+ * has measured.
  *
  * @param node    the node
  * @param from    the name of a member; NULL for this node itself
