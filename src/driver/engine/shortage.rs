@@ -4,8 +4,8 @@
 //! gives way, the node gives up the reserve, so that it can still open a stream, or accept one if
 //! no accepted stream is open. The system's resolver needs a descriptor as well, and does not
 //! report a shortage. So if no other descriptor is free when a name is looked up, the node gives up
-//! the reserve until all look-ups have ended. When no look-up is under way, the next free descriptor
-//! becomes the reserve.
+//! the reserve until all look-ups have ended. When no look-up is under way, the next free
+//! descriptor becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::time::Time;
