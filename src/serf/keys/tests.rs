@@ -31,7 +31,7 @@ struct Told {
 
 fn told(bytes: &[u8]) -> Told {
     let Ok(SerfMessage::QueryResponse(response)) = SerfMessage::decode(bytes) else {
-        panic!("{bytes:?} is no response");
+        panic!("{bytes:?} is not a response");
     };
     assert_eq!((response.from, response.id, response.flags), ("self", 7, 0));
     let Ok(answer) = KeyResponse::decode(response.payload.unwrap()) else {
@@ -141,7 +141,7 @@ fn keys_are_installed_used_and_removed_and_each_query_is_answered_as_by_a_stock_
     let events = it.rig.events();
     let changed: Vec<&str> = events.iter().map(String::as_str).collect();
     let expected = ["Install by b", "Use by b", "Remove by b", "Remove by b"];
-    assert_eq!(changed, expected, "a refused change is no change");
+    assert_eq!(changed, expected, "a refused change is not reported");
 }
 
 #[test]
