@@ -151,8 +151,8 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Freezes removals if `frozen` is true, and thaws them otherwise. Members that join get slots in
-    /// both cases.
+    /// Freezes removals if `frozen` is true, and thaws them otherwise. Members that join get slots
+    /// in both cases.
     pub fn set_frozen(&mut self, now: Time, frozen: bool) {
         if self.frozen && !frozen {
             self.removals.thaw();
