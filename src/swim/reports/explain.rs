@@ -109,13 +109,13 @@ pub(in crate::swim) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time)
 }
 
 /// Returns true if this node has seeds other than itself, or former members, but knows no other
-/// member, or only members that have left. A node that has left itself waits for none.
+/// member, or only members that have left. A node that has left waits for no seed.
 pub(in crate::swim) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     !ctx.local.left && facts.has_other_seeds && others_known(ctx, facts.lost) == 0
 }
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones that
-/// are no former members. A dead member of the table that is not lost was removed by the layer
+/// are not former members. A dead member of the table that is not lost was removed by the layer
 /// above, or has left.
 pub(in crate::swim) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
     ctx.table.live_others() + lost.known()
