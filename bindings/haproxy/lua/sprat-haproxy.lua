@@ -209,8 +209,8 @@ local SUPERSEDED = "another task serves now" -- the error that ends a task that 
 local failing = {} -- by text: true while the function that the text describes fails
 
 -- Calls a function that changes or reads a server, and returns true if it succeeds. HAProxy may
--- raise an error for one server, which must not keep the others from being served. The error is
--- logged once until the function succeeds again.
+-- raise an error for one server, which must not stop the work on the others. The error is logged
+-- once until the function succeeds again.
 local function attempt(what, call, ...)
   local ok, why = pcall(call, ...)
   if not ok and why == SUPERSEDED then error(why, 0) end
