@@ -38,7 +38,7 @@ const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 /// The contents of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Set if an operator has frozen removals.
+    /// True if an operator has frozen removals.
     pub frozen: bool,
     /// The orders of an operator for members of all backends.
     pub orders: Vec<SavedOrder>,

@@ -55,7 +55,7 @@ struct Reconciler {
     state_file: Option<StateFile>,
     /// The servers that `restore` has already found in HAProxy and need not restore again.
     restored: BTreeSet<String>,
-    /// Set once HAProxy has answered for the first time.
+    /// True once HAProxy has answered for the first time.
     has_restored: bool,
 }
 
