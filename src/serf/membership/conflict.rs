@@ -3,10 +3,10 @@
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
 //! query that this node answers but never sends. Instead, this node asks the other node directly
-//! (`swim::name_conflict`), and so it learns sooner, and without a vote, that it has lost. Before
-//! this node's first join command has succeeded, a peer that it asks may list this node's name at
-//! another address. Then either another node or an earlier run of this node had the name first. It
-//! is certain that another node has it when
+//! (`swim::local::name_conflict`), and so it learns sooner, and without a vote, that it has lost.
+//! Before this node's first join command has succeeded, a peer that it asks may list this node's
+//! name at another address. Then either another node or an earlier run of this node had the name
+//! first. It is certain that another node has it when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list the name as alive there after more than the time in which a cluster notices

@@ -1,5 +1,5 @@
 //! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
-//! no application sees them. The queries that manage keys are in `key_query.rs`.
+//! no application sees them. The queries that manage keys are in `keys/query.rs`.
 
 use crate::serf::common::Common;
 use crate::serf::membership::members::SerfStatus;
