@@ -5,7 +5,7 @@
  * come, and then its end:
  *
  *     ack web1
- *     response web1 12 d
+ *     response web1 12 s
  *     done
  *
  * Leaves at the end of the input.
