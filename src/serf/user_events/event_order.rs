@@ -6,8 +6,8 @@
 //! a push/pull can bring them. Serf delivers events as they come.
 //!
 //! Two nodes that send at nearly the same time give their events the same Lamport time. Once one of
-//! the two events has come, nothing shows that the other is missing. So later events do not wait for
-//! the other one.
+//! the two events has come, nothing shows that the other is missing. So later events do not wait
+//! for the other one.
 
 use crate::event::EventBody;
 use crate::limits;
