@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes the content of `file`, which was created at the path `temporary` in the folder of `path`,
-/// and lets it take the place of the file at `path`. After an error, the caller removes it.
+/// and lets it take the place of the file at `path`. After an error, the caller removes the file at
+/// `temporary`.
 ///
 /// # Errors
 /// The error of the system; the file at `path` is then as before.
