@@ -696,8 +696,9 @@ typedef struct sprat_event {
     const char *text;
     /**
      * DONE: the number of the operation, from an _async function, sprat_node_hint(),
-     * sprat_node_query() or sprat_node_send(). QUERY_ACK, QUERY_RESPONSE: the number of the query,
-     * from sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+     * sprat_node_query(), sprat_node_manage_keys() or sprat_node_send(). QUERY_ACK,
+     * QUERY_RESPONSE: the number of the query, from sprat_node_query(). QUERY: the number for
+     * sprat_node_respond(). Else 0.
      */
     uint64_t id;
     /** LOG: an enum sprat_log_level; else 0. */

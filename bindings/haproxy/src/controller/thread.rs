@@ -58,7 +58,7 @@ struct ControllerThread<'a> {
     pools: Pools,
     peers: Peers,
     snapshots: SnapshotWriter,
-    /// The number of members that were listed last.
+    /// The number of members in each state when they were last listed.
     census: Census,
     /// The health of the node when it was last read; `None` while no node runs.
     health: Option<String>,
@@ -167,7 +167,7 @@ impl ControllerThread<'_> {
     fn follow(&mut self, node: &Node) {
         let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
         let kinds: Vec<EventKind> = of_members.collect();
-        // A reader of their own: changes of members must not displace user events.
+        // User events have a reader of their own: changes of members must not displace them.
         let subscriptions = node
             .subscribe(EVENTS, &kinds)
             .and_then(|events| Ok([events, node.subscribe(EVENTS, &[EventKind::User])?]));
