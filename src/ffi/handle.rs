@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_the_parent_process_is_recognized() {
+    fn a_number_of_the_parent_process_is_recognised() {
         let other = (forks() + 1) << FORK_SHIFT;
         assert_eq!(refusal(TAG << (usize::BITS - 8) | other), Status::Forked);
     }

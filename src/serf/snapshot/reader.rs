@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_lines_are_counted_and_a_foreign_file_is_recognized() {
+    fn foreign_lines_are_counted_and_a_foreign_file_is_recognised() {
         let text = "alive: a 10.0.0.1:1\nhello\n# a comment\ncoordinate: {}\n\nalive: b\n";
         let past = read(false, text.as_bytes());
         assert_eq!(members(&past), ["a 10.0.0.1:1"]);
