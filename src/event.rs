@@ -1,9 +1,9 @@
 //! Events: what a node tells the application that uses it.
 //!
 //! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with its
-//! number in the queue and the time at which it was queued. The Serf layer makes the bodies of
-//! member events, and the driver makes the others. The application gets these values unchanged;
-//! only the C ABI and the Python binding turn them into their own records.
+//! number in the queue and the time at which it was queued. The Serf layer makes the bodies of the
+//! events that come from the cluster, and the driver makes the others. The application gets these
+//! values unchanged; only the C ABI and the Python binding turn them into their own records.
 //!
 //! The kinds are listed in one table, [`event_table`](crate::event_table), which also defines
 //! [`EventKind`].
