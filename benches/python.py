@@ -3,6 +3,7 @@
 Latency is the time from the event's time stamp, which the library sets when it queues the event, to
 the first line of application code that has the event. It is measured for one event at a time on an
 idle interpreter.
+
 Throughput is the rate at which waiting events are delivered. The rows `usual design` show what most
 native packages do: a thread of the library enters the interpreter for each event. Here that is a
 callback by `ctypes` on the C interface of sprat. The row `floor` shows the lowest possible latency:

@@ -705,8 +705,9 @@ typedef struct sprat_event {
     const char *text;
     /**
      * DONE: the number of the operation, from an _async function, sprat_node_hint(),
-     * sprat_node_query() or sprat_node_send(). QUERY_ACK, QUERY_RESPONSE: the number of the query,
-     * from sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+     * sprat_node_query(), sprat_node_manage_keys() or sprat_node_send(). QUERY_ACK,
+     * QUERY_RESPONSE: the number of the query, from sprat_node_query(). QUERY: the number for
+     * sprat_node_respond(). Else 0.
      */
     uint64_t id;
     /** LOG: an enum sprat_log_level; else 0. */
@@ -2319,7 +2320,8 @@ int sprat_node_coordinate(const struct sprat_node *node,
 
 /**
  * Estimates the round-trip time between two members from their coordinates. They need not have
- * measured it themselves. sprat_explanation has the last time that this node has measured.
+ * measured it themselves. sprat_explanation has the latest round-trip time that this node itself
+ * has measured.
  *
  * @param node    the node
  * @param from    the name of a member; NULL for this node itself

@@ -340,7 +340,7 @@ fn user_events_and_queries_cross_between_two_nodes() {
 }
 
 #[test]
-fn messages_and_states_of_programs_on_memberlist_cross_between_two_nodes() {
+fn messages_and_states_of_programs_built_on_memberlist_cross_between_two_nodes() {
     passes("memberlist.c", &[]);
     passes_asan("memberlist.c", &[]);
 }

@@ -40,7 +40,7 @@ SENDER = ROOT / "bindings" / "haproxy" / "tests" / "load.py"
 
 @dataclass
 class Row:
-    """The results of one act."""
+    """The results of one act, such as the join of a host."""
 
     sent: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)

@@ -20,7 +20,7 @@ struct Script<'a> {
     now: Time,
     /// Streams that the core has asked to open.
     dialled: Vec<StreamId>,
-    /// Lookups that the core has asked for.
+    /// Look-ups that the core has asked for.
     lookups: Vec<LookupId>,
     /// The id of the last stream that was accepted.
     accepted: u64,

@@ -1,5 +1,5 @@
-//! A snapshot is read to the same result however it is cut into pieces, the result is bounded, and
-//! a node that resumes from it writes a snapshot with the same members.
+//! Reading a snapshot has the same result however it is cut into pieces, the result is bounded, and
+//! a node that resumes from the snapshot writes one with the same members.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     let core = core.expect("the settings are legal");
     let later = Time::ZERO + Duration::from_secs(1);
     let Some(write) = core.snapshot_write(later) else {
-        return; // the numbers in the file are at their ends already
+        return; // the numbers in the file already have their greatest values
     };
     assert!(write.replaces);
     let mut again = read(false, &[&write.bytes]);

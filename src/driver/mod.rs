@@ -4,7 +4,7 @@
 //! ```text
 //!   application --commands--> engine --events, members--> application
 //!   services                  |    ^                      services
-//!                      lookups|    |addresses
+//!                     look-ups|    |addresses
 //!                             v    |
 //!                            resolvers
 //! ```

@@ -90,8 +90,9 @@ pub struct sprat_event {
     /// MEMBER_CONFLICT: the address of the other node. Else empty. Never NULL.
     pub text: *const c_char,
     /// DONE: the number of the operation, from an _async function, sprat_node_hint(),
-    /// sprat_node_query() or sprat_node_send(). QUERY_ACK, QUERY_RESPONSE: the number of the query,
-    /// from sprat_node_query(). QUERY: the number for sprat_node_respond(). Else 0.
+    /// sprat_node_query(), sprat_node_manage_keys() or sprat_node_send(). QUERY_ACK,
+    /// QUERY_RESPONSE: the number of the query, from sprat_node_query(). QUERY: the number for
+    /// sprat_node_respond(). Else 0.
     pub id: u64,
     /// LOG: an enum sprat_log_level; else 0.
     pub level: i32,

@@ -30,7 +30,8 @@ pub enum LeaveEnd {
 pub struct KeyChange {
     /// The change.
     pub action: KeyAction,
-    /// The member that sent the query, which may be this node; empty if it is very old.
+    /// The name of the member that sent the query, which may be this node; empty if that is a very
+    /// old agent.
     pub by: Arc<str>,
     /// The keys that the driver has to store; `None` unless [`Config::store_keys`] is true.
     pub store: Option<KeyStore>,

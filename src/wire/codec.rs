@@ -168,7 +168,7 @@ impl Keyring {
     }
 
     /// Adds a key at the end: it decrypts, and encrypts only if it is the only key. A key that the
-    /// keyring holds already keeps its place.
+    /// keyring already holds keeps its place.
     pub fn add(&mut self, key: Key) {
         if self.place(&key).is_some() {
             return;

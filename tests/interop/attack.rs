@@ -358,8 +358,8 @@ struct Damage {
     joined: Option<Duration>,
     /// The largest memory of the victim in KiB; 0 if its process ended.
     memory: u64,
-    /// The number of failures of the victim, the newcomer and each other that the honest nodes
-    /// reported.
+    /// The number of failures that the honest nodes reported: of the victim, of the newcomer, and
+    /// of each other.
     failed: usize,
     /// True if the victim lists itself, the honest nodes and the newcomer as alive at the end.
     is_complete: bool,

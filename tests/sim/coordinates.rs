@@ -5,7 +5,7 @@ use super::scenario::{millis, secs, settings};
 use super::world::World;
 use std::time::Duration;
 
-/// The nodes of each site.
+/// The number of nodes on each site.
 const SITE: usize = 6;
 
 fn is_far(a: usize, b: usize) -> bool {

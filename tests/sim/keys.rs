@@ -48,8 +48,8 @@ fn manage(world: &mut World, host: usize, query: &KeyQuery) -> KeyReport {
     report(world).expect("the query has ended")
 }
 
-/// Like [`manage`], until every member of the cluster has done it. Messages may be lost, and then
-/// the query is repeated, as an operator does.
+/// Repeats [`manage`] until every member of the cluster has done it, as an operator does if
+/// messages are lost.
 fn manage_all(world: &mut World, host: usize, query: &KeyQuery) -> KeyReport {
     for _ in 0..20 {
         let report = manage(world, host, query);

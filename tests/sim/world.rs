@@ -525,7 +525,7 @@ impl World {
             let why = format!("{name} was declared failed, but no host has this name");
             self.fail(observer, &why);
         };
-        // An observer that was stopped has an outdated view, so its verdict is no fault.
+        // An observer that was stopped has an outdated view, so its verdict is not a fault.
         let well = |host: &Host| host.is_running().then_some(host.well_since);
         let both = well(subject).zip(well(&self.hosts[observer]));
         let truth = Truth {

@@ -135,7 +135,7 @@ fn the_parts_of_swim_neither_import_nor_call_one_another() {
 }
 
 #[cfg(test)]
-fn broken_or_not(probe: &str) -> Vec<String> {
+fn findings_with(probe: &str) -> Vec<String> {
     let head = "//! | part | it |\n//! | --- | --- |\n//! | `probe` | asks |\n\
         //! | `relay` | helps |\n//!\n//! | ground | it |\n//! | `table` | holds |\n\n\
         mod probe;\nmod relay;\nmod table;\n";
@@ -158,7 +158,7 @@ fn broken_or_not(probe: &str) -> Vec<String> {
 fn a_part_that_imports_or_calls_another_is_found() {
     let probe = "use super::relay::Relay;\nuse super::table::Table;\n\
         fn f(it: &mut Relay) {\n    it.pass_on();\n    it.get();\n    it.shared();\n}\n";
-    let found = broken_or_not(probe);
+    let found = findings_with(probe);
     assert_eq!(
         found,
         [
@@ -171,5 +171,5 @@ fn a_part_that_imports_or_calls_another_is_found() {
 #[test]
 fn a_part_that_uses_only_ground_causes_no_finding() {
     let probe = "use super::table::Table;\nfn f(it: &Table) {\n    it.shared();\n}\n";
-    assert_eq!(broken_or_not(probe), [""; 0]);
+    assert_eq!(findings_with(probe), [""; 0]);
 }

@@ -209,8 +209,8 @@ local SUPERSEDED = "another task serves now" -- the error that ends a task that 
 local failing = {} -- by text: true while the function that the text describes fails
 
 -- Calls a function that changes or reads a server, and returns true if it succeeds. HAProxy may
--- raise an error for one server, which must not keep the others from being served. The error is
--- logged once until the function succeeds again.
+-- raise an error for one server, which must not stop the work on the others. The error is logged
+-- once until the function succeeds again.
 local function attempt(what, call, ...)
   local ok, why = pcall(call, ...)
   if not ok and why == SUPERSEDED then error(why, 0) end
@@ -666,8 +666,8 @@ local function now_ms()
   return now.sec * 1000 + now.usec // 1000
 end
 
--- Returns a function that returns true at the first call, and then once at least this time has
--- passed since it last did, or the clock was set back.
+-- Returns a function that returns true at its first call, and later only if at least this time has
+-- passed since it last returned true, or if the clock was set back.
 local function every(ms)
   local last = nil
   return function()

@@ -15,11 +15,11 @@ pub struct Server {
     pub state: AdminState,
     /// Its weight.
     pub weight: u16,
-    /// Set if the server is down: its checks have failed, or it is in maintenance.
+    /// True if the server is down: its checks have failed, or it is in maintenance.
     pub is_down: bool,
-    /// Set if the server has health checks that are not enabled.
+    /// True if the server has health checks that are not enabled.
     pub check_disabled: bool,
-    /// Set if the server has agent checks that are not enabled.
+    /// True if the server has agent checks that are not enabled.
     pub agent_disabled: bool,
 }
 

@@ -38,7 +38,7 @@ const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 /// The contents of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Set if an operator has frozen removals.
+    /// True if an operator has frozen removals.
     pub frozen: bool,
     /// The orders of an operator for members of all backends.
     pub orders: Vec<SavedOrder>,
@@ -234,8 +234,9 @@ impl SnapshotFile {
         self.claimed = Some(generation(last).wrapping_add(1));
     }
 
-    /// Writes a snapshot. Does nothing if it equals the newest record and this process wrote that
-    /// record, or if this process has claimed the file and another process has claimed it since.
+    /// Writes a snapshot. Does nothing if this process has claimed the file and another process has
+    /// claimed it since. Also does nothing if the snapshot equals the newest record, unless this
+    /// process does not know that record yet, or has claimed the file after it was written.
     ///
     /// # Errors
     /// The error of the system; the previous record stays.

@@ -110,7 +110,7 @@ def test_a_node_waits_for_a_port_that_is_taken_and_logs_it(haproxy, agent) -> No
 
 
 def test_the_reason_is_logged_again_every_minute_of_the_clock(haproxy, agent, tmp_path) -> None:
-    # The script's clock goes on by as many minutes as the file says.
+    # The script's clock is a minute ahead for each character in the file.
     minutes, script = tmp_path / "minutes", tmp_path / "clock.lua"
     script.write_text(
         f"""local real = core.now
@@ -184,7 +184,7 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
 
 
 @pytest.mark.parametrize("fault", ['error("a fault", 0)', "return nil"])
-def test_a_server_that_fails_or_is_deleted_keeps_no_other_from_being_served(
+def test_a_server_that_fails_or_is_deleted_does_not_keep_another_from_serving(
     haproxy, web, tmp_path, fault
 ) -> None:
     # A server that was deleted has no address any more.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Members {
     list: Arc<Vec<sprat::Member>>,
-    /// Set if the order is reversed, as in a slice with a negative step.
+    /// True if the order is reversed, as in a slice with a negative step.
     descending: bool,
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A running node.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
-    /// The node, which queries that wait for an answer refer to weakly.
+    /// The node. Queries that wait for an answer hold weak references to it.
     inner: Arc<sprat::Node>,
     /// The values of the settings `event_queue` and `log_level`.
     event_queue: usize,

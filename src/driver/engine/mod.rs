@@ -12,7 +12,7 @@
 //! | `counters` | the counters of the engine and of all other parts |
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
-//! | `messages` | running the commands about user events and queries |
+//! | `messages` | running the commands about user events, queries and messages |
 //! | `keys` | the keys of the cluster and of this node |
 //! | [`key_writer`] | the thread that writes the keyring file |
 //! | `operations` | the operations under way, and the parties that wait for them |

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_set_never_changes_and_the_filter_holds_for_a_new_one() {
+    fn an_address_that_was_set_never_changes_and_a_new_one_is_in_the_allowed_networks() {
         for node in [
             bound("127.0.0.1:7946", &[]),
             bound("0.0.0.0:7946", &[("advertise", "127.0.0.1")]),

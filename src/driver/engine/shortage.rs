@@ -4,8 +4,8 @@
 //! gives way, the node gives up the reserve, so that it can still open a stream, or accept one if
 //! no accepted stream is open. The system's resolver needs a descriptor as well, and does not
 //! report a shortage. So if no other descriptor is free when a name is looked up, the node gives up
-//! the reserve until all lookups have ended. When no lookup is under way, the next free descriptor
-//! becomes the reserve.
+//! the reserve until all look-ups have ended. When no look-up is under way, the next free
+//! descriptor becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::time::Time;
@@ -69,7 +69,7 @@ impl Shortage {
         self.reserve.take().is_some()
     }
 
-    /// Notes that the lookup of a name begins. If no other descriptor is free, the resolver gets
+    /// Notes that the look-up of a name begins. If no other descriptor is free, the resolver gets
     /// the reserve.
     pub fn begin_lookup(&mut self, now: Time) {
         self.lookups += 1;
@@ -79,12 +79,12 @@ impl Shortage {
         }
     }
 
-    /// Notes that the lookup of a name has ended.
+    /// Notes that the look-up of a name has ended.
     pub fn end_lookup(&mut self) {
         self.lookups = self.lookups.saturating_sub(1);
     }
 
-    /// Renews the reserve if a descriptor is free and no lookup is under way.
+    /// Renews the reserve if a descriptor is free and no look-up is under way.
     pub fn renew_reserve(&mut self) {
         if self.reserve.is_none() && self.lookups == 0 {
             self.reserve = Wakeup::new().ok();
@@ -141,7 +141,7 @@ mod tests {
         assert!(shortage.spend_reserve());
         shortage.begin_lookup(START);
         shortage.renew_reserve();
-        assert!(!shortage.spend_reserve(), "not renewed during a lookup");
+        assert!(!shortage.spend_reserve(), "not renewed during a look-up");
         shortage.end_lookup();
         shortage.renew_reserve();
         assert!(shortage.spend_reserve());

@@ -256,8 +256,8 @@ impl Node {
     /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, if this node is in memberlist mode, or
-    /// once it has begun to leave; `Closed`; `Forked`.
+    /// `NotFound`; `State` if the member has not failed, in memberlist mode, or once this node has
+    /// begun to leave; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str) -> Result<()> {
         self.remove(name, false)
     }

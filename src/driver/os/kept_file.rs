@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 const TEMPORARY: &str = ".compact";
 /// The mode of a new file, less the umask: it holds the addresses of all members.
 const MODE: u32 = 0o600;
-/// The number of times that a file which is replaced while it is being opened is opened again.
+/// The number of attempts to open a file that is replaced while it is being opened.
 const ATTEMPTS: usize = 10;
 /// The length of the pieces in which a file is read.
 const PIECE: usize = 64 * 1024;

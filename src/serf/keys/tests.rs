@@ -141,7 +141,7 @@ fn keys_are_installed_used_and_removed_and_each_query_is_answered_as_by_a_stock_
     let events = it.rig.events();
     let changed: Vec<&str> = events.iter().map(String::as_str).collect();
     let expected = ["Install by b", "Use by b", "Remove by b", "Remove by b"];
-    assert_eq!(changed, expected, "a refused change is no change");
+    assert_eq!(changed, expected, "a refused change is not reported");
 }
 
 #[test]

@@ -29,8 +29,9 @@ const JUST: u32 = 2;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(in crate::serf) struct Conflicts {
-    /// True once a join command has succeeded, or a peer has listed this node under its name. A
-    /// node at an address that is first claimed after that took the name later than this node.
+    /// True once a join command has succeeded, or a peer has listed this node under its name. If
+    /// another address is first claimed after that, the node there took the name later than this
+    /// node.
     accepted: bool,
     /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,

@@ -1,5 +1,5 @@
 //! Sending acks and answers to the sender of a query: directly, and through as many random members
-//! as the query asks for.
+//! as the query asks for, but at most [`relays::HELPERS`].
 
 use super::relays;
 use crate::serf::shared::asker::Asker;

@@ -11,7 +11,7 @@ pub(in crate::serf) struct Asker {
     pub name: Arc<str>,
     ltime: u64,
     id: u32,
-    /// The number of members through which each response is sent as well.
+    /// The number of members through which the sender wants to get each response as well.
     pub relay_factor: u8,
 }
 

@@ -5,8 +5,9 @@
 //! waits until the missing ones have come, but no longer than events are gossiped: after that, only
 //! a push/pull can bring them. Serf delivers events as they come.
 //!
-//! Two nodes that send at nearly the same time give their events the same Lamport time. As soon as
-//! one of the two is there, the other is not missed: for it, the order is not ensured.
+//! Two nodes that send at nearly the same time give their events the same Lamport time. Once one of
+//! the two events has come, nothing shows that the other is missing. So later events do not wait
+//! for the other one.
 
 use crate::event::EventBody;
 use crate::limits;

@@ -78,7 +78,7 @@ pub enum Unfit {
     Network(IpAddr),
     /// The load balancer itself listens at its address: requests would come back to it.
     Own(SocketAddr),
-    /// A server of the load balancer that is not meant for members already has its name.
+    /// Its name is that of a server that was not made for members.
     Taken,
 }
 

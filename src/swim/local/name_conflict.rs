@@ -221,7 +221,7 @@ impl NameConflicts {
             return ctx.timers.set(Timer::NameConflict, ctx.now + round);
         }
         let Some(claim) = self.claim else {
-            return; // it ended since the last round
+            return; // it has ended since the last round
         };
         if ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD {
             self.claim = None;

@@ -55,7 +55,7 @@ struct Reconciler {
     state_file: Option<StateFile>,
     /// The servers that `restore` has already found in HAProxy and need not restore again.
     restored: BTreeSet<String>,
-    /// Set once HAProxy has answered for the first time.
+    /// True once HAProxy has answered for the first time.
     has_restored: bool,
 }
 
@@ -156,8 +156,7 @@ impl Reconciler {
 
     /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
     /// not taken an address in time. The refusal of a weight is a problem as well, but the step
-    /// goes on: with a static balance algorithm, HAProxy takes no other weight than the configured
-    /// one.
+    /// goes on: with a static balance algorithm, HAProxy takes only the configured weight.
     fn carry_out(
         &self,
         step: &Step,

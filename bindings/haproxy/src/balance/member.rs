@@ -75,25 +75,25 @@ pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// Set while its server gets no requests from HAProxy: the health checks do not reach it, or
+    /// True while its server gets no requests from HAProxy: the health checks do not reach it, or
     /// someone else has drained or stopped it.
     pub unreachable: bool,
     /// The order of an operator.
     pub order: Order,
     desired: Desired,
-    /// Set while the member cannot be a server, or another member owns the address that it claims.
+    /// True while the member cannot be a server, or another member owns the address that it claims.
     unfit: bool,
     listing: Listing,
-    /// Set while the member counts as failed only because the cluster did not mention it in time
+    /// True while the member counts as failed only because the cluster did not mention it in time
     /// after a restart.
     unreported: bool,
     /// The time at which `listing` last changed.
     since: Time,
-    /// Set once another member owns its address, until the member is present and owns an address.
+    /// True once another member owns its address, until the member is present and owns an address.
     superseded: bool,
-    /// Set if the cluster listed the member as failed before it stopped listing the member.
+    /// True if the cluster listed the member as failed before it stopped listing the member.
     lost: bool,
-    /// Set while HAProxy itself listens at its address: its requests would come back to HAProxy.
+    /// True while HAProxy itself listens at its address: its requests would come back to HAProxy.
     at_haproxy: bool,
     state: AdminState,
     hold: Option<Hold>,

@@ -86,11 +86,11 @@ pub struct Balance {
     /// The assignment that `take_assignments` last returned for each slot.
     taken: Vec<Option<Assignment>>,
     log: Vec<Change>,
-    /// Set while this node may be cut off from the cluster, in which case failures prove nothing.
+    /// True while this node may be cut off from the cluster, in which case failures prove nothing.
     isolated: bool,
-    /// Set while an operator has frozen removals.
+    /// True while an operator has frozen removals.
     frozen: bool,
-    /// Set once the node is broken, after which the list of members is no longer current.
+    /// True once the node is broken, after which the list of members is no longer current.
     broken: bool,
     /// The list of members that was applied last.
     listed: Vec<Candidate>,
@@ -151,7 +151,7 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Freezes removals if `frozen` is true, and thaws them otherwise. Members that join are served
+    /// Freezes removals if `frozen` is true, and thaws them otherwise. Members that join get slots
     /// in both cases.
     pub fn set_frozen(&mut self, now: Time, frozen: bool) {
         if self.frozen && !frozen {

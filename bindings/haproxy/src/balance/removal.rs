@@ -25,7 +25,7 @@ pub(super) enum Freeze {
 /// The removals of one backend.
 #[derive(Default)]
 pub(super) struct Removals {
-    /// Set after the end of a freeze, while removals that are still due are paced.
+    /// True after the end of a freeze, while removals that are still due are paced.
     thawing: bool,
     /// The time from which the next paced removal may happen.
     next: Time,

@@ -1,7 +1,7 @@
 //! The slots of a backend, and which member is in which.
 //!
 //! The preferred slot of a member follows from its name. A member keeps its slot until the cluster
-//! forgets it or another member needs the slot more. An address is served under one name only.
+//! forgets it or another member needs the slot more. An address serves under one name only.
 
 use super::assignment::{AdminState, Assignment};
 use super::member::{SlotMember, Spare};

@@ -358,7 +358,7 @@ fn an_isolated_balancer_keeps_every_server_and_paces_removals_afterwards() {
     assert_eq!(
         count(&balance, Ready),
         11,
-        "a member that joins is served in spite of the freeze"
+        "a member that joins gets a ready server in spite of the freeze"
     );
     balance.set_isolated(at(1_000), false);
     assert_eq!(
@@ -608,7 +608,7 @@ fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
             let all = addrs.len();
             addrs.sort_unstable();
             addrs.dedup();
-            assert_eq!(addrs.len(), all, "an address is served twice: {slots:?}");
+            assert_eq!(addrs.len(), all, "an address serves twice: {slots:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ pub struct ControllerConfig {
     pub node: Config,
     /// The backends.
     pub backends: Vec<Backend>,
-    /// Set if this process is the load balancer. In this case no server may be at an address where
+    /// True if this process is the load balancer. In this case no server may be at an address where
     /// this process listens.
     pub inside_haproxy: bool,
     /// The snapshot of the previous process.

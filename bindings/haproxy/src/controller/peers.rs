@@ -16,7 +16,7 @@ const PEERS: usize = 256;
 pub(super) struct Peers {
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
-    /// Set once another member has been heard from.
+    /// True once another member has been heard from.
     has_heard: bool,
 }
 

@@ -58,7 +58,7 @@ struct ControllerThread<'a> {
     pools: Pools,
     peers: Peers,
     snapshots: SnapshotWriter,
-    /// The number of members that were listed last.
+    /// The number of members in each state when they were last listed.
     census: Census,
     /// The health of the node when it was last read; `None` while no node runs.
     health: Option<String>,

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_the_oldest_event_and_counts_it_until_the_queue_is_empty() {
+    fn a_full_queue_drops_and_counts_the_oldest_event_and_overflows_until_it_is_empty() {
         let mut events = UserEvents::default();
         assert_eq!(events.pop(), None);
         for ltime in 1..=258 {

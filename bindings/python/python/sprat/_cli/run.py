@@ -34,8 +34,8 @@ __all__ = ["run"]
     callback=seconds,
     default=3.0,
     show_default=True,
-    help="Gather events for this many seconds before a call, or until none arrives for a third of"
-    " this time; 0 disables it.",
+    help="Gather events for this many seconds before a handler runs, or until none arrives for a"
+    " third of this time; 0 disables it.",
 )
 @click.option(
     "--handler-timeout",
