@@ -1373,7 +1373,7 @@ int sprat_node_join_async(struct sprat_node *node,
  * (with a retransmit_mult of 4, in a cluster of 1,000 members or more), the node asks at most
  * 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
  * 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
- * leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
+ * leaves without its acknowledgement after about five times probe_timeout_ms. In serf mode a leave
  * has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them, and the leave
  * ends leave_propagate_ms after the last one. If another node seems to have the name of this node,
  * this node leaves without telling the other members.
@@ -1503,7 +1503,7 @@ int sprat_node_members(const struct sprat_node *node,
  *
  * The list has the members in every state as the other node sees them, including members that have
  * failed or left. A node forgets the address and the tags of a member soon after the member has
- * failed or left (gossip_to_the_dead_ms). In Serf mode it then lists the member with the address
+ * failed or left (gossip_to_the_dead_ms). In serf mode it then lists the member with the address
  * 0.0.0.0, the port 0 and no tags for about a day; in memberlist mode not at all.
  * sprat_members_self() returns NULL for this list.
  *
@@ -2255,7 +2255,7 @@ int sprat_node_coordinate(const struct sprat_node *node,
 
 /**
  * Estimates the round-trip time between two members from their coordinates. They need not have
- * measured it themselves. sprat_explanation has the last time that this node has measured.
+ * measured it themselves. sprat_explanation has the round-trip time that this node measured last.
  *
  * @param node    the node
  * @param from    the name of a member; NULL for this node itself

@@ -39,7 +39,7 @@ pub unsafe extern "C" fn sprat_node_coordinate(
 }
 
 /// Estimates the round-trip time between two members from their coordinates. They need not have
-/// measured it themselves. sprat_explanation has the last time that this node has measured.
+/// measured it themselves. sprat_explanation has the round-trip time that this node measured last.
 ///
 /// @param node    the node
 /// @param from    the name of a member; NULL for this node itself

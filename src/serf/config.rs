@@ -41,7 +41,7 @@ pub struct Config {
     pub swim: swim::Config,
     /// The kind of cluster.
     pub mode: Mode,
-    /// The tags of this node; in Serf mode only.
+    /// The tags of this node; in serf mode only.
     pub tags: Tags,
     /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Config {
     /// The longest time for which a step of a leave waits for its announcement to spread and to be
     /// acknowledged.
     pub broadcast_timeout: Duration,
-    /// The time for which a failed member is searched for. In Serf mode it is also kept for this
+    /// The time for which a failed member is searched for. In serf mode it is also kept for this
     /// time before it is erased.
     pub reconnect_timeout: Duration,
     /// The time for which a member that left is kept before it is erased. In memberlist mode, the
@@ -70,7 +70,7 @@ pub struct Config {
     pub coalesce_members: CoalesceTimes,
     /// The times for which user events are collected that may be coalesced.
     pub coalesce_events: CoalesceTimes,
-    /// True if acks carry network coordinates; in Serf mode only.
+    /// True if acks carry network coordinates; in serf mode only.
     pub coordinates: bool,
     /// True if the driver stores the keys after each change, and reports the outcome with
     /// `Core::keys_stored`. The answer to a query that changes keys waits for that.

@@ -30,7 +30,8 @@ pub enum LeaveEnd {
 pub struct KeyChange {
     /// The change.
     pub action: KeyAction,
-    /// The member that sent the query, which may be this node; empty if it is very old.
+    /// The member that sent the query, which may be this node; empty if that is a very old Serf
+    /// agent.
     pub by: Arc<str>,
     /// The keys that the driver has to store; `None` unless [`Config::store_keys`] is true.
     pub store: Option<KeyStore>,
@@ -99,7 +100,7 @@ pub enum CoreEvent {
         /// The answers.
         report: KeyReport,
     },
-    /// A message of this node that went by stream has ended.
+    /// A message that this node sent by stream has been read, or has failed.
     MessageDone {
         /// The number that `Core::send_message` returned.
         op: OpId,

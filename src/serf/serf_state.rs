@@ -266,7 +266,7 @@ impl SerfState {
 
     /// A join command ended, or reached a node. If at least one node answered, this node announces
     /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
-    /// another node; only in Serf mode.
+    /// another node; only in serf mode.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         self.replay.join_done(op);
         let owner = self.conflicts.owner(name_conflict);

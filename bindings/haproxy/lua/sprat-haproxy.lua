@@ -666,8 +666,8 @@ local function now_ms()
   return now.sec * 1000 + now.usec // 1000
 end
 
--- Returns a function that returns true at the first call, and then once at least this time has
--- passed since it last did, or the clock was set back.
+-- Returns a function that returns true if something is due: at the first call, and again when `ms`
+-- milliseconds have passed since it last returned true, or the clock was set back.
 local function every(ms)
   local last = nil
   return function()
