@@ -2030,8 +2030,8 @@ int sprat_node_send_datagram(struct sprat_node *node,
                              size_t payload_len);
 
 /**
- * Gossips a message to the other members. A program that gets it, perhaps several times, has an
- * event of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: a program that wants
+ * Gossips a message to the other members. A program gets it, perhaps several times, as an event
+ * of kind SPRAT_EVENT_MESSAGE. Its node does not pass the message on: a program that wants
  * all members of a large cluster to get it broadcasts what was new to it.
  *
  * @param node         the node

@@ -1,5 +1,5 @@
 //! Single faults and what must follow from them: lost packets, cut links, stopped processes, wrong
-//! clocks. Also hints.
+//! clocks. Hints are tested here, too.
 
 use super::net::Link;
 use super::scenario::{millis, random_seeds, secs};

@@ -26,10 +26,11 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(in crate::serf) struct Conflicts {
-    /// True once a join command has succeeded, or a peer has listed this node under its name. A
-    /// node at an address that is first claimed after that took the name later than this node.
+    /// True once a join command has succeeded, or a peer has listed this node under its name. If
+    /// an address is first claimed after that, the node there took the name later than this node.
     accepted: bool,
-    /// The address that had the name before us, and the time at which we learned of it.
+    /// The address that had the name before this node, and the time at which this node learned of
+    /// it.
     before_us: Option<(SocketAddr, Time)>,
     /// The time at which the name was last listed as alive at that address.
     listed: Option<Time>,
@@ -98,7 +99,7 @@ impl Conflicts {
                     self.report(common, claimed);
                 }
             }
-            // This is the first claim, or the node that had the name before us has moved.
+            // This is the first claim, or the node that had the name before this one has moved.
             before if !self.accepted && (alive || before.is_none()) => {
                 self.before_us = Some((claimed, now));
                 self.listed = alive.then_some(now);
@@ -138,8 +139,9 @@ impl Conflicts {
         is_owner.then_some(addr)
     }
 
-    /// Returns true if another address had this node's name first, and if the name was recently
-    /// listed as alive there, or a node there answers to the name, or is still being asked.
+    /// Returns true if another address had this node's name first, and may still have it: the name
+    /// was recently listed as alive there, or a node there answers to the name or is still being
+    /// asked.
     pub fn is_name_disputed(
         &self,
         now: Time,

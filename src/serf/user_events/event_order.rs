@@ -6,7 +6,7 @@
 //! a push/pull can bring them. Serf delivers events as they come.
 //!
 //! Two nodes that send at nearly the same time give their events the same Lamport time. As soon as
-//! one of the two is there, the other is not missed: for it, the order is not ensured.
+//! one of the two has come, no event waits for the other, which may then be delivered out of order.
 
 use crate::event::EventBody;
 use crate::limits;
@@ -85,8 +85,8 @@ impl EventOrder {
         self.hold(ltime, now + patience, None);
     }
 
-    /// Events with a time before `ltime` are no longer missing: another node has sent all that it
-    /// knows, and it knows none that is later.
+    /// Events with a time before `ltime` are no longer missing: another node whose clock is at
+    /// `ltime` has sent all that it knows, or an earlier run of this node has seen them.
     pub fn skip_to(&mut self, out: &mut Outbox, ltime: u64) {
         while self.first().is_some_and(|first| first < ltime) {
             self.give_up_first(out);

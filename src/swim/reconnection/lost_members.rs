@@ -42,7 +42,7 @@ impl LostMembers {
         self.by_name.len()
     }
 
-    /// The number of lost members that are no former members.
+    /// The number of lost members that are not former members.
     pub fn known(&self) -> usize {
         let since = self.by_name.values().map(|it| it.since);
         since.filter(|since| *since == LostSince::ThisRun).count()

@@ -115,7 +115,7 @@ pub(in crate::swim) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'
 }
 
 /// Returns the number of other members that have not left: the live ones, and the lost ones that
-/// are no former members. A dead member of the table that is not lost was removed by the layer
+/// are not former members. A dead member of the table that is not lost was removed by the layer
 /// above, or has left.
 pub(in crate::swim) fn others_known(ctx: &Context, lost: &LostMembers) -> usize {
     ctx.table.live_others() + lost.known()

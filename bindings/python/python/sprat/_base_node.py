@@ -313,7 +313,7 @@ class BaseNode:
     def broadcast(self, payload: bytes | bytearray | memoryview, name: str | None = None) -> None:
         """Gossip a message to the other members, in ``mode="memberlist"``.
 
-        A program that gets it, perhaps several times, has a `Message`. Its node does not pass the
+        A program gets it, perhaps several times, as a `Message`. Its node does not pass the
         message on: to reach all members of a large cluster, a program broadcasts what was new to
         it.
 

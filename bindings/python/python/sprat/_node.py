@@ -176,7 +176,7 @@ class Node(BaseNode):
         reliable: bool = False,
         timeout: float | None = 10,
     ) -> None:
-        """Send a message to a member, in ``mode="memberlist"``; its program has a `Message`.
+        """Send a message to a member, in ``mode="memberlist"``; its program gets a `Message`.
 
         reliable: false to send one datagram, which may get lost; true to use a TCP connection, and
             to wait until the other node has read the message.
