@@ -178,7 +178,7 @@ macro_rules! event_table {
                     from: String,
                     /// The address from which the message came. For a message by stream, the port
                     /// is not that at which the sender listens. A message that was gossiped may
-                    /// come from another member than the one that wrote it.
+                    /// come from a member other than the one that wrote it.
                     addr: SocketAddr,
                     /// Its content.
                     payload: Arc<[u8]>,

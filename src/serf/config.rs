@@ -68,7 +68,7 @@ pub struct Config {
     pub replay_events: bool,
     /// The times for which events about members are collected.
     pub coalesce_members: CoalesceTimes,
-    /// The times for which user events are collected that may be coalesced.
+    /// The times for which user events that may be coalesced are collected.
     pub coalesce_events: CoalesceTimes,
     /// True if acks carry network coordinates; in serf mode only.
     pub coordinates: bool,

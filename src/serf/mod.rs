@@ -185,7 +185,7 @@ impl Core {
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// Handles the answer to a look-up. An empty list means that the name could not be resolved.
+    /// Handles the answer to a lookup. An empty list means that the name could not be resolved.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.swim.handle_resolved(now, id, addrs);
         self.pump(now, false);

@@ -28,7 +28,7 @@ impl Watchers<'_> {
         self.see_leave_as(agent, &name)
     }
 
-    /// Does the same for an agent that the sprat nodes list under another name than the agents.
+    /// Does the same for an agent that the sprat nodes list under a name other than its own.
     pub fn see_leave_as(&self, mut agent: Agent, listed: &str) -> (Setup, usize) {
         let mut lost = 0;
         loop {

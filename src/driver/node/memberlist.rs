@@ -37,7 +37,7 @@ impl Node {
     /// not mean that its program has acted on it; otherwise the reason, such as `Unreachable`.
     ///
     /// Eight messages are under way at a time; others wait for their turn. Messages to one member
-    /// may arrive in another order than they were sent.
+    /// may arrive in a different order.
     ///
     /// # Errors
     /// `TooLarge` if the message is larger than the setting `message_bytes` (1 MiB) allows, with

@@ -178,8 +178,8 @@ fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
-/// Refuses a file that another user than `user` and root could have written, or that is no regular
-/// file.
+/// Refuses a file that a user other than `user` and root could have written, or that is not a
+/// regular file.
 ///
 /// # Errors
 /// `InvalidInput`, with the reason.

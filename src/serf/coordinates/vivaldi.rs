@@ -162,7 +162,7 @@ impl Vivaldi {
         this.push_away(force, other, jitter);
     }
 
-    /// Takes over the measurement into the adjustment.
+    /// Includes the measurement in the adjustment.
     fn adjust(&mut self, other: &Coordinate, rtt: f64) {
         self.samples[self.oldest] = rtt - self.coordinate.raw_distance(other);
         self.oldest = (self.oldest + 1) % ADJUSTMENT_WINDOW;

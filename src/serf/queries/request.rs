@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time of a query that sets none is this many times the time of a round of gossip, multiplied
-/// as in [`Common::gossip_time`]; Serf's QueryTimeoutMult.
+/// The multiplier in [`Common::gossip_time`] that gives the default timeout of a query; Serf's
+/// QueryTimeoutMult.
 const TIMEOUT_MULT: u32 = 16;
 
 /// The node that sends a query, as the query shows it, and the limit of its messages.

@@ -75,8 +75,8 @@ const BEGINNINGS: [&[u8]; 8] = [
 ];
 
 impl<'a> Record<'a> {
-    /// Reads a line, without its line feed. Returns `None` if the line is no record, or a damaged
-    /// one. An unknown comment is ignored, even if it resembles a record of sprat.
+    /// Reads a line, without its line feed. Returns `None` if the line is damaged or is not
+    /// a record. An unknown comment is ignored, even if it resembles a record of sprat.
     pub fn read(line: &'a [u8]) -> Option<Record<'a>> {
         let record = if let Some(rest) = line.strip_prefix(ALIVE) {
             let (name, addr) = member(rest)?;
