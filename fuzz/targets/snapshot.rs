@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     let core = core.expect("the settings are legal");
     let later = Time::ZERO + Duration::from_secs(1);
     let Some(write) = core.snapshot_write(later) else {
-        return; // the numbers in the file are at their ends already
+        return; // the numbers in the file cannot grow any more
     };
     assert!(write.replaces);
     let mut again = read(false, &[&write.bytes]);
