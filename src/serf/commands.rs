@@ -1,5 +1,5 @@
-//! The commands of the application: joining, looking and leaving, this node's tags and meta,
-//! messages, the removal of failed members, and hints.
+//! The commands of the application: joining, looking and leaving, this node's tags and meta, user
+//! events, queries, keys, messages, the removal of failed members, and hints.
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;

@@ -328,8 +328,8 @@ class BaseNode:
     def set_local_state(self, state: bytes | bytearray | memoryview) -> None:
         """Set the state that every push/pull hands to another program, in ``mode="memberlist"``.
 
-        The other program has a `RemoteState`. Call this whenever the state has changed; an empty
-        state is not handed out.
+        The other program gets it as a `RemoteState`. Call this whenever the state has changed; an
+        empty state is not handed out.
 
         Raises `TooLargeError` if the state has more than 8 MiB, and `StateError` in
         ``mode="serf"``.
