@@ -135,7 +135,7 @@ fn a_query_to_a_lossy_cluster_is_answered_by_every_node() {
         assert_eq!(end(&world), Some((NODES, 0)), "seed {random_seed}");
         assert!(
             waited < secs(9),
-            "it ended with the last answer, not at its time"
+            "the query ends with the last answer, not when its time is up"
         );
     }
 }
