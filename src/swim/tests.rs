@@ -1302,7 +1302,7 @@ fn an_ended_probe_waits_for_no_answer() {
     );
 }
 
-/// Returns the pings that node 0 has sent.
+/// Returns the number of pings that node 0 has sent.
 fn pings(net: &Net) -> usize {
     let holds_ping = |bytes: &[u8]| kinds(bytes).contains(&message_kind::PING);
     let of_node_0 = net.sent.iter().filter(|(from, _, _)| *from == 0);
