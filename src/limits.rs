@@ -37,7 +37,7 @@ pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
 /// carries it, together with the members: even if compression makes it half as long again, both
 /// fit into an encrypted frame.
 pub const LOCAL_STATE_LEN: usize = 8 * 1024 * 1024;
-/// Number of bytes of the messages by stream of this node that wait or are under way.
+/// Number of bytes of this node's messages by stream, those that wait and those under way.
 pub const SENT_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of bytes of received messages and states that wait in one queue of events.
 pub const QUEUED_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
