@@ -17,7 +17,8 @@ pub(in crate::serf) struct Replay {
     joins: Vec<OpId>,
     /// True once this node has received the state of another node.
     has_met_others: bool,
-    /// True until then if the snapshot of an earlier run holds the time of the last user event.
+    /// True if the snapshot of an earlier run holds the time of the last user event, and this node
+    /// has not received the state of another node yet.
     resumes: bool,
 }
 
