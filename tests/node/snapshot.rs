@@ -105,7 +105,7 @@ fn a_killed_node_rejoins_by_itself_with_its_name_and_a_higher_incarnation() {
         // SAFETY: the null pointer means that the status of this child is not wanted.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     }
-    // The third run comes after the others have noticed that the second one has ended.
+    // The third run begins after `a` has noticed that the second one has ended.
     sees(&a, "b", MemberState::Failed);
     let member = a.member("b").unwrap();
     let b = Node::start(&folder.config("b", &member.addr.to_string())).unwrap();
