@@ -70,11 +70,11 @@ fn most_bytes(nodes: usize) -> isize {
     (nodes * (40 * 1024 + nodes * 145)) as isize
 }
 
-/// The time within which every survivor notices each of `killed` deaths. Each second, about as many
-/// members are probed as there are survivors, in an order that is random for each node. So the
-/// chance that no survivor has probed a certain dead member after t seconds is e^-t, and below
-/// 10^-12 after the 30 s that are allowed for the probes. After 1 s, the probe has failed, and the
-/// suspicion runs for its full time at most. Then 5 s are left for gossip.
+/// The time within which every survivor notices every death. Each second, about as many members are
+/// probed as there are survivors, in an order that is random for each node. So the chance that no
+/// survivor has probed a certain dead member after t seconds is e^-t, and below 10^-12 after the
+/// 30 s that are allowed for the probes. After 1 s, the probe has failed, and the suspicion runs
+/// for its full time at most. Then 5 s are left for gossip.
 fn noticed_within(world: &World) -> Duration {
     secs(30 + 1) + world.longest_suspicion() + secs(5)
 }
