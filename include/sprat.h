@@ -573,13 +573,13 @@ enum sprat_setting_type {
     SPRAT_SETTING_PATTERNS = 12,
 };
 
-/** The answers to a query, made by sprat_node_query_wait(). Several threads may read it. */
+/** The answers to a query, made by sprat_node_query_wait(). Several threads may read them. */
 typedef struct sprat_answers sprat_answers;
 
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
 
-/** The answers of the members to sprat_node_manage_keys_wait(). Several threads may read it. */
+/** The answers of the members to sprat_node_manage_keys_wait(). Several threads may read them. */
 typedef struct sprat_key_report sprat_key_report;
 
 /**

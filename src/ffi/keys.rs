@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The largest length of a key that is read. Whether the length is right is checked afterwards.
 const LONGEST_KEY: usize = 64;
 
-/// The answers of the members to sprat_node_manage_keys_wait(). Several threads may read it.
+/// The answers of the members to sprat_node_manage_keys_wait(). Several threads may read them.
 pub struct sprat_key_report {
     asked: usize,
     answers: Vec<Answer>,

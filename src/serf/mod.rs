@@ -10,7 +10,7 @@
 //! | `user_events` | user events in both directions, and their order |
 //! | `queries` | queries that this node sends and receives, and the responses to both |
 //! | `keys` | the keys of this node, and queries that list and change those of all members |
-//! | `coordinates` | network coordinates: who has sent one, and how this node's moves |
+//! | `coordinates` | the network coordinates of this node and of the members that have sent one |
 //! | `snapshot` | the file from which the next run knows members and clocks |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `memberlist` | messages, states and name conflicts in memberlist mode |
