@@ -1926,7 +1926,7 @@ int sprat_node_manage_keys_wait(struct sprat_node *node,
 size_t sprat_key_report_asked(const struct sprat_key_report *report);
 
 /**
- * Returns the answer of a member by its index, sorted by the names of the members.
+ * Returns an answer by its index. The answers are sorted by the names of the members.
  *
  * @param report   the answers
  * @param i        the index, from 0
@@ -1942,8 +1942,8 @@ const char *sprat_key_report_answer(const struct sprat_key_report *report,
                                     const char **message);
 
 /**
- * Returns a member that has not answered in time, by its index, sorted by name. A member that has
- * failed or left meanwhile is not among them.
+ * Returns a member that has not answered in time, by its index. These members are sorted by name.
+ * A member that has failed or left meanwhile is not among them.
  *
  * @param report  the answers
  * @param i       the index, from 0

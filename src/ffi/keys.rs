@@ -198,7 +198,7 @@ pub unsafe extern "C" fn sprat_key_report_asked(report: *const sprat_key_report)
     })
 }
 
-/// Returns the answer of a member by its index, sorted by the names of the members.
+/// Returns an answer by its index. The answers are sorted by the names of the members.
 ///
 /// @param report   the answers
 /// @param i        the index, from 0
@@ -229,8 +229,8 @@ pub unsafe extern "C" fn sprat_key_report_answer(
     })
 }
 
-/// Returns a member that has not answered in time, by its index, sorted by name. A member that has
-/// failed or left meanwhile is not among them.
+/// Returns a member that has not answered in time, by its index. These members are sorted by name.
+/// A member that has failed or left meanwhile is not among them.
 ///
 /// @param report  the answers
 /// @param i       the index, from 0
