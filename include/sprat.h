@@ -86,7 +86,7 @@
 /** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */
 #define SPRAT_VERSION_NUMBER \
     (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)
-/** The number in libsprat.so.N: changes only if programs linked before would break. */
+/** The number in libsprat.so.N. It changes only if programs linked before would break. */
 #define SPRAT_ABI 0
 /** The defaults of a sprat_query_options. */
 #define SPRAT_QUERY_OPTIONS_INIT \
@@ -810,7 +810,7 @@ typedef struct sprat_query_options {
     size_t nnodes;
     /**
      * Only members in whose tag `key` the regular expression `value` finds a match are asked; with
-     * several, all must match. A missing tag counts as empty. May be NULL if ntags is 0.
+     * several, all must match. A missing tag counts as empty. tags may be NULL if ntags is 0.
      */
     const struct sprat_tag *tags;
     /** The number of tags, at most 4096. */
@@ -1954,7 +1954,7 @@ const char *sprat_key_report_missing(const struct sprat_key_report *report,
                                      size_t i);
 
 /**
- * Returns a key by its index, in no particular order; only SPRAT_KEY_LIST gives keys.
+ * Returns a key by its index. The keys have no particular order. Only SPRAT_KEY_LIST gives keys.
  *
  * @param report   the answers
  * @param i        the index, from 0

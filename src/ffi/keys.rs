@@ -248,7 +248,7 @@ pub unsafe extern "C" fn sprat_key_report_missing(
     })
 }
 
-/// Returns a key by its index, in no particular order; only SPRAT_KEY_LIST gives keys.
+/// Returns a key by its index. The keys have no particular order. Only SPRAT_KEY_LIST gives keys.
 ///
 /// @param report   the answers
 /// @param i        the index, from 0

@@ -80,7 +80,7 @@ use std::time::Duration;
 /// The versions of the Serf protocol that this node announces: minimum, maximum and spoken.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
-/// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
+/// A deterministic member of a Serf or memberlist cluster. It opens no socket and reads no clock.
 pub struct Core {
     swim: Swim,
     serf: SerfState,

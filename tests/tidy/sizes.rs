@@ -13,13 +13,13 @@ const LINE_CHARS: usize = 100;
 /// The folders that may hold `unsafe` code.
 const FOLDERS_WITH_UNSAFE: [&str; 3] = ["src/driver/", "src/ffi/", "bindings/"];
 
-fn stories_and_file_lengths(sources: &[Source]) -> Vec<Finding> {
+fn file_heads_and_lengths(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         let first = source.lines.first();
         if !first.is_some_and(|line| line.starts_with("//!")) {
             findings.push(Finding::new(
-                "story",
+                "file head",
                 &source.path,
                 1,
                 "does not begin with //!",
@@ -173,8 +173,8 @@ fn explained(source: &Source, line: usize) -> bool {
 #[test]
 fn a_file_is_short_and_begins_with_a_comment_about_itself() {
     assert_no_findings(
-        &["story", "file length"],
-        stories_and_file_lengths(&everything()),
+        &["file head", "file length"],
+        file_heads_and_lengths(&everything()),
     );
 }
 
@@ -219,8 +219,8 @@ fn broken_sizes_and_forms_are_found() {
     let sources = [Source::new("src/wire/x.rs", &text)];
     let rules = |found: Vec<Finding>| found.into_iter().map(|it| it.rule).collect::<Vec<_>>();
     assert_eq!(
-        rules(stories_and_file_lengths(&sources)),
-        ["story", "file length"]
+        rules(file_heads_and_lengths(&sources)),
+        ["file head", "file length"]
     );
     assert_eq!(rules(long_functions(&sources)), ["function length"]);
     assert_eq!(rules(wide_lines(&sources)), ["line length"]);
@@ -231,12 +231,12 @@ fn broken_sizes_and_forms_are_found() {
 
 #[test]
 fn good_sizes_and_forms_cause_no_finding() {
-    let text = "//! A story.\nfn f(\n    a: u8,\n) -> u8 {\n    a\n}\nfn g() {}\n\
+    let text = "//! A head.\nfn f(\n    a: u8,\n) -> u8 {\n    a\n}\nfn g() {}\n\
         // It is there.\nlet b = a.unwrap();\n// SAFETY: it is open.\nunsafe { c(b) }\n\
         #[test]\nfn a_name_of_words() {}\n";
     let sources = [Source::new("src/ffi/x.rs", text)];
     assert_eq!(functions(&sources[0]), [(2, 5)]);
-    assert_eq!(stories_and_file_lengths(&sources), []);
+    assert_eq!(file_heads_and_lengths(&sources), []);
     assert_eq!(long_functions(&sources), []);
     assert_eq!(wide_lines(&sources), []);
     assert_eq!(unnamed_tests(&sources), []);
