@@ -270,7 +270,7 @@
  *     each member is delivered; 0 delivers each at once. Agents of Serf use 3000.
  *
  * coalesce_members_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without an event about a member after which those collected are delivered.
+ *     The time without an event about any member after which the collected ones are delivered.
  *
  * coalesce_events_ms: milliseconds [0], 0 to 600000
  *     The longest time for which user events whose sender allows it are collected, so that only
@@ -278,7 +278,7 @@
  *     Only in serf mode.
  *
  * coalesce_events_quiet_ms: milliseconds [1000], 1 to 600000
- *     The time without such a user event after which those collected are delivered.
+ *     The time without such a user event after which the collected ones are delivered.
  *
  * coordinates: boolean [true], true or false
  *     Whether this node keeps a network coordinate, from which round-trip times between any two

@@ -173,7 +173,8 @@ macro_rules! settings_table {
              of each member is delivered; 0 delivers each at once. Agents of Serf use 3000.";
         "coalesce_members_quiet_ms" => core.coalesce_members.quiet: 1_000, 1_000, 1_000
             in 1..=600_000 "ms", [coalesce_members_quiet(Duration)]
-            "The time without an event about a member after which those collected are delivered.";
+            "The time without an event about any member after which the collected ones are \
+             delivered.";
         "coalesce_events_ms" => core.coalesce_events.period: 0, 0, 0 in 0..=600_000 "ms",
             [coalesce_events(Duration)]
             "The longest time for which user events whose sender allows it are collected, so that \
@@ -181,7 +182,7 @@ macro_rules! settings_table {
              3000. Only in serf mode.";
         "coalesce_events_quiet_ms" => core.coalesce_events.quiet: 1_000, 1_000, 1_000
             in 1..=600_000 "ms", [coalesce_events_quiet(Duration)]
-            "The time without such a user event after which those collected are delivered.";
+            "The time without such a user event after which the collected ones are delivered.";
         "coordinates" => core.coordinates = true,
             "Whether this node keeps a network coordinate, from which round-trip times between any \
              two members are estimated, and sends it with each ack. Only in serf mode.";
