@@ -180,7 +180,8 @@ fn versions() -> String {
          /** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */\n\
          #define SPRAT_VERSION_NUMBER \\\n    \
          (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)\n\
-         /** The number in libsprat.so.N: changes only if programs linked before would break. */\n\
+         /** The number in libsprat.so.N. It changes only if programs linked before would \
+         break. */\n\
          #define SPRAT_ABI {ABI}\n\
          /** The defaults of a sprat_query_options. */\n\
          #define SPRAT_QUERY_OPTIONS_INIT \\\n    \

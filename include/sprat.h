@@ -89,7 +89,7 @@
 /** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */
 #define SPRAT_VERSION_NUMBER \
     (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)
-/** The number in libsprat.so.N: changes only if programs linked before would break. */
+/** The number in libsprat.so.N. It changes only if programs linked before would break. */
 #define SPRAT_ABI 0
 /** The defaults of a sprat_query_options. */
 #define SPRAT_QUERY_OPTIONS_INIT \
@@ -582,13 +582,13 @@ enum sprat_setting_type {
     SPRAT_SETTING_PATTERNS = 12,
 };
 
-/** The answers to a query, made by sprat_node_query_wait(). Several threads may read it. */
+/** The answers to a query, made by sprat_node_query_wait(). Several threads may read them. */
 typedef struct sprat_answers sprat_answers;
 
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
 
-/** The answers of the members to sprat_node_manage_keys_wait(). Several threads may read it. */
+/** The answers of the members to sprat_node_manage_keys_wait(). Several threads may read them. */
 typedef struct sprat_key_report sprat_key_report;
 
 /**
@@ -823,7 +823,7 @@ typedef struct sprat_query_options {
     size_t nnodes;
     /**
      * Only members in whose tag `key` the regular expression `value` finds a match are asked; with
-     * several, all must match. A missing tag counts as empty. May be NULL if ntags is 0.
+     * several, all must match. A missing tag counts as empty. tags may be NULL if ntags is 0.
      */
     const struct sprat_tag *tags;
     /** The number of tags, at most 4096. */
@@ -1387,7 +1387,7 @@ int sprat_node_join_async(struct sprat_node *node,
  * (with a retransmit_mult of 4, in a cluster of 1,000 members or more), the node asks at most
  * 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
  * 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
- * leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
+ * leaves without its acknowledgement after about five times probe_timeout_ms. In serf mode a leave
  * has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them, and the leave
  * ends leave_propagate_ms after the last one. If another node seems to have the name of this node,
  * this node leaves without telling the other members.
@@ -1517,7 +1517,7 @@ int sprat_node_members(const struct sprat_node *node,
  *
  * The list has the members in every state as the other node sees them, including members that have
  * failed or left. A node forgets the address and the tags of a member soon after the member has
- * failed or left (gossip_to_the_dead_ms). In Serf mode it then lists the member with the address
+ * failed or left (gossip_to_the_dead_ms). In serf mode it then lists the member with the address
  * 0.0.0.0, the port 0 and no tags for about a day; in memberlist mode not at all.
  * sprat_members_self() returns NULL for this list.
  *
@@ -1974,7 +1974,7 @@ int sprat_node_manage_keys_wait(struct sprat_node *node,
 size_t sprat_key_report_asked(const struct sprat_key_report *report);
 
 /**
- * Returns the answer of a member by its index, sorted by the names of the members.
+ * Returns an answer by its index. The answers are sorted by the names of the members.
  *
  * @param report   the answers
  * @param i        the index, from 0
@@ -1990,8 +1990,8 @@ const char *sprat_key_report_answer(const struct sprat_key_report *report,
                                     const char **message);
 
 /**
- * Returns a member that has not answered in time, by its index, sorted by name. A member that has
- * failed or left meanwhile is not among them.
+ * Returns a member that has not answered in time, by its index. These members are sorted by name.
+ * A member that has failed or left meanwhile is not among them.
  *
  * @param report  the answers
  * @param i       the index, from 0
@@ -2002,7 +2002,7 @@ const char *sprat_key_report_missing(const struct sprat_key_report *report,
                                      size_t i);
 
 /**
- * Returns a key by its index, in no particular order; only SPRAT_KEY_LIST gives keys.
+ * Returns a key by its index. The keys have no particular order. Only SPRAT_KEY_LIST gives keys.
  *
  * @param report   the answers
  * @param i        the index, from 0

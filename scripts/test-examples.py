@@ -81,7 +81,8 @@ def exchange_queries(child, address):
 # Functions that run before an example prints its line.
 EXCHANGES = {"event": exchange_events, "query": exchange_queries}
 
-# The line that an example prints once it sees the agent, and the way to make the example leave.
+# The line that shows that an example has seen or heard the agent, and the way to make the example
+# leave.
 EXAMPLES = {
     "watch": ("web1", lambda child: child.send_signal(signal.SIGTERM)),
     "rust-watch": ("member-join web1", lambda child: child.stdin.close()),

@@ -10,7 +10,7 @@
 pub const NAME_LEN: usize = 255;
 /// Number of names in one message that can be escaped (see `wire/node_name.rs`).
 pub const ESCAPED_NAMES: usize = 256;
-/// Length in bytes of the meta of this node (in Serf mode, the encoded tags): the limit that
+/// Length in bytes of the meta of this node (in serf mode, the encoded tags): the limit that
 /// memberlist checks.
 pub const META_LEN: usize = 512;
 /// Length in bytes of the meta of another node: twice what memberlist lets a node send.

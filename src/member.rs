@@ -16,7 +16,7 @@ pub struct NodeFacts {
     pub name: Arc<str>,
     /// The address at which it is reached. An IPv4 address is never held in IPv6 form.
     pub addr: SocketAddr,
-    /// Its meta as on the wire: in Serf mode the encoded tags.
+    /// Its meta as on the wire: in serf mode the encoded tags.
     pub meta: Box<[u8]>,
     /// Its versions: the lowest, highest and used version of the memberlist protocol, then those of
     /// the layer above.
@@ -27,7 +27,7 @@ pub struct NodeFacts {
 
 impl NodeFacts {
     /// Makes facts with which a program can test its own code. The node has no meta, announces the
-    /// versions of a sprat node in Serf mode, and is in its first incarnation.
+    /// versions of a sprat node in serf mode, and is in its first incarnation.
     pub fn new(name: &str, addr: SocketAddr) -> NodeFacts {
         NodeFacts {
             name: name.into(),
@@ -51,7 +51,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member whose meta is encoded tags, as in Serf mode.
+    /// A member whose meta is encoded tags, as in serf mode.
     pub fn with_tags(facts: Arc<NodeFacts>, state: MemberState) -> Member {
         Member {
             facts,

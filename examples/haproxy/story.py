@@ -1,4 +1,4 @@
-"""Prints what happens, line by line, and on a terminal a live table of the servers below."""
+"""Prints what happens line by line and, on a terminal, a live table of servers below the lines."""
 
 from __future__ import annotations
 

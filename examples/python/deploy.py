@@ -36,7 +36,7 @@ OUTPUT = 800
 
 
 NAMES = {"serve": socket.gethostname(), "run": f"deploy-{socket.gethostname()}"}
-"""The names of members without `--name`; a host that carries out orders may also give one."""
+"""The names of members without `--name`. They differ, so that a host that serves can also run."""
 
 
 # A host that carries out orders

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The largest length of a key that is read. Whether the length is right is checked afterwards.
 const LONGEST_KEY: usize = 64;
 
-/// The answers of the members to sprat_node_manage_keys_wait(). Several threads may read it.
+/// The answers of the members to sprat_node_manage_keys_wait(). Several threads may read them.
 pub struct sprat_key_report {
     asked: usize,
     answers: Vec<Answer>,
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn sprat_key_report_asked(report: *const sprat_key_report)
     })
 }
 
-/// Returns the answer of a member by its index, sorted by the names of the members.
+/// Returns an answer by its index. The answers are sorted by the names of the members.
 ///
 /// @param report   the answers
 /// @param i        the index, from 0
@@ -229,8 +229,8 @@ pub unsafe extern "C" fn sprat_key_report_answer(
     })
 }
 
-/// Returns a member that has not answered in time, by its index, sorted by name. A member that has
-/// failed or left meanwhile is not among them.
+/// Returns a member that has not answered in time, by its index. These members are sorted by name.
+/// A member that has failed or left meanwhile is not among them.
 ///
 /// @param report  the answers
 /// @param i       the index, from 0
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn sprat_key_report_missing(
     })
 }
 
-/// Returns a key by its index, in no particular order; only SPRAT_KEY_LIST gives keys.
+/// Returns a key by its index. The keys have no particular order. Only SPRAT_KEY_LIST gives keys.
 ///
 /// @param report   the answers
 /// @param i        the index, from 0

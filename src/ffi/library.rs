@@ -41,7 +41,7 @@ pub extern "C" fn sprat_version_number() -> u32 {
 }
 
 /// The names of all failures, in the order of their table. They are made at compile time, so that a
-/// call needs no lock: in a forked child, a lock could stay held without end.
+/// call needs no lock: in a forked child, a lock could stay held forever.
 static STATUS_NAMES: [CConstant; Status::ALL.len()] = {
     let mut names = [const { CConstant::new("", "") }; Status::ALL.len()];
     let mut i = 0;

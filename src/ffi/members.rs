@@ -55,7 +55,7 @@ pub unsafe extern "C" fn sprat_node_members(
 ///
 /// The list has the members in every state as the other node sees them, including members that have
 /// failed or left. A node forgets the address and the tags of a member soon after the member has
-/// failed or left (gossip_to_the_dead_ms). In Serf mode it then lists the member with the address
+/// failed or left (gossip_to_the_dead_ms). In serf mode it then lists the member with the address
 /// 0.0.0.0, the port 0 and no tags for about a day; in memberlist mode not at all.
 /// sprat_members_self() returns NULL for this list.
 ///

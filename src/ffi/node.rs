@@ -199,7 +199,7 @@ unsafe fn addresses<'a>(
 /// (with a retransmit_mult of 4, in a cluster of 1,000 members or more), the node asks at most
 /// 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
 /// 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
-/// leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
+/// leaves without its acknowledgement after about five times probe_timeout_ms. In serf mode a leave
 /// has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them, and the leave
 /// ends leave_propagate_ms after the last one. If another node seems to have the name of this node,
 /// this node leaves without telling the other members.

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The largest plausible size of options. A greater value means that the program did not set it.
 const LONGEST_OPTIONS: usize = 4096;
 
-/// The answers to a query, made by sprat_node_query_wait(). Several threads may read it.
+/// The answers to a query, made by sprat_node_query_wait(). Several threads may read them.
 pub struct sprat_answers {
     answers: Vec<Answer>,
     acks: usize,

@@ -30,7 +30,7 @@ pub enum CommandError {
         /// The name of the bound.
         bound: &'static str,
     },
-    /// Too many messages by stream, or too many bytes of them, have not ended.
+    /// Too many messages by stream wait, or those that wait or are under way have too many bytes.
     TooManyMessages,
     /// The name of the query is reserved: it begins with `_serf_`.
     ReservedName,

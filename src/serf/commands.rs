@@ -85,7 +85,7 @@ impl Core {
     /// Replaces the meta of this node. Setting the same meta again causes no gossip.
     ///
     /// # Errors
-    /// `WrongMode` in Serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
+    /// `WrongMode` in serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
     /// `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
         self.check_memberlist()?;
@@ -284,7 +284,7 @@ impl Core {
     /// end.
     ///
     /// # Errors
-    /// `WrongMode` in Serf mode; `Left`; `UnknownMember`; `NotAlive`; `MessageTooLarge` if the
+    /// `WrongMode` in serf mode; `Left`; `UnknownMember`; `NotAlive`; `MessageTooLarge` if the
     /// message is larger than the setting `message_len` allows; `TooManyMessages`.
     pub fn send_message(
         &mut self,
@@ -321,7 +321,7 @@ impl Core {
     /// message replaces the broadcast with the same name that still waits to be sent.
     ///
     /// # Errors
-    /// `WrongMode` in Serf mode; `Left`; `MessageTooLarge` if the message is larger than the
+    /// `WrongMode` in serf mode; `Left`; `MessageTooLarge` if the message is larger than the
     /// setting `message_len` allows, or does not fit into a packet.
     pub fn broadcast(
         &mut self,
@@ -346,7 +346,7 @@ impl Core {
     /// Sets the state of the application, which every push/pull carries from now on.
     ///
     /// # Errors
-    /// `WrongMode` in Serf mode; `MessageTooLarge` if it is longer than
+    /// `WrongMode` in serf mode; `MessageTooLarge` if it is longer than
     /// [`limits::LOCAL_STATE_LEN`].
     pub fn set_local_state(&mut self, state: Arc<[u8]>) -> Result<(), CommandError> {
         self.check_memberlist()?;

@@ -41,7 +41,7 @@ pub struct Config {
     pub swim: swim::Config,
     /// The kind of cluster.
     pub mode: Mode,
-    /// The tags of this node; in Serf mode only.
+    /// The tags of this node; in serf mode only.
     pub tags: Tags,
     /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
@@ -70,7 +70,7 @@ pub struct Config {
     pub coalesce_members: CoalesceTimes,
     /// The times for which user events that may be coalesced are collected.
     pub coalesce_events: CoalesceTimes,
-    /// True if acks carry network coordinates; in Serf mode only.
+    /// True if acks carry network coordinates; in serf mode only.
     pub coordinates: bool,
     /// True if each answer of a member to a ping becomes an event.
     pub ping_acks: bool,

@@ -100,7 +100,7 @@ pub enum CoreEvent {
         /// The answers.
         report: KeyReport,
     },
-    /// A message of this node that went by stream has ended.
+    /// A message that this node sent by stream has been read, or has failed.
     MessageDone {
         /// The number that `Core::send_message` returned.
         op: OpId,

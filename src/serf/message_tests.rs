@@ -137,7 +137,7 @@ fn a_user_event_of_this_node_is_delivered_here_and_has_the_next_time() {
     assert_eq!(rig.sends("mine", b"y"), Ok(()));
     assert_eq!(rig.events(), ["user mine y"]);
     let [Order::Broadcast { lane, bytes, .. }] = &rig.orders()[..] else {
-        panic!("one broadcast");
+        panic!("the orders are not one broadcast");
     };
     let expected = SerfMessage::UserEvent(UserEvent {
         ltime: 5,

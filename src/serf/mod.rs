@@ -77,7 +77,7 @@ use std::time::Duration;
 /// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
-/// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
+/// A deterministic member of a Serf or memberlist cluster. It opens no socket and reads no clock.
 pub struct Core {
     swim: Swim,
     serf: SerfState,
@@ -182,7 +182,7 @@ impl Core {
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// Handles the answer to a look-up. An empty list means that the name could not be resolved.
+    /// Handles the answer to a lookup. An empty list means that the name could not be resolved.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.swim.handle_resolved(now, id, addrs);
         self.pump(now, false);

@@ -1,5 +1,5 @@
-//! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
-//! search for lost members.
+//! The commands of the layer above: joining, looking and leaving, this node's meta and address,
+//! hints, messages, and the search for lost members.
 
 use super::output::{Node, OpId};
 use super::shared::broadcast_queue::PART_COST;
@@ -212,8 +212,8 @@ impl Swim {
     }
 
     /// Sends a user message to one address on a stream of its own.
-    /// [`super::Notice::MessageDone`] reports the end. Returns `None` if too many messages, or too
-    /// many bytes of them, have not ended.
+    /// [`super::Notice::MessageDone`] reports the end. Returns `None` if too many messages wait,
+    /// or if those that wait or are under way have too many bytes.
     pub fn send_message(&mut self, now: Time, to: SocketAddr, content: Arc<[u8]>) -> Option<OpId> {
         self.at(now, |swim| swim.messages.begin(&mut swim.ctx, to, content))
     }

@@ -211,7 +211,7 @@ pub enum Notice {
         /// The user state.
         bytes: Arc<[u8]>,
     },
-    /// A user message that this node sent by stream has ended.
+    /// A user message that this node sent by stream has been read, or has failed.
     MessageDone {
         /// The command.
         op: OpId,

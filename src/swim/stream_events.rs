@@ -1,4 +1,4 @@
-//! Streams and look-ups: handles their inputs, and reports their ends to the parts that began them.
+//! Streams and lookups: handles their inputs, and reports their ends to the parts that began them.
 
 use super::exchanges::requests::StreamEvent;
 use super::output::{JoinFailure, LookupId, Notice, OpId, StreamEnd, StreamId};

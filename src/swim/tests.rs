@@ -53,7 +53,7 @@ struct Net {
     /// its number at the accepting node.
     streams: Vec<(StreamId, usize, usize, StreamId)>,
     next_stream: u64,
-    /// The nodes that every host name stands for, and the number of look-ups.
+    /// The nodes that every host name stands for, and the number of lookups.
     dns: Vec<usize>,
     lookups: usize,
     /// A node, and the nodes to which its datagrams cannot even be sent.
@@ -1494,7 +1494,7 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
     net.dns = vec![0, 1, 2];
     net.nodes[2].join(net.now, &[Seed::Host("svc".into(), 7946)]);
     net.run(Duration::from_secs(600));
-    assert!(net.lookups <= 2, "{} look-ups", net.lookups);
+    assert!(net.lookups <= 2, "{} lookups", net.lookups);
 }
 
 #[test]

@@ -282,8 +282,8 @@ mod tests {
 
     #[test]
     fn versions_of_one_to_five_bytes_are_refused() {
-        // Such vectors crash processes of memberlist, so the encoder does not write them. The test
-        // truncates a whole message instead.
+        // Such version vectors crash processes of memberlist, so the encoder does not write them.
+        // The test truncates a whole message instead.
         let whole = alive("n", &[10, 0, 0, 1], None).encoded();
         for length in [1, 2, 3, 4, 5] {
             let mut cut = whole[..whole.len() - 6 + length].to_vec();

@@ -203,8 +203,8 @@ pub fn seal(codec: &Codec, plain: &[u8], checksum: bool, nonce: [u8; 12]) -> Vec
     let room = codec.overhead() + CHECKSUM_LEN + plain.len();
     let mut content = Vec::with_capacity(room);
     let start = if checksum { CHECKSUM_LEN } else { 0 };
-    let labelled = !codec.encrypts();
-    if labelled {
+    let is_unencrypted = !codec.encrypts();
+    if is_unencrypted {
         codec.put_label(&mut content);
     }
     let header = content.len();
@@ -221,7 +221,7 @@ pub fn seal(codec: &Codec, plain: &[u8], checksum: bool, nonce: [u8; 12]) -> Vec
         let sum = crc32fast::hash(&content[header + start..]).to_be_bytes();
         content[header + 1..header + start].copy_from_slice(&sum);
     }
-    if labelled {
+    if is_unencrypted {
         return content;
     }
     let mut out = Vec::with_capacity(room);

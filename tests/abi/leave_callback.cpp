@@ -55,7 +55,7 @@ static sprat_node *node_with_log(sprat_log_cb cb)
     return started(config);
 }
 
-// Frees a node, which must not hang: alarm() ends the program if it does.
+// Frees a node. The call must return; if it hangs, alarm() ends the program.
 static void free_it(sprat_node *node)
 {
     sprat_node_free(node);

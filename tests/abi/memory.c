@@ -28,11 +28,11 @@ static long kilobytes(const char *file, const char *what)
 /* Prints, in KiB, the resident memory, its private part, and its proportional share (PSS). */
 static void print_memory(void)
 {
-    long resident = kilobytes("status", "VmRSS:"), shared = kilobytes("smaps_rollup", "Pss:");
+    long resident = kilobytes("status", "VmRSS:"), share = kilobytes("smaps_rollup", "Pss:");
     long own = kilobytes("smaps_rollup", "Private_Clean:") +
                kilobytes("smaps_rollup", "Private_Dirty:");
     CHECK(resident > 0);
-    printf("%ld %ld %ld\n", resident, own, shared);
+    printf("%ld %ld %ld\n", resident, own, share);
 }
 
 static sprat_node *member(const char *name)

@@ -24,7 +24,7 @@ fn an_agent_that_takes_the_name_of_a_sprat_node_loses_the_vote_and_quits() {
     agent_sees(&first, "voter", "alive");
     let mut newcomer = Setup::new("twin", block.ip(4))
         .provoked("Conflicting address")
-        .provoked("ame conflict")
+        .provoked("ame conflict") // "Name conflict" and "minority in name conflict"
         .start();
     // The join is refused or succeeds, depending on how soon the vote is over.
     let _ = newcomer.try_run(&["join", &first.addr().to_string()]);

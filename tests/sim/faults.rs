@@ -1,5 +1,5 @@
 //! Single faults and what must follow from them: lost packets, cut links, stopped processes, wrong
-//! clocks. Also hints.
+//! clocks. Hints are tested here, too.
 
 use super::net::Link;
 use super::scenario::{millis, random_seeds, secs};
@@ -43,7 +43,7 @@ fn two_nodes_whose_datagrams_are_lost_see_each_other_alive_by_streams() {
 }
 
 #[test]
-fn a_link_that_works_one_way_only_makes_no_node_fail() {
+fn a_link_that_works_in_only_one_direction_makes_no_node_fail() {
     let mut world = World::cluster(23, 6);
     world.cut_one_way(2, 3);
     world.run(secs(300));

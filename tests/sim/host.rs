@@ -29,7 +29,7 @@ pub enum Input {
 /// find nothing to do and should load little memory.
 #[repr(C)]
 pub struct Host {
-    /// A number that grows whenever a process starts or ends. Wake-ups and look-ups of an earlier
+    /// A number that grows whenever a process starts or ends. Wake-ups and lookups of an earlier
     /// process are dropped.
     pub life: u32,
     /// The earliest wake-up of this process in the queue of the world.

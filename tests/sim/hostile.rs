@@ -119,7 +119,7 @@ impl Hostile {
     }
 
     /// An incarnation of member `index`: the current one, one near it, one too far ahead to be
-    /// believed, or one at the end.
+    /// believed, or one of the last ones.
     fn incarnation(&mut self, world: &World, index: usize) -> u32 {
         let now = current_incarnation(world, index);
         let leap = limits::INCARNATION_LEAP;
@@ -133,7 +133,7 @@ impl Hostile {
         }
     }
 
-    /// A Lamport time: a small one, the greatest leap that is believed, or one at the end.
+    /// A Lamport time: a small one, the greatest leap that is believed, or one of the last ones.
     fn ltime(&mut self) -> u64 {
         match self.dice.below(4) {
             0 => self.dice.below(1000) as u64,

@@ -56,7 +56,7 @@ pub const ROWS: [Row; 9] = [
 /// The program that the nodes of a cluster run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A C program that is linked with sprat, in Serf mode.
+    /// A C program that is linked with sprat, in serf mode.
     Sprat,
     /// The same in memberlist mode.
     SpratMemberlist,

@@ -1,5 +1,5 @@
 //! One node that knows ten thousand members: what it costs to learn of them, to keep them, to read
-//! about them again, to exchange its state, and to join where they are.
+//! about them again, and to exchange its state; and how long a new node takes to join through it.
 
 use crate::cluster::{Cluster, Kind};
 use crate::crowd::Crowd;

@@ -1,5 +1,5 @@
-//! Shared by the programs of this workspace: the places of the nodes, and the commands with which
-//! the comparison controls a program that runs all nodes of a cluster itself.
+//! All programs of this workspace use the names and addresses of the nodes from here, and the
+//! commands with which the comparison controls a program that runs all nodes of a cluster itself.
 //!
 //! Such a program reads one command per line from its standard input, `start INDEX` or `kill
 //! INDEX`, and ends with its input. It prints `INDEX joined NAME` and `INDEX failed NAME` when the

@@ -276,9 +276,9 @@ fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
-/// Returns true if the file may be overwritten. Its length, `len`, is at most that of two records,
-/// and one of its halves begins like a record, or all its bytes are zero: it is empty, or its first
-/// record never reached the disk.
+/// Returns true if the file may be overwritten: its length, `len`, is at most that of two records,
+/// and one of its halves begins like a record, or all its bytes are zero. A file of zeros is left
+/// if the first record never reached the disk.
 fn is_snapshot(file: &File, len: u64) -> io::Result<bool> {
     if len > FILE_LEN {
         return Ok(false);

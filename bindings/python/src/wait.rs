@@ -89,7 +89,7 @@ impl Subscription {
     }
 }
 
-/// A pending operation: a join, a look, a leave, a hint or a query about keys.
+/// A pending operation: a join, a look, a leave, a hint, a reliable message or a query about keys.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Pending(Awaited);
 

@@ -436,7 +436,7 @@ def test_an_async_with_block_also_leaves_after_an_exception(run, aio_node, error
     run(main)
 
 
-def test_an_async_with_block_only_closes_its_node_if_its_coroutine_is_thrown_away(run, aio_node):
+def test_an_async_with_block_whose_coroutine_is_thrown_away_still_closes_its_node(run, aio_node):
     async def main():
         async def use(node):
             async with node:

@@ -233,7 +233,7 @@ def test_an_asyncio_node_joins_an_agent_and_leaves(agent, addresses):
     sees_left(stock, "ours")
 
 
-def test_user_events_go_both_ways(agent, ours):
+def test_a_user_event_of_an_agent_reaches_python(agent, ours):
     stock, node = agent("stock"), ours()
     events = node.events(sprat.UserEvent)
     stock.join(node.address)

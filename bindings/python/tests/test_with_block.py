@@ -66,7 +66,7 @@ def test_a_node_that_is_closed_inside_the_block_is_seen_as_failed(node, start, d
     assert type(departures.next(60)) is sprat.MemberFailed
 
 
-def test_a_node_that_left_inside_the_block_is_only_closed(node, start, departures):
+def test_a_node_that_left_inside_the_block_is_closed_without_another_leave(node, start, departures):
     with start("guest") as guest:
         guest.join(node.address)
         guest.leave()

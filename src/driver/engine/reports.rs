@@ -75,7 +75,7 @@ impl Engine {
                 let outcome = leave_outcome(end);
                 match &outcome.result {
                     Ok(_) => self.debug("leave", || {
-                        "every live member that was asked has acknowledged it".to_owned()
+                        "every live member that was asked has acknowledged the leave".to_owned()
                     }),
                     Err(error) => self.warn("leave", error.message.clone()),
                 }

@@ -247,7 +247,7 @@ mod tests {
         while ids.len() < count {
             for command in handle.commands.take().commands {
                 let Command::Resolved { id, addrs } = command else {
-                    panic!("another command");
+                    panic!("the command does not come from a lookup");
                 };
                 assert_eq!(addrs, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
                 assert!(ids.insert(id.0));

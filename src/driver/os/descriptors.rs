@@ -103,8 +103,8 @@ pub(in crate::driver) fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _hard)| soft)
 }
 
-/// Returns true if this error means that the process or the system has run out of a resource. To
-/// try again is useful only after a while.
+/// Returns true if this error means that the process or the system has run out of a resource.
+/// Trying again is useful only after a while.
 pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -24,8 +24,8 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sets the hook, once. To set a hook on a thread that panics would cause another panic, so in that
-/// case a later call sets it.
+/// Sets the hook, once. Setting a hook on a thread that panics would cause another panic, so in
+/// that case a later call sets it.
 fn install() {
     static HOOK: Once = Once::new();
     if HOOK.is_completed() || std::thread::panicking() {

@@ -198,7 +198,7 @@ impl Changes<'_> {
         }
     }
 
-    /// The SWIM machine has forgotten a member. In Serf mode, members that failed or left stay on
+    /// The SWIM machine has forgotten a member. In serf mode, members that failed or left stay on
     /// the list until they are reaped; in memberlist mode they are taken off it now. A member that
     /// is still present had to make room in a full table; it is taken off in both modes.
     fn forgotten(&mut self, name: &Arc<str>) {

@@ -33,7 +33,8 @@ pub(in crate::serf) struct Conflicts {
     /// another address is first claimed after that, the node there took the name later than this
     /// node.
     accepted: bool,
-    /// The address that had the name before us, and the time at which we learned of it.
+    /// The address that had the name before this node, and the time at which this node learned of
+    /// it.
     before_us: Option<(SocketAddr, Time)>,
     /// The time at which the name was last listed as alive at that address.
     listed: Option<Time>,
@@ -102,7 +103,7 @@ impl Conflicts {
                     self.report(common, claimed);
                 }
             }
-            // This is the first claim, or the node that had the name before us has moved.
+            // This is the first claim, or the node that had the name before this one has moved.
             before if !self.accepted && (alive || before.is_none()) => {
                 self.before_us = Some((claimed, now));
                 self.listed = alive.then_some(now);

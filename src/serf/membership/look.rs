@@ -1,7 +1,7 @@
 //! Looks: the state that another node sent, as a list of members.
 //!
 //! A node forgets the address and the tags of a member soon after the member has failed or left,
-//! but in Serf mode it keeps the name for a day by default. Such a member is listed without tags,
+//! but in serf mode it keeps the name for a day by default. Such a member is listed without tags,
 //! at the address 0.0.0.0:0.
 
 use crate::serf::push_pull::by_name;

@@ -71,8 +71,8 @@ impl Common {
         }
     }
 
-    /// Returns the time of `mult` rounds of gossip, times the number of digits of the number of
-    /// members that are present: the time that a message needs grows with its logarithm.
+    /// Returns the time of `mult` rounds of gossip for each digit of the number of members that are
+    /// present: the time that a message needs grows with the logarithm of that number.
     pub fn gossip_time(&self, mult: u32) -> Duration {
         let rows = self.members.iter();
         let present = rows.filter(|row| row.status.is_present()).count();

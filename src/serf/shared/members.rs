@@ -138,7 +138,7 @@ impl Members {
         self.rows.get(0)
     }
 
-    /// All rows, in the same order in two runs from one seed.
+    /// All rows, in the same order in all runs with the same random seed.
     pub fn iter(&self) -> impl Iterator<Item = &MemberRow> {
         self.rows.iter()
     }

@@ -34,7 +34,7 @@ pub(in crate::serf) struct RingSlot<T> {
     pub items: Vec<T>,
 }
 
-/// The ring.
+/// The items that were seen recently; see the top of this file.
 #[derive(Clone, Debug)]
 pub(in crate::serf) struct Ring<T> {
     /// The used slots, sorted by their indexes in Serf's ring.

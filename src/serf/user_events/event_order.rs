@@ -86,8 +86,8 @@ impl EventOrder {
         self.hold(ltime, now + patience, None);
     }
 
-    /// Events with a time before `ltime` are no longer missing: another node has sent all that it
-    /// knows, and it knows none that is later.
+    /// Events with a time before `ltime` are no longer missing: another node whose clock is at
+    /// `ltime` has sent all that it knows, or an earlier run of this node has seen them.
     pub fn skip_to(&mut self, out: &mut Outbox, ltime: u64) {
         while self.first().is_some_and(|first| first < ltime) {
             self.give_up_first(out);

@@ -32,7 +32,7 @@ struct Join {
     op: OpId,
     /// Targets that are still to be asked, each with the text that names it in the report.
     waiting: VecDeque<(Seed, String)>,
-    /// The number of look-ups and push/pulls that have not ended yet.
+    /// The number of lookups and push/pulls that have not ended yet.
     in_flight: usize,
     /// The number of targets that may be asked at the same time.
     width: usize,

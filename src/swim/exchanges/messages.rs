@@ -19,7 +19,7 @@ const UNDER_WAY: usize = 8;
 /// The maximum number of messages that wait for their turn.
 const WAITING: usize = 1024;
 
-/// The messages of this node that have not ended.
+/// The messages of this node that wait or are under way.
 #[derive(Default)]
 pub(in crate::swim) struct Messages {
     waiting: VecDeque<StreamMessage>,
@@ -30,7 +30,7 @@ pub(in crate::swim) struct Messages {
 
 impl Messages {
     /// Sends a message. [`Notice::MessageDone`] reports its end. Returns `None` if too many
-    /// messages, or too many bytes of them, have not ended.
+    /// messages wait, or if those that wait or are under way have too many bytes.
     pub fn begin(&mut self, ctx: &mut Context, to: SocketAddr, content: Arc<[u8]>) -> Option<OpId> {
         let bytes = self.bytes + content.len();
         if self.waiting.len() >= WAITING || bytes > limits::SENT_MESSAGE_BYTES {

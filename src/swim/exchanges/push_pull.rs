@@ -3,8 +3,9 @@
 //! The dialling node sends its state and reads the state of the other node. The answering node
 //! reads the request, sends its own state from before the merge, and then merges the request.
 //! `remote_state` merges the entries: an entry that lists a member as dead counts only as a
-//! suspicion, so that no member is declared dead by hearsay. A node that may not know this one is
-//! first asked in an exchange in which this node shows nothing: see [`Exchange::showing_nothing`].
+//! suspicion, so that no member is declared dead by hearsay. A node that perhaps does not know this
+//! one yet is first asked in an exchange in which this node shows nothing: see
+//! [`Exchange::showing_nothing`].
 //!
 //! This part has no state of its own: the timer is in the context, and the exchanges under way are
 //! streams.

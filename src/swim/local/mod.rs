@@ -1,4 +1,4 @@
-//! The member that this node is itself.
+//! This node as a member of its cluster.
 //!
 //! | file | contents |
 //! | --- | --- |

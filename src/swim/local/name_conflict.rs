@@ -212,8 +212,8 @@ impl NameConflicts {
     /// Begins another round. A claim is dropped if for some rounds no member has repeated it and no
     /// node has answered at the other address. Otherwise this node asks the other address again,
     /// unless it still waits for the first answer. If no node answered there, it also announces
-    /// itself to a member. A node that has left does neither, and ignores claims. So it keeps the
-    /// claim until after its return.
+    /// itself to a member. A node that has left does none of this: it ignores claims, and so cannot
+    /// tell whether a member has repeated this one.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         if let Some(claim) = self.claim.as_mut().filter(|_| ctx.local.left) {

@@ -171,7 +171,7 @@ impl Reconnect {
     }
 
     /// A host name was resolved: updates the addresses of the seeds with this host name. If this
-    /// part began the look-up, asks the addresses.
+    /// part began the lookup, asks the addresses.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
         ctx.table.watch(self.seeds.addrs());

@@ -13,17 +13,17 @@ const FIRST_SEEDS: usize = limits::SEEDS / 2;
 /// A seed that is remembered.
 pub(in crate::swim) struct KnownSeed {
     pub seed: Seed,
-    /// The literal address, or the addresses of the host name at the last look-up.
+    /// The literal address, or the addresses of the host name at the last lookup.
     pub addrs: Vec<SocketAddr>,
     pub retry: Retry,
-    /// True while `reconnect` is looking up its name. A second look-up would only wait behind the
+    /// True while `reconnect` is looking up its name. A second lookup would only wait behind the
     /// first.
     pub in_lookup: bool,
 }
 
 impl KnownSeed {
     /// Returns true if the seed is to be asked again. A literal address other than this node's is
-    /// asked while no alive member has it. A host name is looked up again, one look-up at a time,
+    /// asked while no alive member has it. A host name is looked up again, one lookup at a time,
     /// unless it has addresses other than this node's and all of these belong to alive members.
     pub fn wants(&self, table: &MemberTable) -> bool {
         let own = table.local().node().addr;

@@ -1,10 +1,10 @@
-//! Look-ups: host names that the driver is resolving, and the reason for each.
+//! Lookups: host names that the driver is resolving, and the reason for each.
 
 use super::outbox::Outbox;
 use crate::sorted_map::SortedMap;
 use crate::swim::output::{LookupId, OpId, Output};
 
-/// The reason for a look-up.
+/// The reason for a lookup.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::swim) enum LookupCause {
     /// The host is a target of this join.
@@ -15,14 +15,14 @@ pub(in crate::swim) enum LookupCause {
     Seed,
 }
 
-/// A look-up under way.
+/// A lookup under way.
 pub(in crate::swim) struct Lookup {
     pub cause: LookupCause,
     pub host: String,
     pub port: u16,
 }
 
-/// All look-ups under way.
+/// All lookups under way.
 #[derive(Default)]
 pub(in crate::swim) struct Lookups {
     pending: SortedMap<LookupId, Lookup>,
@@ -41,7 +41,7 @@ impl Lookups {
         self.pending.insert(id, Lookup { cause, host, port });
     }
 
-    /// Ends a look-up and returns it; `None` if the number is unknown.
+    /// Ends a lookup and returns it; `None` if the number is unknown.
     pub fn end(&mut self, id: LookupId) -> Option<Lookup> {
         self.pending.remove(id)
     }

@@ -109,8 +109,8 @@ impl DesiredServers {
     }
 
     /// Notes that an HAProxy does not answer. It serves nobody, so its last report no longer
-    /// counts, unless no other HAProxy answers either. Whether the states that someone else has set
-    /// there still exist is not known, so they are no longer shown.
+    /// counts, unless no other HAProxy answers either. The states that someone else has set there
+    /// may be gone, so they are no longer shown.
     pub fn set_silent(&self, haproxy: &str) {
         let mut inner = self.lock();
         if inner.silent.insert(haproxy.to_owned()) {

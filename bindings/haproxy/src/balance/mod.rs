@@ -199,8 +199,8 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Returns the members that are known, each with its slot if it has one: members that are in a
-    /// slot, about which there is a complaint, or for which an operator has ordered a state.
+    /// Returns the members that are known, each with its slot if it has one: members in a slot,
+    /// members that a complaint is about, and members for which an operator has ordered a state.
     pub fn roster(&self) -> Roster {
         let complaints = self.slots.complaints().iter().map(|(name, _)| name);
         let known = complaints.chain(self.orders().map(|(name, _)| name));

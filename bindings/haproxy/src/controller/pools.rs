@@ -181,8 +181,8 @@ impl Pools {
     }
 
     /// Notes that the node is broken, so that the lists of members are no longer current. From now
-    /// on, servers change only by orders, to leave an address of this process, and to be made ready
-    /// if no server serves.
+    /// on, servers stay as they are, except that orders are carried out, that a server at an
+    /// address of this process is stopped, and that a server is made ready if none serves.
     pub fn set_broken(&mut self, now: Time) {
         for pool in &mut self.0 {
             pool.balance.set_broken(now);

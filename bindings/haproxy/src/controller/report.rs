@@ -175,7 +175,7 @@ impl BackendReport {
     }
 }
 
-/// Returns the conditions of backends that an operator should know.
+/// Returns the conditions of backends that an operator should know of.
 pub(super) fn conditions(report: &Report) -> Conditions {
     let mut conditions = Conditions::new();
     let mut add = |key: String, level, text: String| {

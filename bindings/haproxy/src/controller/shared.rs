@@ -74,7 +74,7 @@ impl Command {
 /// The phase in the life of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NodePhase {
-    /// The node does not run yet. Holds the reason once an attempt has failed.
+    /// The node does not run yet. The text is the reason why the last attempt failed, if any did.
     Starting(Option<String>),
     /// The node runs, but may be alone.
     #[default]

@@ -29,7 +29,7 @@ pub(super) struct UserEventCounts {
     pub dropped: u64,
 }
 
-/// The queue.
+/// The events that wait; see the top of this file.
 #[derive(Default)]
 pub(super) struct UserEvents {
     waiting: VecDeque<UserEvent>,

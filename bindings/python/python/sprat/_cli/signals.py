@@ -25,7 +25,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 _REPEAT = 1.0
-"""Seconds after the first signal before another one counts as a new request."""
+"""Seconds after the first signal before another one counts as a repeated request."""
 
 
 class Ended(BaseException):
