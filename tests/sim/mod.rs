@@ -11,6 +11,7 @@
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests without a fault of a node |
 //! | `faults`, `healing`, `campaign`, `bootstrap`, `scale` | tests of faults and of large starts |
+//! | `restart`, `reaping` | tests of nodes that return, and of those that do not |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
@@ -30,6 +31,8 @@ mod life;
 mod messages;
 mod net;
 mod queue;
+mod reaping;
+mod restart;
 mod rng;
 mod scale;
 mod scenario;
