@@ -85,6 +85,9 @@ impl Swim {
                     let (name, known) = (node.name.clone(), node.addr);
                     self.tell_conflict(name, known, addr, true);
                 }
+                if let Some(member) = member {
+                    self.on_claim_of_other(member);
+                }
                 false
             }
             Verdict::Ignore | Verdict::Suspect | Verdict::Confirm | Verdict::MarkDead => false,
@@ -240,6 +243,21 @@ impl Swim {
             let own = self.ctx.table.local().node();
             let (name, known) = (own.name.clone(), own.addr);
             self.tell_conflict(name, known, addr, alive);
+        }
+    }
+
+    /// Another member is claimed at another address. The known address may be that of an earlier
+    /// run, and then this node should find that out, and accept the claim, soon. Beyond memberlist.
+    fn on_claim_of_other(&mut self, member: MemberIndex) {
+        let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) else {
+            return;
+        };
+        let reclaim = self.ctx.config.dead_reclaim;
+        if node.state == NodeState::Dead && !reclaim.is_zero() {
+            let due = node.since + reclaim;
+            self.join_sync.on_early_claim(&mut self.ctx, due);
+        } else {
+            self.probing.doubt(&mut self.ctx, member);
         }
     }
 

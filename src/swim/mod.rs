@@ -296,10 +296,8 @@ impl Swim {
             Timer::Gossip => self.gossip.tick(ctx),
             Timer::PushPull => push_pull::tick(ctx),
             Timer::JoinSync => self.join_sync.tick(ctx),
-            Timer::Joining => {
-                let undecided = self.name_conflicts.is_asking();
-                self.joining.tick(ctx, undecided);
-            }
+            Timer::Reclaim => self.join_sync.on_reclaim(ctx),
+            Timer::Joining => self.joining.tick(ctx, self.name_conflicts.is_asking()),
             Timer::Looking => self.looking.tick(ctx),
             Timer::Reconnect => self.reconnect.tick(ctx),
             Timer::NameConflict => self.name_conflicts.tick(ctx),

@@ -1713,6 +1713,63 @@ fn a_leave_does_not_end_a_claim_to_the_name() {
     assert!(is_free(&net), "no member has repeated the claim");
 }
 
+/// An alive message about another member at this address.
+fn alive_at<'a>(name: &'a str, addr: &'a [u8]) -> Message<'a> {
+    Message::Alive(Alive {
+        incarnation: 1,
+        node: name,
+        addr,
+        port: 7946,
+        meta: None,
+        vsn: &VERSIONS,
+    })
+}
+
+#[test]
+fn a_new_member_that_is_claimed_at_another_address_is_probed_at_once() {
+    let mut net = Net::joined(2);
+    net.tell(0, alive_at("far", &[10, 0, 0, 9]));
+    let before = net.nodes[0].stats().probes;
+    let probed = |net: &Net| net.nodes[0].stats().probes - before;
+    net.tell(0, alive_at("n1", &[10, 0, 0, 8]));
+    assert_eq!(probed(&net), 0, "n1 has answered a moment ago");
+    net.tell(0, alive_at("far", &[10, 0, 0, 8]));
+    net.tell(0, alive_at("far", &[10, 0, 0, 7]));
+    assert_eq!(probed(&net), 1, "one probe is enough");
+    net.run(Duration::from_secs(1) + STEP);
+    assert_eq!(net.nodes[0].node("far").unwrap().state, NodeState::Suspect);
+}
+
+#[test]
+fn a_dead_member_that_is_claimed_at_another_address_is_back_when_the_claim_counts() {
+    let config = Config {
+        push_pull_interval: Duration::ZERO,
+        ..Config::lan()
+    };
+    let reclaim = config.dead_reclaim;
+    let mut net = Net::with(3, config);
+    net.nodes[1].join(net.now, &[Seed::Addr(addr(0))]);
+    net.run(Duration::from_secs(2));
+    // Only node 0 knows of the earlier run of node 2, and does not hear the pings of the later run.
+    net.cut.extend([(0, 1), (2, 0)]);
+    net.tell(0, alive_at("n2", &[10, 0, 0, 77]));
+    let death = Accusation {
+        incarnation: 1,
+        node: "n2",
+        from: "n1",
+    };
+    net.tell(0, Message::Dead(death));
+    let died = net.now;
+    net.run(Duration::from_secs(8));
+    net.cut.retain(|pair| *pair != (0, 1));
+    net.nodes[2].join(net.now, &[Seed::Addr(addr(1))]);
+    net.run(Duration::from_secs(10));
+    assert_eq!(net.state(0, 2), Some(NodeState::Dead));
+    net.run((died + reclaim + Duration::from_secs(2)).since(net.now));
+    let known = net.nodes[0].node("n2").unwrap();
+    assert_eq!((known.state, known.addr), (NodeState::Alive, addr(2)));
+}
+
 #[test]
 fn an_accusation_of_an_earlier_run_does_not_change_the_health_score() {
     let mut net = Net::joined(2);

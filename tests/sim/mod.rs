@@ -12,6 +12,7 @@
 //! | `life`, `leaving`, `coordinates`, `messages`, `keys` | tests in which no node is faulty |
 //! | `faults`, `healing`, `campaign` | tests of faults |
 //! | `bootstrap`, `scale` | tests of simultaneous starts, and of large clusters |
+//! | `restart`, `reaping` | tests of nodes that return, and of nodes that do not |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
@@ -31,6 +32,8 @@ mod life;
 mod messages;
 mod net;
 mod queue;
+mod reaping;
+mod restart;
 mod rng;
 mod scale;
 mod scenario;

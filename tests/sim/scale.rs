@@ -94,7 +94,7 @@ fn loss_table_is_printed() {
 }
 
 /// The period of the regular push/pulls in a cluster of this size.
-fn push_pull_period(nodes: usize) -> Duration {
+pub fn push_pull_period(nodes: usize) -> Duration {
     let doublings = (nodes.max(32) - 1).ilog2() + 1 - 5;
     secs(30) * (1 + doublings)
 }

@@ -14,7 +14,7 @@ use super::queue::Queue;
 use super::rng::Rng;
 use super::tcp::{Conn, Item};
 use sprat::EventBody;
-use sprat::serf::{Config, Core, CoreEvent};
+use sprat::serf::{Config, Core, CoreEvent, Member};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
 use sprat::wire::{Codec, Refusal};
@@ -505,7 +505,7 @@ impl World {
         match &event {
             CoreEvent::App(EventBody::MemberFail(member)) => {
                 self.verdicts.failed += 1;
-                self.check_failure(host, &member.name);
+                self.check_failure(host, member);
             }
             CoreEvent::App(EventBody::MemberSuspect(_)) => self.verdicts.suspected += 1,
             _ => {}
@@ -516,7 +516,8 @@ impl World {
         }
     }
 
-    fn check_failure(&self, observer: usize, name: &str) {
+    fn check_failure(&self, observer: usize, member: &Member) {
+        let name = &*member.name;
         let index = checker::number(name).unwrap_or(usize::MAX);
         let Some(subject) = self.hosts.get(index) else {
             if index < self.names() {
@@ -525,6 +526,9 @@ impl World {
             let why = format!("{name} was declared failed, but no host has this name");
             self.fail(observer, &why);
         };
+        if subject.addr != member.addr {
+            return; // the host has moved, so nobody answers at this address
+        }
         // An observer that was stopped has an outdated view, so its verdict is not a fault.
         let well = |host: &Host| host.is_running().then_some(host.well_since);
         let both = well(subject).zip(well(&self.hosts[observer]));

@@ -13,7 +13,9 @@
 //!
 //! A hint of the application starts an additional round that tries every way at the same time and
 //! decides within probe_timeout. Nacks would come later, so a hint that fails does not change the
-//! health score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+//! health score. A member that is claimed at another address gets an additional round, too, because
+//! the known address may be that of an earlier run. The rules are those of SWIM section 4.1,
+//! Lifeguard, and memberlist 0.2.2.
 //!
 //! The repeated pings are an addition. At 30 % loss, about half of all pings get no ack. In a large
 //! cluster, suspicions would then begin faster than gossip can spread them and their refutations,
@@ -21,7 +23,6 @@
 //! round-trip time. So where nothing is lost, only the first probe of a distant member repeats its
 //! ping.
 
-use super::final_probe::FINAL_PROBES;
 use super::rounds::{DirectPing, ProbeCause, Round};
 use crate::swim::detection::acks;
 use crate::swim::local::announcement;
@@ -44,6 +45,10 @@ const HINT_ROUNDS: usize = 16;
 /// The number of final probes that may be under way at once. A node that suspects more members than
 /// that at the same time is probably cut off itself.
 const FINAL_ROUNDS: usize = 64;
+/// The number of probes of doubted members that may be under way at once.
+const DOUBT_ROUNDS: usize = 64;
+/// The number of probe intervals within which a member that was probed is not doubted again.
+const DOUBT_PAUSE: u32 = 10;
 
 /// The maximum number of pings within `probe_timeout`.
 const PINGS: u32 = 6;
@@ -128,6 +133,25 @@ impl Probing {
         }
     }
 
+    /// Probes an alive member that is claimed at another address, unless it was probed a short time
+    /// ago or too many such probes are under way. Otherwise a node that has just joined would learn
+    /// only in the turn of each member that its old address is silent. Beyond memberlist.
+    pub fn doubt(&mut self, ctx: &mut Context, member: MemberIndex) {
+        let known = ctx.table.get(member);
+        let Some(record) = known.filter(|it| it.node().state == NodeState::Alive) else {
+            return;
+        };
+        let pause = ctx.config.probe_interval * DOUBT_PAUSE;
+        let last = record.last_probe.as_ref();
+        let is_recent = last.is_some_and(|last| ctx.now.since(last.began) < pause);
+        let is_under_way = self.rounds.iter().any(|round| round.member == member);
+        let free = self.running(|cause| cause == ProbeCause::Doubt) < DOUBT_ROUNDS;
+        let wanted = ctx.config.join_sync && !ctx.local.left;
+        if wanted && free && !is_recent && !is_under_way {
+            self.begin(ctx, member, ProbeCause::Doubt);
+        }
+    }
+
     fn begin(&mut self, ctx: &mut Context, member: MemberIndex, cause: ProbeCause) {
         let seq = ctx.next_seq();
         let Some(record) = ctx.table.get(member) else {
@@ -135,7 +159,7 @@ impl Probing {
         };
         let (name, addr) = (record.node().name.clone(), record.node().addr);
         let incarnation = record.node().incarnation;
-        let (widen_at, duration) = schedule(ctx, cause);
+        let (widen_at, duration) = cause.schedule(ctx);
         let mut round = Round {
             seq,
             member,
@@ -161,7 +185,7 @@ impl Probing {
         match cause {
             ProbeCause::Hint(_) => self.widen(ctx, this),
             ProbeCause::FinalProbe { first: true } => self.ping_by_stream(ctx, this),
-            ProbeCause::Turn | ProbeCause::FinalProbe { first: false } => {}
+            ProbeCause::Turn | ProbeCause::Doubt | ProbeCause::FinalProbe { first: false } => {}
         }
     }
 
@@ -319,20 +343,6 @@ impl Probing {
     fn running(&self, wanted: impl Fn(ProbeCause) -> bool) -> usize {
         let causes = self.rounds.iter().map(|round| round.cause);
         causes.filter(|cause| wanted(*cause)).count()
-    }
-}
-
-/// Returns the time at which helpers are asked (`None` if they are not), and the duration of the
-/// round.
-fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
-    let (timeout, interval) = (ctx.config.probe_timeout, ctx.config.probe_interval);
-    match cause {
-        ProbeCause::Turn => {
-            let whole = ctx.awareness.stretch(interval.max(timeout));
-            (Some(ctx.now + timeout), whole)
-        }
-        ProbeCause::Hint(_) => (Some(ctx.now), timeout),
-        ProbeCause::FinalProbe { .. } => (None, timeout * FINAL_PROBES),
     }
 }
 

@@ -1,6 +1,8 @@
 //! One probe round: the member that is probed, the reason, and the answers so far.
 
+use super::final_probe::FINAL_PROBES;
 use crate::swim::output::OpId;
+use crate::swim::shared::context::Context;
 use crate::swim::table::members::{Announced, MemberIndex, MemberRecord, MemberTable};
 use crate::swim::table::probe_report::{OpenReport, ProbeAnswer};
 use crate::time::Time;
@@ -50,6 +52,8 @@ pub(in crate::swim) struct DirectPing {
 pub(in crate::swim) enum ProbeCause {
     /// It is the member's turn in the probe order.
     Turn,
+    /// The member is claimed at another address.
+    Doubt,
     /// The application could not reach the member.
     Hint(OpId),
     /// The member is a suspect that will soon be declared dead unless it refutes. The first final
@@ -64,6 +68,19 @@ impl ProbeCause {
 
     pub fn is_final_probe(self) -> bool {
         matches!(self, ProbeCause::FinalProbe { .. })
+    }
+
+    /// Returns the time at which helpers are asked (`None` if they are not), and the duration of
+    /// the round.
+    pub fn schedule(self, ctx: &Context) -> (Option<Time>, Duration) {
+        let (timeout, interval) = (ctx.config.probe_timeout, ctx.config.probe_interval);
+        let whole = interval.max(timeout);
+        match self {
+            ProbeCause::Turn => (Some(ctx.now + timeout), ctx.awareness.stretch(whole)),
+            ProbeCause::Doubt => (Some(ctx.now + timeout), whole),
+            ProbeCause::Hint(_) => (Some(ctx.now), timeout),
+            ProbeCause::FinalProbe { .. } => (None, timeout * FINAL_PROBES),
+        }
     }
 }
 

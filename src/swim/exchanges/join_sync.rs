@@ -13,6 +13,10 @@
 //! A ping from a node that is unknown or dead here also shows a missed join. So does an outdated
 //! announcement of a node that is listed as dead or left here. This node exchanges states with such
 //! a node, but with at most one a second.
+//!
+//! A member that is dead here may be claimed at another address, where this node accepts it only
+//! after `dead_reclaim`. By then, the gossip about the claim is over. So this node pulls a state at
+//! that time.
 
 use crate::swim::NodeState;
 use crate::swim::shared::context::Context;
@@ -34,6 +38,9 @@ const AGAIN_ROUNDS: u32 = 2;
 const WORTH: usize = 16;
 /// While a burst goes on, the pauses between pulls grow, up to this factor.
 const MAX_SLOWDOWN: u32 = 32;
+/// The shortest time between two pulls because of dead members that are claimed at another address,
+/// in probe intervals.
+const RECLAIM_PAUSE: u32 = 5;
 /// The shortest time between two exchanges with nodes that are in doubt for the same reason.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,6 +56,7 @@ pub(in crate::swim) struct JoinSync {
     partner: Option<SocketAddr>,
     slowdown: u32,
     last: Option<Time>,
+    last_reclaim: Option<Time>,
     last_stranger: Option<Time>,
     last_leap: Option<Time>,
 }
@@ -125,6 +133,28 @@ impl JoinSync {
         self.last = Some(ctx.now);
         ctx.outbox.stats.join_syncs += 1;
         ctx.begin_exchange(Exchange::pull(ExchangeCause::JoinSync, peer));
+    }
+
+    /// A member that is dead here is claimed at another address. This node accepts such a claim
+    /// after the time `due`: then it pulls a state, which repeats the claims about all members.
+    pub fn on_early_claim(&mut self, ctx: &mut Context, due: Time) {
+        let pause = ctx.config.probe_interval * RECLAIM_PAUSE;
+        let due = self.last_reclaim.map_or(due, |last| due.max(last + pause));
+        let is_sooner = ctx.timers.get(Timer::Reclaim).is_none_or(|at| due < at);
+        if ctx.config.join_sync && is_sooner {
+            let jitter = ctx
+                .random
+                .within(ctx.config.gossip_interval * JITTER_ROUNDS);
+            ctx.timers.set(Timer::Reclaim, due + jitter);
+        }
+    }
+
+    /// The claim about a dead member can be accepted now.
+    pub fn on_reclaim(&mut self, ctx: &mut Context) {
+        self.last_reclaim = Some(ctx.now);
+        if !ctx.local.left {
+            self.pull(ctx);
+        }
     }
 
     /// A node with this name pinged this node. If it is unknown or dead here, one of the two nodes

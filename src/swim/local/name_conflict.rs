@@ -271,7 +271,8 @@ fn round(ctx: &Context) -> Duration {
 /// Announces this node to a member by a push/pull, and learns the address at which that member
 /// lists the name.
 fn claim_own_name(ctx: &mut Context) {
-    let peer = ctx.table.choose_alive(&mut ctx.random);
+    // After a restart of many nodes, most addresses in the table may be those of earlier runs.
+    let peer = ctx.table.choose_heard(&mut ctx.random);
     if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {
         ctx.begin_exchange(Exchange::pull(ExchangeCause::NameConflict, peer));
     }

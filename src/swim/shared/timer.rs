@@ -16,6 +16,8 @@ pub(in crate::swim) enum Timer {
     PushPull,
     /// Pull the state of one more node if a join sync is due.
     JoinSync,
+    /// Pull a state because a member that is dead here is claimed at another address.
+    Reclaim,
     /// Report joins, and ask more of their targets; not set again while no join is under way.
     Joining,
     /// Ask the next address of a look; not set again while no look has another address to ask.
@@ -27,11 +29,12 @@ pub(in crate::swim) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 8] = [
+    const ALL: [Timer; 9] = [
         Timer::Probe,
         Timer::Gossip,
         Timer::PushPull,
         Timer::JoinSync,
+        Timer::Reclaim,
         Timer::Joining,
         Timer::Looking,
         Timer::Reconnect,

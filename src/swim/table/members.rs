@@ -496,6 +496,18 @@ impl MemberTable {
         let chosen = self.choose(1, random, |_, node| node.state == NodeState::Alive);
         self.get(*chosen.first()?).map(|record| record.node.addr)
     }
+
+    /// Does the same as [`MemberTable::choose_alive`], but prefers members that have answered this
+    /// node.
+    pub fn choose_heard(&self, random: &mut Random) -> Option<SocketAddr> {
+        let has_answered = |member, node: &Node| {
+            node.state == NodeState::Alive && self.get(member).is_some_and(|it| it.heard)
+        };
+        let chosen = self.choose(1, random, has_answered);
+        let heard = chosen.first().and_then(|member| self.get(*member));
+        let addr = heard.map(|record| record.node.addr);
+        addr.or_else(|| self.choose_alive(random))
+    }
 }
 
 #[cfg(test)]
