@@ -8,8 +8,9 @@
 use super::detection::probe::ProbeEnd;
 use super::output::{Change, Node, Notice};
 use super::shared::broadcast_queue::PassOn;
-use super::table::members::{MemberIndex, MemberRecord, versions};
+use super::table::members::MemberIndex;
 use super::table::merge::{self, AddressMatch, Held, Offer, OwnVerdict, Verdict};
+use super::table::record::{MemberRecord, versions};
 use super::{NodeState, Swim, local::local_node};
 use crate::limits;
 use crate::member::NodeFacts;

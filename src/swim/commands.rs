@@ -3,7 +3,7 @@
 
 use super::output::{Node, OpId};
 use super::shared::broadcast_queue::PART_COST;
-use super::table::members::MemberRecord;
+use super::table::record::MemberRecord;
 use super::{
     FreshBits, LostSince, NodeState, Seed, Source, Swim, Transport, gossip, local::local_node,
 };

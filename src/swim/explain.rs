@@ -7,7 +7,7 @@ use crate::swim::output::{ConflictVerdict, NameConflict, Node};
 use crate::swim::reconnection::lost_members::LostMembers;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::refusals::RefusalSources;
-use crate::swim::table::members::MemberRecord;
+use crate::swim::table::record::MemberRecord;
 use crate::time::Time;
 use crate::wire::Refusal;
 use std::collections::BTreeMap;

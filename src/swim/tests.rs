@@ -1049,7 +1049,7 @@ fn a_leave_without_other_nodes_does_not_wait() {
 fn an_unknown_node_that_pings_this_one_is_asked_for_its_state() {
     let mut net = Net::joined(3);
     let lost = {
-        let gone = |record: &table::members::MemberRecord| &*record.node().name == "n2";
+        let gone = |record: &table::record::MemberRecord| &*record.node().name == "n2";
         let ctx = &mut net.nodes[0].ctx;
         ctx.table.sweep(gone, &mut ctx.random)
     };

@@ -3,8 +3,9 @@
 use super::final_probe::FINAL_PROBES;
 use crate::swim::output::OpId;
 use crate::swim::shared::context::Context;
-use crate::swim::table::members::{Announced, MemberIndex, MemberRecord, MemberTable};
+use crate::swim::table::members::{MemberIndex, MemberTable};
 use crate::swim::table::probe_report::{OpenReport, ProbeAnswer};
+use crate::swim::table::record::{Announced, MemberRecord};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

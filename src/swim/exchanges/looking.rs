@@ -14,7 +14,7 @@ use crate::swim::shared::context::Context;
 use crate::swim::shared::lookups::{Lookup, LookupCause};
 use crate::swim::shared::streams::{Exchange, ExchangeCause};
 use crate::swim::shared::timer::Timer;
-use crate::swim::table::members::versions;
+use crate::swim::table::record::versions;
 use crate::time::Time;
 use crate::wire::message::PushPull;
 use crate::wire::{Names, Refusal};

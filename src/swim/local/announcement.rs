@@ -9,7 +9,8 @@
 use crate::swim::NodeState;
 use crate::swim::shared::broadcast_queue::PART_COST;
 use crate::swim::shared::context::Context;
-use crate::swim::table::members::{Announced, MemberIndex};
+use crate::swim::table::members::MemberIndex;
+use crate::swim::table::record::Announced;
 
 /// Returns the announcement that the next ping to this member carries, with its encoded message.
 /// Returns `None` if there is nothing to announce to this member, or if the message does not fit

@@ -34,7 +34,7 @@
 use crate::swim::output::Notice;
 use crate::swim::shared::broadcast_queue::PART_COST;
 use crate::swim::shared::context::Context;
-use crate::swim::table::members::MemberRecord;
+use crate::swim::table::record::MemberRecord;
 use crate::time::Time;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
