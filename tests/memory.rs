@@ -29,10 +29,11 @@ fn addr(member: usize) -> SocketAddr {
 /// A datagram in which a member announces that it is alive.
 fn alive(member: usize, incarnation: u32, meta: &[u8]) -> Vec<u8> {
     let [_, high, middle, low] = (member as u32 + 1).to_be_bytes();
+    let (name, octets) = (format!("web-{member:05}"), [10, high, middle, low]);
     let message = Message::Alive(Alive {
         incarnation,
-        node: &format!("web-{member:05}"),
-        addr: &[10, high, middle, low],
+        node: &name,
+        addr: &octets,
         port: 7946,
         meta: Some(meta),
         vsn: &[1, 5, 2, 2, 5, 5],
