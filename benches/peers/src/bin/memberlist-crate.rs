@@ -52,7 +52,7 @@ async fn start(index: usize) -> Node {
         NodeId::try_from(peers::name(index)).expect("a short name"),
     );
     transport.add_bind_address(peers::addr(NETWORK, index));
-    // The crate's own LAN profile has another interval and time-out.
+    // The crate's own LAN profile has another interval and timeout.
     let options = Options::lan()
         .with_probe_interval(Duration::from_secs(1))
         .with_probe_timeout(Duration::from_millis(500));
