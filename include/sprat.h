@@ -2398,9 +2398,9 @@ void sprat_stats_free(struct sprat_stats *stats);
  * callback (sprat_config_set_spawn_cb()). A node that takes prepared threads needs two, and one
  * more for each of these: an event callback, the setting spoe_bind, and the setting keyring_file
  * in mode "serf". It takes all of them when it starts. A node with neither prepared threads nor a
- * spawn callback creates the threads that resolve host names only when a name waits. A program
- * that can create threads during sprat_node_start(), but not afterwards, must therefore prepare
- * threads or set a spawn callback.
+ * spawn callback creates no thread for resolving host names before it has a name to resolve. A
+ * program that can create threads during sprat_node_start(), but not afterwards, must therefore
+ * prepare threads or set a spawn callback.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
  * number of prepared threads. The number `n` includes the threads that are already prepared, even

@@ -29,7 +29,7 @@ impl Node {
         self.manage_keys(KeyQuery::install(key.clone()), timeout)
     }
 
-    /// Makes a key that was installed the primary one at all members: from now on, it encrypts. See
+    /// Makes an installed key the primary one at all members: from now on, it encrypts. See
     /// [`Node::install_key`].
     ///
     /// # Errors

@@ -29,8 +29,8 @@ pub(in crate::serf) fn answer(common: &Common, query: &Query<'_>) -> Option<Vec<
     }
 }
 
-/// Returns the vote about a name that two nodes claim: the facts about the node that this one
-/// knows. A node does not vote about its own name.
+/// Returns the vote about a name that two nodes claim: what this node knows about the member with
+/// that name. A node does not vote about its own name.
 fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
     let name = node_name::to_text(name);
     if common.is_self(&name) {

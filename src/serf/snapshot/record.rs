@@ -6,7 +6,7 @@
 //! clock: N                       the latest Lamport time of an intent
 //! event-clock: N                 the latest Lamport time of a user event
 //! query-clock: N                 the latest Lamport time of a query
-//! leave                          this node has left: everything before does not count any more
+//! leave                          this node has left: nothing before this line counts any more
 //! # failed: NAME ADDR:PORT       a member that failed, and that is searched for
 //! # incarnation: N               the incarnation of this node
 //! ```
