@@ -1,6 +1,6 @@
 //! Measures how long the core takes for one message, depending on the number of members that it
-//! knows, and how long foca takes, another SWIM core without sockets. Prints a table, and draws it
-//! into the file that the argument names.
+//! knows. Measures the same for foca, another SWIM core without sockets. Prints a table, and draws
+//! it into the file that the argument names.
 
 use foca::{AccumulatingRuntime, Foca, Member, PostcardCodec};
 use plotters::prelude::*;
