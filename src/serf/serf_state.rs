@@ -114,9 +114,9 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves the stored times of the leave, this node's queries, members, intents and claims into
-    /// the future: the time of a stall of this process must not count as time in which other nodes
-    /// were silent.
+    /// Moves the stored times of the leave, this node's queries, waiting user events, members,
+    /// intents and claims into the future: the time of a stall of this process must not count as
+    /// time in which other nodes were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.asked.postpone(stalled);
