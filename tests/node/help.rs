@@ -106,7 +106,7 @@ pub fn threads() -> usize {
     names.filter(|name| name.starts_with(b"sprat")).count()
 }
 
-/// The value of the counter of a node that has this name.
+/// The value of the node's counter of this name.
 pub fn counter(node: &Node, name: &str) -> i64 {
     let stats = node.stats();
     let found = stats.iter().find(|it| it.name == name);
