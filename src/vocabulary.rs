@@ -163,8 +163,9 @@ macro_rules! event_table {
                     name: String,
                     /// Its content; empty if it has none.
                     payload: Box<[u8]>,
-                    /// The Lamport time at which it was sent: an event that its sender sent later,
-                    /// or sent after it had received this one, has a later time.
+                    /// The Lamport time at which it was sent. Later events of the same node have a
+                    /// later time, and so do events that a node sends after it has received this
+                    /// one.
                     ltime: u64,
                     /// True if the sender allows receivers to deliver only the last of several
                     /// events with this name.

@@ -48,7 +48,7 @@ impl Config {
             None => own,
             Some(path) if own.is_empty() => keyring_file::read(path)?,
             Some(_) => {
-                let message = "keys come from keyring_file and from elsewhere: only one is allowed";
+                let message = "keys come from keyring_file and from another source; use only one";
                 return Err(Error::new(Status::Config, message));
             }
         };

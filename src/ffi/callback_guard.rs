@@ -183,7 +183,7 @@ impl CallbackGuard {
             if state.phase == Phase::Released || state.is_inside(here) {
                 return;
             }
-            // A callback that returns wakes this thread, but a callback that is left may not.
+            // A callback that returns wakes this thread, but a callback that is left might not.
             let is_released = |state: &mut State| state.phase == Phase::Released;
             drop(wait_until(
                 &self.changed,

@@ -441,7 +441,7 @@ fn a_query_of_this_node_ends_when_every_present_member_has_answered() {
 }
 
 #[test]
-fn members_that_fail_are_not_waited_for_and_the_others_until_the_deadline() {
+fn a_query_waits_for_no_failed_member_and_for_the_others_until_its_deadline() {
     let mut rig = rig();
     rig.joins("c", 4);
     rig.asks(5, &QueryOptions::default()).unwrap();

@@ -105,7 +105,7 @@ impl Swim {
     /// outrank everything that the member says. `held` is `None` if the name is unknown at this
     /// address. Returns false for any other message, and for the member's own answer on a stream.
     /// Also returns false if the setting `join_sync` is off, because then no member would be asked.
-    /// Beyond memberlist.
+    /// memberlist has no such rule.
     fn refuse_leap(&mut self, held: Option<Held>, incarnation: u32, addr: SocketAddr) -> bool {
         let highest = match held {
             Some(held) => held.incarnation.saturating_add(limits::INCARNATION_LEAP),
@@ -139,7 +139,7 @@ impl Swim {
     /// Handles an accusation of a member that has left: the accuser has missed the leave, and would
     /// report a failure, so the layer above tells it of the leave. Only the accuser itself is told,
     /// at the address that the member table has for it, and not the members that pass the
-    /// accusation on. Beyond memberlist.
+    /// accusation on. memberlist does not do this.
     pub(super) fn correct_accuser(&mut self, from: SocketAddr, accusation: &Accusation) {
         let table = &self.ctx.table;
         let left = table.named(accusation.node).map(MemberRecord::node);

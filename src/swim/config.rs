@@ -52,15 +52,15 @@ pub struct Config {
     pub cidrs_allowed: Vec<ipnet::IpNet>,
     /// If true, this node pulls the state of one more node after a burst of joins, announces itself
     /// with its pings, and exchanges states with unknown nodes that ping it. It also refuses an
-    /// incarnation that is far ahead of the known one until it has asked the member itself. Beyond
-    /// memberlist.
+    /// incarnation that is far ahead of the known one until it has asked the member itself.
+    /// memberlist does not do this.
     pub join_sync: bool,
-    /// If true, a ping is repeated while its ack is missing. Beyond memberlist.
+    /// If true, a ping is repeated while its ack is missing. memberlist does not do this.
     pub repeat_pings: bool,
-    /// If true, a suspect is probed again before it is declared dead. Beyond memberlist.
+    /// If true, a suspect is probed again before it is declared dead. memberlist does not do this.
     pub final_probe: bool,
     /// If true, seeds and lost members are asked again and again, except after this node has left.
-    /// Beyond memberlist.
+    /// memberlist does not do this.
     pub reconnect: bool,
     /// The first pause before a seed or a lost member is asked again, without the random time that
     /// is added. It is also the shortest time between attempts at any two of them.

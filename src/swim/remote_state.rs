@@ -131,7 +131,7 @@ impl Swim {
     }
 
     /// Another node lists this node as suspect or dead. If it lists this node at a different
-    /// address, it may not accept a refutation from this node's own address, so the different
+    /// address, it might not accept a refutation from this node's own address, so the different
     /// address is handled as a claim to the name.
     fn on_listed_as_gone(&mut self, node: &PushPullNode) {
         let own = self.ctx.table.local().node().addr;

@@ -34,7 +34,7 @@ impl Note {
         });
     }
 
-    /// Waits until the file holds exactly these lines.
+    /// Waits until the file holds exactly these lines, in this order.
     fn says(&self, lines: &[String]) {
         until("the event arrives", || {
             let text = std::fs::read_to_string(&self.0).map_err(|why| why.to_string())?;

@@ -261,5 +261,5 @@ fn more_joiners_than_a_node_serves_at_a_time_wait_their_turn() {
     world.check_closely = false;
     world.join_all_through(0);
     world.run_until(secs(10), World::is_complete);
-    assert!(world.net.count.backlogged > 0, "the backlog was used");
+    assert!(world.net.count.backlogged > 0, "no joiner waited");
 }

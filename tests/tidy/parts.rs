@@ -20,7 +20,7 @@ const WIRING: [&str; 5] = [
     "src/swim/stream_events.rs",
 ];
 /// The names of methods of the standard library. A call by such a name is not reported, because it
-/// may not be a call of a part.
+/// might not be a call of a part.
 const STANDARD: [&str; 15] = [
     "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",
     "push", "remove", "retain", "take", "clone",

@@ -76,7 +76,7 @@ impl KeptFile {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Passes the content from the byte `start` on to `take`, piece by piece.
+    /// Passes the content to `take`, piece by piece, beginning with the byte `start`.
     ///
     /// # Errors
     /// The error of the system.

@@ -16,7 +16,7 @@ pub(in crate::serf) struct Asker {
 }
 
 impl Asker {
-    /// Returns the sender of a query, to whose address `addr` the answers go.
+    /// Returns the sender of a query. The answers go to `addr`.
     pub fn new(query: &Query<'_>, addr: SocketAddr) -> Asker {
         Asker {
             addr,

@@ -1,4 +1,4 @@
-//! The final probes of a suspect, before it is declared dead. Beyond memberlist.
+//! The final probes of a suspect, before it is declared dead. memberlist has no such probes.
 //!
 //! ```text
 //!  suspected . . . . . . . . . . . . probe - probe - probe - verdict

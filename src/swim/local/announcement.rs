@@ -1,5 +1,5 @@
-//! Announcing this node with its pings. Beyond memberlist; on the wire, the announcement is an
-//! ordinary alive message.
+//! Announcing this node with its pings. memberlist does not do this, but on the wire the
+//! announcement is an ordinary alive message.
 //!
 //! Gossip can miss a member. So after a change of this node, its pings to a member carry this
 //! node's alive message until the member acknowledges such a ping. Members that run a stock agent

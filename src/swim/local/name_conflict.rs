@@ -1,5 +1,5 @@
 //! Name conflicts: members list this node's name at another address, which belongs to another node,
-//! to an earlier run of this one, or to this node as well. Beyond memberlist.
+//! to an earlier run of this one, or to this node as well.
 //!
 //! memberlist only reports the conflict, and members believe the node that they knew first. This
 //! node asks the other address: a ping carries the name of the node that it is meant for, and no

@@ -1,4 +1,4 @@
-//! Reconnecting: seeds and lost members are asked again until this node leaves. Beyond memberlist.
+//! Reconnecting: seeds and lost members are asked again until this node leaves.
 //!
 //! Plain memberlist asks its seeds once, and contacts a dead node only until it forgets that node.
 //! So if a network split outlasts that time, the cluster stays split permanently. Here every seed

@@ -10,7 +10,7 @@ address needs both calls, or a script would keep the old address; a member that 
 tag needs the join, or no script would add it. Serf hands on only the latest kind of each member,
 and drops that, too, if it is the same as in the last call. Here only repetitions are dropped: each
 kind of event of a member is handed on once, and the last event of each kind determines the order. A
-join has the latest tags, since the script may not handle updates.
+join has the latest tags, since a script need not handle updates.
 
 Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and for each
 member at most one event of each kind waits.
