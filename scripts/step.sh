@@ -57,7 +57,7 @@ haproxy) scripts/test-haproxy.sh ;;
 demo) examples/haproxy/run.sh ;;
 wheel) scripts/wheel.sh ;;
 reference) scripts/python-docs.sh ;;
-debian-rust) scripts/test-debian-rust.sh ;;
+oldest-rust) scripts/test-oldest-rust.sh ;;
 peers) # the comparison with other programs, as small as it can be
     export SPRAT_BENCH_NODES=3 SPRAT_BENCH_REST=1 SPRAT_BENCH_KILLS=1
     export SPRAT_BENCH_ROUNDS=1 SPRAT_BENCH_CROWD_REST=1

@@ -14,10 +14,10 @@ set -uo pipefail
 cd "$ROOT" || exit 1
 
 export SPRAT_TEST_LEVEL=${1:-quick}
-steps=(lint build build-tests tests documentation install interop examples python haproxy demo)
+steps=(lint build build-tests tests documentation install oldest-rust interop examples python haproxy demo)
 case $SPRAT_TEST_LEVEL in
 quick) LIMIT=3000 ;; # seconds
-all) steps+=(fuzz wheel reference debian-rust peers) LIMIT=21600 ;;
+all) steps+=(fuzz wheel reference peers) LIMIT=21600 ;;
 *) die "usage: test.sh [all], not '$1'" ;;
 esac
 LOGS=$TARGET/test
@@ -81,8 +81,8 @@ releasing() {
     renice -n 5 "$BASHPID" >/dev/null
     step build
     step install
+    step oldest-rust
     [ "$SPRAT_TEST_LEVEL" = all ] || return 0
-    step debian-rust
     step peers
 }
 
