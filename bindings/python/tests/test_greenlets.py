@@ -282,8 +282,8 @@ def test_ctrl_c_ends_a_wait(run):
     )
     assert it.line() == "ready"
     it.send(signal.SIGINT)
-    assert it.line() == "interrupted"
-    it.end()
+    # If the signal reaches the hub of gevent, the hub prints the exception, too.
+    assert "interrupted" in it.end().splitlines()
 
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])

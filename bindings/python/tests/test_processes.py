@@ -96,8 +96,6 @@ for number in range(20):
         time.sleep(0.002)
     assert ended[1] == 0, ended
 """
-    program = run("", deadline=110)
-    program.end()
     assert run(twenty, deadline=110).end() == ""
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "last_leave",
     "leave_result",
     "look_result",
+    "send_result",
     "timed_out",
 ]
 
