@@ -12,89 +12,14 @@
 //!
 //! The classes of member events follow from the table of events in the library.
 
-use crate::member::{Member, pairs};
+use crate::base_event::Event;
+use crate::member::Member;
 use crate::memberlist::{MemberConflict, Message, PingAck, RemoteState};
 use crate::messages::{Query, QueryAck, QueryEnd, Response, UserEvent};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use sprat::{EventBody, EventKind, Level};
 use std::sync::Weak;
-
-/// An event.
-///
-/// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`.
-/// `dict()` of an event is the same as `to_dict()`.
-#[pyclass(frozen, subclass, module = "sprat")]
-pub struct Event {
-    pub seq: u64,
-    pub time: f64,
-    kind: &'static str,
-}
-
-impl Event {
-    fn of(event: &sprat::Event) -> Event {
-        Event {
-            seq: event.seq,
-            time: event.time.as_nanos() as f64 / 1e9,
-            kind: event.kind().name(),
-        }
-    }
-
-    /// Returns the [`Event`] part of an event of this kind that Python code constructs.
-    pub fn with(kind: EventKind, seq: u64, time: f64) -> PyClassInitializer<Event> {
-        let kind = kind.name();
-        PyClassInitializer::from(Event { seq, time, kind })
-    }
-
-    pub fn same(&self, other: &Event) -> bool {
-        self.kind == other.kind && self.seq == other.seq && self.time == other.time
-    }
-}
-
-#[pymethods]
-impl Event {
-    /// The number of the event among those of its reader, from 1. The numbers of lost events are
-    /// skipped.
-    #[getter]
-    fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// The time at which the event was queued, in seconds of `time.monotonic()`.
-    #[getter]
-    fn time(&self) -> f64 {
-        self.time
-    }
-
-    /// The name of the kind, for example "member-join". It is Serf's name if Serf has this kind.
-    #[getter]
-    fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    /// Return the fields as a new dict of plain values.
-    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        dict.set_item("event", self.kind)?;
-        dict.set_item("seq", self.seq)?;
-        dict.set_item("time", self.time)?;
-        Ok(dict)
-    }
-
-    /// Yields the key-value pairs of `to_dict()`, so that `dict(event)` works. A subclass's own
-    /// `to_dict` is used if it has one.
-    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
-        pairs(&slf.call_method0("to_dict")?)
-    }
-
-    pub fn __hash__(&self) -> u64 {
-        self.seq ^ self.time.to_bits()
-    }
-
-    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
-        self.same(&other)
-    }
-}
 
 /// An event about a member. `member` is the member as it was when the event happened.
 #[pyclass(frozen, subclass, extends = Event, module = "sprat")]
@@ -165,9 +90,8 @@ macro_rules! member_events {
                 #[new]
                 #[pyo3(signature = (member, seq=0, time=0.0))]
                 fn new(member: PyRef<'_, Member>, seq: u64, time: f64) -> PyClassInitializer<Self> {
-                    let kind = EventKind::$Kind.name();
                     let member = member.inner.clone();
-                    PyClassInitializer::from(Event { seq, time, kind })
+                    Event::with(EventKind::$Kind, seq, time)
                         .add_subclass(MemberEvent { member })
                         .add_subclass($Class)
                 }
@@ -267,8 +191,7 @@ impl Overflow {
     #[new]
     #[pyo3(signature = (lost, seq=0, time=0.0))]
     fn new(lost: u64, seq: u64, time: f64) -> PyClassInitializer<Self> {
-        let kind = EventKind::Overflow.name();
-        PyClassInitializer::from(Event { seq, time, kind }).add_subclass(Overflow { lost })
+        Event::with(EventKind::Overflow, seq, time).add_subclass(Overflow { lost })
     }
 
     /// The number of events that were merged or dropped since the last `Overflow`, 1 or more.
@@ -317,8 +240,7 @@ impl NameRegained {
     #[new]
     #[pyo3(signature = (seq=0, time=0.0))]
     fn new(seq: u64, time: f64) -> PyClassInitializer<Self> {
-        let kind = EventKind::NameRegained.name();
-        PyClassInitializer::from(Event { seq, time, kind }).add_subclass(NameRegained)
+        Event::with(EventKind::NameRegained, seq, time).add_subclass(NameRegained)
     }
 
     #[classattr]
@@ -371,10 +293,8 @@ impl NodeFailed {
     #[new]
     #[pyo3(signature = (reason, status=-99, seq=0, time=0.0))]
     fn new(reason: String, status: i32, seq: u64, time: f64) -> PyClassInitializer<Self> {
-        let kind = EventKind::Fatal.name();
         let code = status;
-        PyClassInitializer::from(Event { seq, time, kind })
-            .add_subclass(NodeFailed { reason, code })
+        Event::with(EventKind::Fatal, seq, time).add_subclass(NodeFailed { reason, code })
     }
 
     /// The reason in a sentence.

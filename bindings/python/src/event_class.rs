@@ -82,7 +82,7 @@ macro_rules! event_class {
         methods { $($method:tt)* }
     ) => {
         $(#[$attribute])*
-        #[pyclass(frozen, extends = $crate::event::Event, module = "sprat")]
+        #[pyclass(frozen, extends = $crate::base_event::Event, module = "sprat")]
         pub struct $Class {
             $(pub $field: $type,)+
             $($(#[doc = $hidden_doc])* pub $hidden: $hidden_type,)*

@@ -26,6 +26,7 @@
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
 
+mod base_event;
 mod errors;
 mod event;
 mod event_class;

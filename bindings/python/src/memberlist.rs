@@ -1,6 +1,6 @@
 //! Messages, states, acks and name conflicts of programs built on memberlist, as Python sees them.
 
-use crate::event::Event;
+use crate::base_event::Event;
 use crate::event_class::{event_class, shown};
 use crate::messages::payload_of;
 use pyo3::prelude::*;

@@ -7,8 +7,8 @@
 //!         └─ QueryAck, QueryEnd (only inside the package)
 //! ```
 
+use crate::base_event::Event;
 use crate::errors::{enter_detached, raised};
-use crate::event::Event;
 use crate::event_class::{event_class, shown};
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;

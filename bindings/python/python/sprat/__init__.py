@@ -42,7 +42,7 @@ from ._errors import (
     UnreachableError,
 )
 from ._events import Events
-from ._keyring import KeyReport
+from ._key_report import KeyReport
 from ._native import (
     Event,
     Member,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, cast
 
+from ._text import printable
+
 if TYPE_CHECKING:
-    from ._keyring import KeyReport
+    from ._key_report import KeyReport
 
 __all__ = [
     "AddressError",
@@ -252,13 +254,6 @@ _CLASSES: dict[int, type[Error]] = {
     -99: InternalError,
 }
 _IO = -14
-
-
-def printable(text: str) -> str:
-    """Escape unprintable characters. Names come from other hosts and could control a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)
 
 
 def from_status(status: int, message: str, errno: int) -> Error:

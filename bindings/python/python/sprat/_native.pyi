@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, final, overload
 from typing_extensions import disjoint_base
 
 from ._errors import Error
-from ._keyring import KeyAnswers
+from ._key_report import KeyAnswers
 from ._tags import MemberTags
 from ._values import MemberState
 from .types import State

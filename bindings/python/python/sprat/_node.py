@@ -13,7 +13,8 @@ from ._base_node import BaseNode
 from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError
 from ._events import Events
-from ._keyring import BaseKeyring, KeyReport
+from ._key_report import KeyReport
+from ._keyring import BaseKeyring
 from ._native import Event, Members
 from ._operations import (
     Outcome,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from ._errors import ClosedError, Error, JoinError, KeyringError, LeaveError, TimeoutError
-from ._keyring import KeyAnswers, KeyReport
+from ._key_report import KeyAnswers, KeyReport
 from ._native import Members
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "last_leave",
     "leave_result",
     "look_result",
-    "send_result",
     "timed_out",
 ]
 

@@ -22,7 +22,8 @@ from ._checks import (
     is_ip_address,
     wrong_type,
 )
-from ._errors import ConfigError, InvalidError, printable
+from ._errors import ConfigError, InvalidError
+from ._text import printable
 
 __all__ = ["native_settings"]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 import sprat
-from sprat._errors import printable as clean
+from sprat._text import printable as clean
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -66,7 +66,7 @@ def _estimated(node: sprat.Node, a: str, b: str) -> float:
             node.coordinate(name)
         except sprat.UnknownMemberError:
             raise click.ClickException(
-                f"member {name!r} has sent no coordinate: it does not answer pings from this host, or"
-                " its coordinates are switched off"
+                f"member {name!r} has sent no coordinate: it does not answer pings from this host,"
+                " or its coordinates are switched off"
             ) from None
     return node.rtt(a, b)
