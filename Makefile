@@ -6,7 +6,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 HAPROXY    ?= haproxy
 
-.PHONY: help setup build wheel haproxy docs demo demo-c demo-keys test test-all test-haproxy soak lint bench bench-haproxy fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c demo-keys test test-all test-haproxy soak lint bench bench-haproxy fuzz tsan install uninstall clean
 
 help:
 	@echo 'make demo           a load balancer and web servers: they join, drain, crash, are cut off;'
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench          resources and reaction times, compared with those of other programs; 25 minutes'
 	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent that reloads it; 7 minutes'
 	@echo 'make fuzz           a minute of libFuzzer on each decoder and reader, on a node and on C calls; FUZZ_SECONDS=60'
+	@echo 'make tsan           the tests that use threads, under ThreadSanitizer; 5 minutes'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
 	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make wheel          the Python package: a manylinux2014 wheel and the source distribution'
@@ -76,6 +77,9 @@ bench-haproxy: setup
 
 fuzz: setup
 	@scripts/fuzz.sh
+
+tsan: setup
+	@scripts/tsan.sh
 
 # `install` builds only what was not built before, so that `sudo make install` after `make build`
 # needs no compiler.
