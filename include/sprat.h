@@ -293,9 +293,9 @@
  *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
- *     queue keeps only the last event of each member; if that is not enough, it drops the
- *     oldest member events, then the oldest user events, and finally the oldest events of any
- *     kind. One overflow event reports the loss.
+ *     queue keeps only the last event of each member; if that is not enough, it drops acks of
+ *     pings, then the oldest member events, then the oldest user events, and finally the oldest
+ *     events of any kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, user, message, query,
@@ -1687,7 +1687,8 @@ int sprat_node_set_meta(struct sprat_node *node,
  * have missed all of the gossip; it learns of the change by push/pull.
  *
  * @param node        the node
- * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, and 0 usually ends
+ *                    before the node has answered
  * @return SPRAT_OK; SPRAT_ERR_TIMEOUT if the time is up, after which the gossip goes on;
  *         SPRAT_ERR_STATE after sprat_node_leave(), or if the node leaves during the call;
  *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_CLOSED if
@@ -1991,7 +1992,7 @@ const char *sprat_key_report_answer(const struct sprat_key_report *report,
 
 /**
  * Returns a member that has not answered in time, by its index. These members are sorted by name.
- * A member that has failed or left meanwhile is not among them.
+ * A member that has failed meanwhile is among them, one that has left is not.
  *
  * @param report  the answers
  * @param i       the index, from 0

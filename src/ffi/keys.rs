@@ -230,7 +230,7 @@ pub unsafe extern "C" fn sprat_key_report_answer(
 }
 
 /// Returns a member that has not answered in time, by its index. These members are sorted by name.
-/// A member that has failed or left meanwhile is not among them.
+/// A member that has failed meanwhile is among them, one that has left is not.
 ///
 /// @param report  the answers
 /// @param i       the index, from 0

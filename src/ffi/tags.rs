@@ -96,7 +96,8 @@ pub unsafe extern "C" fn sprat_node_set_meta(
 /// have missed all of the gossip; it learns of the change by push/pull.
 ///
 /// @param node        the node
-/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, and 0 usually ends
+///                    before the node has answered
 /// @return SPRAT_OK; SPRAT_ERR_TIMEOUT if the time is up, after which the gossip goes on;
 ///         SPRAT_ERR_STATE after sprat_node_leave(), or if the node leaves during the call;
 ///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_CLOSED if

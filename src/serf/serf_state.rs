@@ -150,9 +150,10 @@ impl SerfState {
 
     /// Ends the wait of this node's queries for a member that has failed, left or been erased.
     fn stop_waiting_if_gone(&mut self, name: &str) {
-        let row = self.common.members.get(name);
-        if row.is_none_or(|row| !row.status.is_present()) {
-            self.asked.on_gone(&mut self.common.out, name);
+        let status = self.common.members.get(name).map(|row| row.status);
+        if status.is_none_or(|status| !status.is_present()) {
+            let has_failed = status == Some(SerfStatus::Failed);
+            self.asked.on_gone(&mut self.common.out, name, has_failed);
         }
     }
 

@@ -191,3 +191,39 @@ def test_the_fixture_makes_clusters_that_end_with_their_test(tmp_path):
 def test_only_the_plugin_imports_pytest():
     code = "import sys, sprat.testing; assert 'pytest' not in sys.modules"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=90)
+
+
+def test_a_cluster_is_entered_once_and_starts_nodes_only_then():
+    nodes = sprat.testing.cluster(1)
+    with pytest.raises(RuntimeError, match="`with` block"):
+        nodes.start()
+    with nodes:
+        with pytest.raises(RuntimeError, match="already"), nodes:
+            pass
+        assert len(nodes) == 1
+    with pytest.raises(RuntimeError, match="`with` block"):
+        nodes.start()
+
+
+def test_arguments_that_would_make_a_test_pass_or_hang_are_refused():
+    with pytest.raises(TypeError, match="timeout"):
+        sprat.testing.cluster(1, timeout=None)
+
+    async def never():
+        return False
+
+    with sprat.testing.cluster(1, **CALM) as nodes, sprat.testing.cluster(1, **CALM) as others:
+        with pytest.raises(TypeError, match="ordinary function"):
+            nodes.wait_for(never)
+        with pytest.raises(sprat.InvalidError, match="not a node of this cluster"):
+            nodes.kill(others[0])
+        nodes.start(name="node-3")
+        assert [nodes.start().name, nodes.start().name] == ["node-2", "node-4"]
+
+
+def test_no_state_is_met_if_no_other_node_could_list_the_member():
+    with (
+        sprat.testing.cluster(1, timeout=0.1, **CALM) as nodes,
+        pytest.raises(sprat.TimeoutError, match="node-1 as alive"),
+    ):
+        nodes.wait_for_state("node-1", "alive")

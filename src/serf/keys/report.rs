@@ -18,8 +18,8 @@ pub struct KeyReport {
     pub asked: usize,
     /// The answers, by the names of the members.
     pub answers: BTreeMap<Arc<str>, KeyAnswer>,
-    /// The members that have not answered in time, sorted by name. A member that has failed or left
-    /// meanwhile is not among them.
+    /// The members that have not answered in time, sorted by name. A member that has failed
+    /// meanwhile is among them, one that has left is not.
     pub missing: Vec<Arc<str>>,
     /// The keys that the members listed; empty unless they were asked to list them.
     pub keys: BTreeMap<Key, KeyHolders>,

@@ -373,7 +373,8 @@ fn a_report_comes_as_soon_as_all_present_members_have_answered() {
     rig.reports(Change::Died, "d", Some(&node("d", 5, &Default::default())));
     rig.serf.common.out.events.pop();
     let report = report(&mut rig).unwrap();
-    assert_eq!((report.asked, report.missing.len()), (4, 0));
+    let missing: Vec<&str> = report.missing.iter().map(|name| &**name).collect();
+    assert_eq!((report.asked, missing), (4, vec!["d"]));
     let done = |message: &str, done| KeyAnswer {
         done,
         message: message.to_owned(),

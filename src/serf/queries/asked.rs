@@ -59,13 +59,19 @@ impl AskedQuery {
     }
 
     fn end(self, out: &mut Outbox) {
-        let missing = self.to_ack.union(&self.to_answer).cloned().collect();
+        let mut missing: Vec<Arc<str>> = self.to_ack.union(&self.to_answer).cloned().collect();
         let number = self.number;
         out.report(match self.keys {
-            Some(report) => CoreEvent::KeysDone {
-                number,
-                report: KeyReport { missing, ..report },
-            },
+            Some(report) => {
+                // A member that has failed may have returned, and have answered.
+                let failed = report.missing.into_iter();
+                missing.extend(failed.filter(|name| !self.answered.contains(name)));
+                missing.sort();
+                CoreEvent::KeysDone {
+                    number,
+                    report: KeyReport { missing, ..report },
+                }
+            }
             None => CoreEvent::QueryDone {
                 number,
                 answers: self.answered.len(),
@@ -123,11 +129,16 @@ impl Asked {
         self.end_complete(out);
     }
 
-    /// A member has failed or left, and will not answer.
-    pub fn on_gone(&mut self, out: &mut Outbox, name: &str) {
+    /// A member has failed or left, and will not answer. A member that failed may still have the
+    /// keys of before, and return with them, so a report about keys names it.
+    pub fn on_gone(&mut self, out: &mut Outbox, name: &str, has_failed: bool) {
         for query in self.0.values_mut() {
             query.to_ack.remove(name);
-            query.to_answer.remove(name);
+            let awaited = query.to_answer.take(name);
+            let report = query.keys.as_mut().filter(|_| has_failed);
+            if let (Some(report), Some(name)) = (report, awaited) {
+                report.missing.push(name);
+            }
         }
         self.end_complete(out);
     }

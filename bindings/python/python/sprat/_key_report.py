@@ -27,8 +27,8 @@ class KeyReport(Record):
     answered: tuple[str, ...]
     """The names of the members that have answered, sorted."""
     missing: tuple[str, ...]
-    """The names of the members that have not answered in time, sorted. A member that has failed or
-    left meanwhile is not among them.
+    """The names of the members that have not answered in time, sorted. A member that has failed
+    meanwhile is among them, one that has left is not.
     """
     errors: dict[str, str]
     """The members that could not do what was asked, with their reasons."""

@@ -98,8 +98,11 @@ class _BaseCluster(Sequence[N], Generic[N], ABC):
         for name in _OWN_SETTINGS:
             if name in settings:
                 raise TypeError(f"a cluster chooses {name} for each node; leave it out")
+        if timeout is None:
+            raise TypeError("timeout must be a number of seconds, not None: a test has to end")
         check_timeout(timeout)
         self._size, self._timeout = size, timeout
+        self._entered = self._ended = False
         self._settings: dict[str, Any] = {**({} if "profile" in settings else FAST), **settings}
         self._nodes: list[N] = []
         self._addresses = _loopback_addresses()
@@ -124,7 +127,22 @@ class _BaseCluster(Sequence[N], Generic[N], ABC):
 
     def kill(self, node: N) -> None:
         """End a node without a leave, as a crash does: the others see a failure."""
+        if not any(node is it for it in self._nodes):
+            raise InvalidError(f"{node!r} is not a node of this cluster")
         node.close()
+
+    def _enter(self) -> None:
+        """Note that the cluster is entered; a `with` block can do this once."""
+        if self._entered:
+            raise RuntimeError(
+                "this cluster has been started already, by a `with` block or by the fixture"
+                " sprat_cluster; make another one"
+            )
+        self._entered = True
+
+    def _check_entered(self) -> None:
+        if not self._entered or self._ended:
+            raise RuntimeError("a cluster starts nodes only inside its `with` block")
 
     @abstractmethod
     def _make(self, settings: dict[str, Any]) -> N:
@@ -133,7 +151,9 @@ class _BaseCluster(Sequence[N], Generic[N], ABC):
     def _begin(self, given: Settings) -> tuple[N, tuple[str, ...]]:
         """Start one more node; return it and the address that it has to join, if there is one."""
         first = self.running[:1]
-        own = {"name": f"node-{len(self._nodes) + 1}", "bind": next(self._addresses)}
+        taken = {node.name for node in self._nodes}
+        number = next(n for n in itertools.count(1) if f"node-{n}" not in taken)
+        own = {"name": f"node-{number}", "bind": next(self._addresses)}
         node = self._make({**self._settings, **own, **given})
         self._nodes.append(node)
         return node, tuple(it.address for it in first)
@@ -162,7 +182,7 @@ class _BaseCluster(Sequence[N], Generic[N], ABC):
 
         def condition() -> bool:
             found = [node.member(name) for node in self.running if node.name != name]
-            return all(it is not None and it.state == state for it in found)
+            return bool(found) and all(it is not None and it.state == state for it in found)
 
         condition.__qualname__ = f"every node lists {name} as {state}"
         return condition
@@ -184,6 +204,7 @@ class Cluster(_BaseCluster[Node]):
     """
 
     def __enter__(self) -> Self:
+        self._enter()
         with contextlib.ExitStack() as stack:
             self._stack = stack
             for _ in range(self._size):
@@ -198,6 +219,7 @@ class Cluster(_BaseCluster[Node]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended = True
         self._stack.__exit__(kind, error, trace)
 
     def start(self, **settings: Unpack[Settings]) -> Node:
@@ -205,6 +227,7 @@ class Cluster(_BaseCluster[Node]):
 
         settings: settings of this node alone, such as `name` and `tags`.
         """
+        self._check_entered()
         node, join = self._begin(settings)
         self._stack.enter_context(node)
         with self._closed_on_error(node):
@@ -217,6 +240,10 @@ class Cluster(_BaseCluster[Node]):
 
         Raises `TimeoutError` after the `timeout` of the cluster, with what each node lists.
         """
+        if inspect.iscoroutinefunction(condition):
+            raise TypeError(
+                "condition must be an ordinary function: nothing awaits a coroutine here"
+            )
         until = time.monotonic() + self._timeout
         while not condition():
             if time.monotonic() > until:
@@ -239,6 +266,7 @@ class AioCluster(_BaseCluster[aio.Node]):
     """Nodes that form a cluster, made by `aio_cluster`: a sequence of `sprat.aio.Node`."""
 
     async def __aenter__(self) -> Self:
+        self._enter()
         async with contextlib.AsyncExitStack() as stack:
             self._stack = stack
             for _ in range(self._size):
@@ -253,10 +281,12 @@ class AioCluster(_BaseCluster[aio.Node]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended = True
         await self._stack.__aexit__(kind, error, trace)
 
     async def start(self, **settings: Unpack[Settings]) -> aio.Node:
         """Start one more node, which joins the others, as `Cluster.start` does."""
+        self._check_entered()
         node, join = self._begin(settings)
         await self._stack.enter_async_context(node)
         with self._closed_on_error(node):
