@@ -136,6 +136,22 @@ def test_a_member_that_reports_an_error_is_named_and_the_command_fails(keys, add
         )
 
 
+def test_a_key_that_members_lack_is_not_used(keys, addresses):
+    node = sprat.Node(name="ours", bind=addresses.address(), profile="local", keys=[OLD])
+    with contextlib.closing(node):
+        done = keys("use", NEW, "--join", node.address, "--key", OLD)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "1 of 1 members do not list the key, or did not answer" in done.stderr
+        assert "`sprat keys install`" in done.stderr
+
+        def unchanged():
+            # The visit may still be asked, although it has left.
+            with contextlib.suppress(sprat.KeyringError):
+                return node.keyring.list(timeout=10).primary_keys == {OLD: 1}
+
+        eventually("the key is as before", unchanged)
+
+
 def test_the_command_reads_a_keyring_file_and_does_not_write_it(succeed, run, tmp_path):
     file, config = tmp_path / "ring.json", tmp_path / "sprat.conf"
     file.write_text(f'["{OLD}"]')

@@ -113,6 +113,8 @@ def _install(changed: str, style: str, connection: Connection) -> None:
 def _use(changed: str, style: str, connection: Connection) -> None:
     """Let all members encrypt with KEY, which they must have installed before.
 
+    The command asks first whether all of them hold the key, and otherwise changes nothing.
+
     \b
       sprat keys use - --join 10.0.0.5 --key-file /etc/sprat.key < new.key
 
@@ -185,14 +187,9 @@ def _usual_form(key: str) -> str:
 def _ask(action: str, key: str | None, style: str, connection: Connection) -> None:
     """Ask the members, and print the report. An incomplete report is an error."""
     with visit(connection) as node:
-        method = getattr(node.keyring, action)
-        arguments = () if key is None else (key,)
-        try:
-            with waiting("waiting for the answers of the members"):
-                report = method(*arguments, timeout=answers_timeout(connection))
-        except sprat.KeyringError as error:
-            report = error.report
-        facts = _facts_about_others(report, node.name, connection.keys)
+        if action == "use":
+            _check_installed(node, str(key), connection)
+        facts = _asked(node, action, key, connection)
         if style == "json":
             write(as_json({it: facts[it] for it in facts if action == "list" or "keys" not in it}))
         else:
@@ -202,6 +199,36 @@ def _ask(action: str, key: str | None, style: str, connection: Connection) -> No
         raise click.ClickException(
             f"{failed} of {facts['asked']} members did not do it or did not answer;"
             " repeat the command before you go on"
+        )
+
+
+def _asked(
+    node: sprat.Node, action: str, key: str | None, connection: Connection
+) -> dict[str, Any]:
+    """Ask the members, and return what they have answered."""
+    method = getattr(node.keyring, action)
+    arguments = () if key is None else (key,)
+    try:
+        with waiting("waiting for the answers of the members"):
+            report = method(*arguments, timeout=answers_timeout(connection))
+    except sprat.KeyringError as error:
+        report = error.report
+    return _facts_about_others(report, node.name, connection.keys)
+
+
+def _check_installed(node: sprat.Node, key: str, connection: Connection) -> None:
+    """Refuse to let members use a key that some of them lack.
+
+    This command's member encrypts with the key from then on, so a member that lacks it could not
+    even read the question, and would count as failed. The list of a member with very many keys
+    is cut, which it remarks: then nothing is refused.
+    """
+    facts = _asked(node, "list", None, connection)
+    asked, held = facts["asked"], facts["keys"].get(key, 0)
+    if held < asked and not facts["remarks"]:
+        raise click.ClickException(
+            f"{asked - held} of {asked} members do not list the key, or did not answer; let all of"
+            " them install it first, with `sprat keys install`"
         )
 
 
