@@ -20,7 +20,7 @@ help:
 	@echo 'make bench          resources and reaction times, compared with those of other programs; 25 minutes'
 	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent that reloads it; 7 minutes'
 	@echo 'make fuzz           a minute of libFuzzer on each decoder and reader, on a node and on C calls; FUZZ_SECONDS=60'
-	@echo 'make tsan           the tests that use threads, under ThreadSanitizer; 5 minutes'
+	@echo 'make tsan           the tests that use threads, under ThreadSanitizer; 7 minutes'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
 	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make wheel          the Python package: a manylinux2014 wheel and the source distribution'

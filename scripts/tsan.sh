@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that use threads under ThreadSanitizer: the unit tests of the driver and of the C
 # interface, and the tests of whole nodes. The standard library is compiled with it, too, because
-# its locks would otherwise look like data races. Needs about five minutes.
+# its locks would otherwise look like data races.
 #
 # The sanitizer is an unstable option of rustc, and the standard library has to be of the same
 # version as the compiler. Both come from the packages of Debian, see debian-rust.sh.

@@ -192,9 +192,9 @@ macro_rules! settings_table {
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
             "The number of events, not counting log lines, that can wait for the application. A \
-             full queue keeps only the last event of each member; if that is not enough, it drops \
-             acks of pings, then the oldest member events, then the oldest user events, and \
-             finally the oldest events of any kind. One overflow event reports the loss.";
+             full queue drops acks of pings, then keeps only the last event of each member; if \
+             that is not enough, it drops the oldest member events, then the oldest user events, \
+             and finally the oldest events of any kind. One overflow event reports the loss.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
              are always queued. The end of an asynchronous operation is reported as an event only \

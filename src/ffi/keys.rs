@@ -44,10 +44,11 @@ struct Answer {
 /// soon as every member that was present has answered, or has failed or left. Its status is
 /// SPRAT_OK if all members have done what was asked, SPRAT_ERR_STATE if some report that they could
 /// not (the text names up to five of them, with their messages), and SPRAT_ERR_TIMEOUT if some have
-/// not answered in time. It is SPRAT_ERR_STATE as well if nothing was sent: if the mode is
-/// "memberlist", if this node does not encrypt or has begun to leave, if 256 queries are under way,
-/// for the use of a key that this node does not hold, and for the removal of its primary key. The
-/// event has no list of keys: for that, there is sprat_node_manage_keys_wait().
+/// failed before they answered, or have not answered in time. It is SPRAT_ERR_STATE as well if
+/// nothing was sent: if the mode is "memberlist", if this node does not encrypt or has begun to
+/// leave, if 256 queries are under way, for the use of a key that this node does not hold, and for
+/// the removal of its primary key. The event has no list of keys: for that, there is
+/// sprat_node_manage_keys_wait().
 ///
 /// @param node        the node
 /// @param action      an enum sprat_key_action

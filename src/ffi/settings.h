@@ -196,9 +196,9 @@
  *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
- *     queue keeps only the last event of each member; if that is not enough, it drops acks of
- *     pings, then the oldest member events, then the oldest user events, and finally the oldest
- *     events of any kind. One overflow event reports the loss.
+ *     queue drops acks of pings, then keeps only the last event of each member; if that is not
+ *     enough, it drops the oldest member events, then the oldest user events, and finally the
+ *     oldest events of any kind. One overflow event reports the loss.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, user, message, query,

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `start`, `running` | starting a node, and the threads of a running one |
+//! | `tags` | tags and meta of this node, and the wait until a change has been gossiped |
 //! | `messages` | user events and queries |
 //! | `memberlist` | messages and states in memberlist mode |
 //! | `keys`, `coordinates`, `look` | keys, coordinates, looks at other clusters |

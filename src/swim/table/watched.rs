@@ -1,6 +1,6 @@
 //! The watched addresses, which are those of the seeds, each with the number of other members that
-//! are alive there. With these numbers, a message about a member does not need a search of the
-//! whole table for each seed.
+//! are alive there. With these numbers, a message about a member does not need a search for each
+//! seed among the members on its host, of which anyone can make many by forging messages.
 
 use crate::swim::NodeState;
 use crate::swim::output::Node;

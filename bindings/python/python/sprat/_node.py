@@ -329,9 +329,10 @@ class Keyring(BaseKeyring):
 
     Each method takes the seconds in which answers count; `None` lets the size of the cluster
     decide, as in Serf. It returns a `KeyReport`. It raises `KeyringError` if members report an
-    error or have not answered in time, with the answers of all in `report`; `ConfigError` for a key
-    of a wrong length; and `StateError` if nothing was sent: in ``mode="memberlist"``, if this node
-    does not encrypt, after `Node.leave`, or if 256 queries are under way.
+    error, have failed before they answered, or have not answered in time, with the answers of all
+    in `report`; `ConfigError` for a key of a wrong length; and `StateError` if nothing was sent: in
+    ``mode="memberlist"``, if this node does not encrypt, after `Node.leave`, or if 256 queries are
+    under way.
     """
 
     __slots__ = ()

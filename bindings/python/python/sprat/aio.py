@@ -347,10 +347,10 @@ async def _end_of(pending: _native.Pending) -> None:
     loop.add_reader(descriptor, over.set)
     try:
         while pending.outcome() is None:
+            if over.is_set():  # the descriptor is readable, but it is not that of the operation
+                await asyncio.sleep(PAUSE)
             with contextlib.suppress(builtins.TimeoutError):
                 async with asyncio.timeout(CHECK):
                     await over.wait()
-            if over.is_set():
-                await asyncio.sleep(PAUSE)
     finally:
         _unwatch(loop, pending)

@@ -140,16 +140,14 @@ class _BaseCluster(Sequence[N], Generic[N], ABC):
             )
         self._entered = True
 
-    def _check_entered(self) -> None:
-        if not self._entered or self._ended:
-            raise RuntimeError("a cluster starts nodes only inside its `with` block")
-
     @abstractmethod
     def _make(self, settings: dict[str, Any]) -> N:
         """Make a node with these settings."""
 
     def _begin(self, given: Settings) -> tuple[N, tuple[str, ...]]:
         """Start one more node; return it and the address that it has to join, if there is one."""
+        if not self._entered or self._ended:
+            raise RuntimeError("a cluster starts nodes only inside its `with` block")
         first = self.running[:1]
         taken = {node.name for node in self._nodes}
         number = next(n for n in itertools.count(1) if f"node-{n}" not in taken)
@@ -227,7 +225,6 @@ class Cluster(_BaseCluster[Node]):
 
         settings: settings of this node alone, such as `name` and `tags`.
         """
-        self._check_entered()
         node, join = self._begin(settings)
         self._stack.enter_context(node)
         with self._closed_on_error(node):
@@ -286,7 +283,6 @@ class AioCluster(_BaseCluster[aio.Node]):
 
     async def start(self, **settings: Unpack[Settings]) -> aio.Node:
         """Start one more node, which joins the others, as `Cluster.start` does."""
-        self._check_entered()
         node, join = self._begin(settings)
         await self._stack.enter_async_context(node)
         with self._closed_on_error(node):
