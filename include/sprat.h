@@ -1768,6 +1768,10 @@ int sprat_node_send_event(struct sprat_node *node,
  * up to five of them. The number is stored before the query is sent, as for
  * sprat_node_join_async().
  *
+ * Gossip can miss a member. So the node sends the query again, up to three times and directly, to
+ * the members that have neither answered nor acknowledged it, if they are at most 64. No program
+ * gets it twice. In a cluster in which many programs do not answer, `ack` avoids these messages.
+ *
  * The name `_serf_ping` without a payload asks the nodes themselves: each acknowledges it, and no
  * program sees it. Other names that begin with `_serf_` are reserved.
  *

@@ -100,6 +100,9 @@ pub const BUFFERED_INTENTS: usize = 65_536;
 pub const RING_SLOTS: u64 = 512;
 /// Number of queries of this node that can be under way.
 pub const ASKED_QUERIES: usize = 256;
+/// The maximum number of silent members to which a query is sent again. If more are silent, nothing
+/// is sent again.
+pub const QUERY_REPEATED_TO: usize = 64;
 /// Number of keys in the keyring of a node. Every key is tried for each datagram.
 pub const KEYS: usize = 64;
 /// Number of keys in the answer of another node that lists its keys, and number of different keys
@@ -109,6 +112,10 @@ pub const ANSWERED_KEYS: usize = 1024;
 pub const KEY_CHANGES: usize = 64;
 /// Number of queries that wait for an answer from the application.
 pub const OPEN_QUERIES: usize = 1024;
+/// Number of queries that wait because their sender is not known yet.
+pub const EARLY_QUERIES: usize = 64;
+/// Number of bytes of these queries.
+pub const EARLY_QUERY_BYTES: usize = 64 * 1024;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;
 /// Number of user events that wait for earlier ones.

@@ -272,7 +272,70 @@ fn a_query_is_answered_only_to_the_address_of_the_member_that_asks() {
         ["query 1 uptime"],
         "only the one without a name"
     );
-    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 3);
+    // The two whose sender is not known yet wait for it, but not longer than answers count.
+    let counts = |rig: &Rig| {
+        let counts = &rig.serf.common.out.counts;
+        (counts.queries_held, counts.queries_unanswered)
+    };
+    assert_eq!(counts(&rig), (2, 1));
+    rig.wait(10);
+    assert_eq!(counts(&rig), (2, 3));
+    assert_eq!(rig.serf.queries.early.deadline(), None);
+}
+
+#[test]
+fn a_query_of_an_unknown_node_waits_until_that_node_is_known_at_the_address() {
+    let early = Query {
+        source_node: "new",
+        port: 9,
+        flags: 1,
+        timeout_ns: 5_000_000_000,
+        ..query(4)
+    };
+    let mut rig = rig();
+    rig.receives(&SerfMessage::Query(early.clone()));
+    assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4)], "it is passed on");
+    rig.wait(2);
+    rig.joins("new", 8);
+    assert_eq!(rig.events(), ["join new"], "another address");
+    rig.receives(&SerfMessage::Query(early));
+    let moved = node("new", 9, &crate::Tags::new());
+    rig.reports(Change::Updated, "new", Some(&moved));
+    assert_eq!(rig.events(), ["update new", "query 1 uptime"]);
+    let addr: SocketAddr = "10.0.0.1:9".parse().unwrap();
+    assert_eq!(rig.sent_to(addr).len(), 1, "the ack, once");
+    let respond = |rig: &mut Rig| {
+        let queries = &mut rig.serf.queries;
+        queries.respond(rig.now, &mut rig.serf.common, 1, b"late")
+    };
+    rig.wait(2);
+    assert_eq!(respond(&mut rig), Ok(()), "4 of 5 seconds have passed");
+    rig.wait(1);
+    assert_eq!(respond(&mut rig), Err(CommandError::QueryOver));
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 0);
+}
+
+#[test]
+fn the_queries_of_unknown_nodes_are_bounded() {
+    let mut rig = rig();
+    for ltime in 0..100 {
+        rig.receives(&SerfMessage::Query(Query {
+            source_node: "x",
+            ..query(ltime)
+        }));
+    }
+    let held = limits::EARLY_QUERIES as u64;
+    assert_eq!(rig.serf.common.out.counts.queries_held, held);
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 100 - held);
+    rig.wait(10);
+    let large = vec![0; limits::EARLY_QUERY_BYTES];
+    rig.receives(&SerfMessage::Query(Query {
+        source_node: "x",
+        payload: Some(&large),
+        ..query(200)
+    }));
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 101);
+    assert_eq!(rig.serf.queries.early.deadline(), None);
 }
 
 #[test]
@@ -446,7 +509,7 @@ fn a_query_waits_for_no_failed_member_and_for_the_others_until_its_deadline() {
     rig.joins("c", 4);
     rig.asks(5, &QueryOptions::default()).unwrap();
     let timeout = Duration::from_millis(3200);
-    assert_eq!(rig.serf.asked.deadline(), Some(rig.now + timeout));
+    assert_eq!(rig.serf.asked.deadline(), Some(rig.now + timeout / 4));
     rig.events();
     rig.reports(Change::Died, "c", None);
     rig.hears(1, "self", 0);
@@ -455,6 +518,71 @@ fn a_query_waits_for_no_failed_member_and_for_the_others_until_its_deadline() {
     rig.wait(1);
     assert_eq!(rig.events(), ["done 5: 1, missing b"]);
     assert_eq!(rig.serf.asked.deadline(), None);
+}
+
+#[test]
+fn silent_members_get_a_query_again_three_times_and_must_not_pass_it_on() {
+    let mut rig = rig();
+    rig.joins("c", 4);
+    rig.joins("d", 5);
+    let options = QueryOptions {
+        ack: true,
+        ..QueryOptions::default()
+    };
+    rig.asks(5, &options).unwrap();
+    let mut first = None;
+    for order in rig.orders() {
+        if let Order::Broadcast { bytes, .. } = order {
+            first = Some(bytes);
+        }
+    }
+    // The ack of "d" shows that the query has reached it.
+    rig.hears(1, "d", 1);
+    let mut rounds = Vec::new();
+    for round in 0..4 {
+        if round == 2 {
+            rig.hears(1, "c", 0);
+        }
+        rig.now = rig.now + Duration::from_millis(800);
+        rig.serf.handle_timeout(rig.now);
+        let mut to = Vec::new();
+        for order in rig.orders() {
+            let Order::SendIntroduced { to: addr, bytes } = order else {
+                continue;
+            };
+            let original = first.as_deref().map(SerfMessage::decode);
+            let (Ok(SerfMessage::Query(again)), Some(Ok(SerfMessage::Query(original)))) =
+                (SerfMessage::decode(&bytes), original)
+            else {
+                panic!("not a query");
+            };
+            let flags = original.flags | 2;
+            assert_eq!(again, Query { flags, ..original });
+            to.push(addr.port());
+        }
+        rounds.push(to);
+    }
+    assert_eq!(rounds, [vec![3, 4], vec![3, 4], vec![3], vec![]]);
+    assert_eq!(rig.serf.common.out.counts.queries_repeated, 5);
+    assert_eq!(
+        rig.events().last().unwrap(),
+        "done 5: 1, missing b c d self"
+    );
+}
+
+#[test]
+fn a_query_to_very_many_silent_members_is_not_repeated() {
+    for (others, repeated) in [(64, 64), (65, 0)] {
+        let mut rig = Rig::new();
+        for n in 0..others {
+            rig.joins(&format!("m{n}"), 10 + n);
+        }
+        rig.asks(5, &QueryOptions::default()).unwrap();
+        // The timeout of this cluster is 6.4 seconds.
+        rig.wait(2);
+        let counts = &rig.serf.common.out.counts;
+        assert_eq!(counts.queries_repeated, repeated, "{others}");
+    }
 }
 
 #[test]

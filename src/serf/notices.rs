@@ -171,6 +171,9 @@ impl Core {
                 self.serf.message_received(now, &bytes);
             }
             Order::SendUser { to, bytes } => self.swim.send_user(now, to, &bytes),
+            Order::SendIntroduced { to, bytes } => {
+                self.swim.send_user_introduced(now, to, &bytes);
+            }
             Order::SendThrough {
                 helpers,
                 not,

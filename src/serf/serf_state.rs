@@ -95,6 +95,7 @@ impl SerfState {
         let deadlines = [
             self.leave.deadline(),
             self.asked.deadline(),
+            self.queries.early.deadline(),
             self.events.order.deadline(),
             self.coalescer.deadline(),
         ];
@@ -107,7 +108,9 @@ impl SerfState {
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.leave.handle_timeout(now, &mut self.common);
-        self.asked.handle_timeout(now, &mut self.common.out);
+        self.asked.handle_timeout(now, &mut self.common);
+        let early = &mut self.queries.early;
+        early.handle_timeout(now, &mut self.common);
         self.coalescer.handle_timeout(now);
         let order = &mut self.events.order;
         order.handle_timeout(now, &mut self.common.out);
@@ -115,12 +118,13 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves the stored times of the leave, this node's queries, held user events, members,
-    /// intents and claims into the future: the time of a stall of this process must not count as
-    /// time in which other nodes were silent.
+    /// Moves the stored times of the leave, this node's queries, early queries, held user events,
+    /// members, intents and claims into the future: the time of a stall of this process must not
+    /// count as time in which other nodes were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.asked.postpone(stalled);
+        self.queries.early.postpone(stalled);
         self.events.order.postpone(stalled);
         self.common.postpone(stalled);
         self.intents.early.postpone(stalled);
@@ -145,6 +149,9 @@ impl SerfState {
         let is_news = change == Change::Joined && !self.common.is_self(name);
         if is_news && self.leave.is_under_way() {
             self.tell_of_leave(name);
+        }
+        if !self.name_is_taken {
+            self.queries.take_up_known(now, &mut self.common);
         }
     }
 

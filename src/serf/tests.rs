@@ -193,6 +193,7 @@ impl Rig {
             | Order::LeaveSilently
             | Order::SetAckPayload(_)
             | Order::ManageKeys { .. }
+            | Order::SendIntroduced { .. }
             | Order::Refuse(_) => None,
         };
         self.orders().into_iter().filter_map(of).collect()

@@ -5,7 +5,8 @@ use super::output::{Node, OpId};
 use super::shared::broadcast_queue::PART_COST;
 use super::table::record::MemberRecord;
 use super::{
-    FreshBits, LostSince, NodeState, Seed, Source, Swim, Transport, gossip, local::local_node,
+    FreshBits, LostSince, NodeState, Seed, Source, Swim, Transport, gossip,
+    local::{announcement, local_node},
 };
 use crate::time::Time;
 use crate::wire::message::{Accusation, Message};
@@ -221,6 +222,14 @@ impl Swim {
     /// Sends a user message to one address, immediately and only once.
     pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
         self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
+    }
+
+    /// Sends a user message to one address, immediately and only once, in one datagram with this
+    /// node's alive message. If both do not fit, they are sent in two datagrams.
+    pub fn send_user_introduced(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
+        self.at(now, |swim| {
+            announcement::introduce(&mut swim.ctx, to, &encode_user(bytes))
+        });
     }
 
     /// Sends a user message to `count` random alive members, except to a node at the address `not`.

@@ -44,7 +44,8 @@ impl Node {
     /// events of the kinds [`EventKind::QueryAck`] and [`EventKind::QueryResponse`] with the number
     /// of `operation`. A `Done` event of this operation reports the end: success as soon as every
     /// member that was present when the query was sent has answered, or has failed or left;
-    /// `Timeout` if some have not answered in time.
+    /// `Timeout` if some have not answered in time. Members that are silent get the query again, up
+    /// to three times, because gossip can miss a member.
     ///
     /// # Errors
     /// `Invalid` if the name begins with `_serf_` (only `_serf_ping` without a payload is allowed),

@@ -2,17 +2,24 @@
 //!
 //! A query ends when every member that it is addressed to has answered, or at its deadline. Serf
 //! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for.
+//!
+//! Gossip can miss a member, and no push/pull carries queries. So this node sends a query again to
+//! the members that were silent so far: directly, a few times, and only if there are not too many
+//! of them. Serf does not do this; for the members it is an ordinary query that must not be passed
+//! on.
 
 use super::query::ACK;
 use crate::event::EventBody;
 use crate::limits;
 use crate::serf::CoreEvent;
 use crate::serf::keys::report::KeyReport;
-use crate::serf::shared::outbox::Outbox;
+use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::{Order, Outbox};
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::serf_message::QueryResponse;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +41,44 @@ pub struct QueryOptions {
     pub relay_factor: u8,
 }
 
+/// How often a query is sent again to the members that were silent so far.
+const REPETITIONS: u32 = 3;
+
+/// When a query is sent again, and what is sent then.
+#[derive(Debug)]
+pub(in crate::serf) struct Repetition {
+    /// The message, which must not be passed on.
+    message: Vec<u8>,
+    interval: Duration,
+    next: Time,
+    left: u32,
+}
+
+impl Repetition {
+    pub fn new(message: Vec<u8>, interval: Duration, now: Time) -> Repetition {
+        Repetition {
+            message,
+            interval,
+            next: now + interval,
+            left: REPETITIONS,
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        (self.left > 0).then_some(self.next)
+    }
+
+    /// Returns true if the query is to be sent again now.
+    fn is_due(&mut self, now: Time) -> bool {
+        let due = self.deadline().is_some_and(|next| next <= now);
+        if due {
+            self.left -= 1;
+            self.next = now + self.interval;
+        }
+        due
+    }
+}
+
 /// A query that was sent and has not ended.
 #[derive(Debug)]
 pub(in crate::serf) struct AskedQuery {
@@ -49,11 +94,36 @@ pub(in crate::serf) struct AskedQuery {
     /// The members that have acknowledged the query, and those that have answered it.
     pub acked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
+    pub repetition: Repetition,
     /// The report about the answers; only for a query about keys.
     pub keys: Option<KeyReport>,
 }
 
 impl AskedQuery {
+    /// Returns the next time at which there is something to do.
+    fn deadline(&self) -> Time {
+        let next = self.repetition.deadline();
+        next.map_or(self.deadline, |next| next.min(self.deadline))
+    }
+
+    /// Sends the query again to the members that have not been heard of since it was sent.
+    fn repeat(&self, common: &mut Common) {
+        let awaited = self.to_ack.union(&self.to_answer);
+        let silent = |name: &&Arc<str>| {
+            !common.is_self(name) && !self.acked.contains(*name) && !self.answered.contains(*name)
+        };
+        let rows = awaited.filter(silent).map(|name| common.members.get(name));
+        let addrs: Vec<SocketAddr> = rows.flatten().map(|row| row.member.addr).collect();
+        if addrs.len() > limits::QUERY_REPEATED_TO {
+            return;
+        }
+        for to in addrs {
+            common.out.counts.queries_repeated += 1;
+            let bytes = self.repetition.message.clone();
+            common.out.order(Order::SendIntroduced { to, bytes });
+        }
+    }
+
     fn is_complete(&self) -> bool {
         self.to_ack.is_empty() && self.to_answer.is_empty()
     }
@@ -148,9 +218,14 @@ impl Asked {
         self.end(out, AskedQuery::is_complete);
     }
 
-    /// Ends the queries whose time is up.
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
-        self.end(out, |query| query.deadline <= now);
+    /// Ends the queries whose time is up, and repeats those that are due.
+    pub fn handle_timeout(&mut self, now: Time, common: &mut Common) {
+        self.end(&mut common.out, |query| query.deadline <= now);
+        for query in self.0.values_mut() {
+            if query.repetition.is_due(now) {
+                query.repeat(common);
+            }
+        }
     }
 
     /// Ends the query with this number.
@@ -172,15 +247,16 @@ impl Asked {
         }
     }
 
-    /// Returns the earliest deadline.
+    /// Returns the time of the next call of [`Asked::handle_timeout`].
     pub fn deadline(&self) -> Option<Time> {
-        self.0.iter().map(|(_, query)| query.deadline).min()
+        self.0.iter().map(|(_, query)| query.deadline()).min()
     }
 
     /// Moves the deadlines `by` into the future, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         for query in self.0.values_mut() {
             query.deadline = query.deadline + by;
+            query.repetition.next = query.repetition.next + by;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`request`], [`asked`] | making a query, and the answers to the queries of this node |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
+//! | [`early_queries`] | queries whose sender is not known yet |
 //! | [`internal_query`] | queries that Serf itself answers, except those about keys |
 //! | [`own_keys`] | queries about the keys of this node, which list and change them |
 //! | [`answering`] | sending acks and answers to the sender of a query |
@@ -11,6 +12,7 @@
 
 pub(in crate::serf) mod answering;
 pub(in crate::serf) mod asked;
+pub(in crate::serf) mod early_queries;
 pub(in crate::serf) mod internal_query;
 pub(in crate::serf) mod own_keys;
 pub(in crate::serf) mod query;

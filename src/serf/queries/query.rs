@@ -2,9 +2,10 @@
 //! handed to the application, which may answer it once before its deadline.
 //!
 //! Acks and answers go to the sender only if it is a member, so that no outsider can make a whole
-//! cluster send to an arbitrary address.
+//! cluster send to an arbitrary address. A query whose sender is not known yet waits for it.
 
 use super::answering;
+use super::early_queries::EarlyQueries;
 use super::internal_query;
 use super::query_filter::Filters;
 use super::relays::target;
@@ -20,15 +21,15 @@ use crate::serf::shared::ring::Item;
 use crate::serf::shared::seen::Seen;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
-use crate::wire::Refusal;
-use crate::wire::serf_message::Query;
+use crate::wire::serf_message::{Query, SerfMessage};
+use crate::wire::{Names, Refusal};
 use std::time::Duration;
 
 /// Flag of a query whose sender wants acks, and of a response that is an ack.
 pub(in crate::serf) const ACK: u32 = 1;
 
 /// Flag of a query that must not be passed on.
-const NO_REBROADCAST: u32 = 2;
+pub(in crate::serf) const NO_REBROADCAST: u32 = 2;
 
 /// The longest time for which a query can be answered, whatever its sender claims.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -53,6 +54,7 @@ struct Open {
 /// The queries of a node: those seen recently, and those that can be answered.
 pub(in crate::serf) struct Queries {
     pub seen: Seen<SeenQuery>,
+    pub early: EarlyQueries,
     /// By the number that the application knows.
     open: SortedMap<u64, Open>,
     last: u64,
@@ -62,6 +64,7 @@ impl Queries {
     pub fn new() -> Queries {
         Queries {
             seen: Seen::new(),
+            early: EarlyQueries::default(),
             open: SortedMap::default(),
             last: 0,
         }
@@ -95,6 +98,25 @@ impl Queries {
         query.flags & NO_REBROADCAST == 0
     }
 
+    /// Takes up the queries whose sender has become known.
+    pub fn take_up_known(&mut self, now: Time, common: &mut Common) {
+        for known in self.early.take_known(now, common) {
+            let names = Names::default();
+            let message = SerfMessage::decode_in(&known.message, &names);
+            let Ok(SerfMessage::Query(query)) = message else {
+                continue; // not reached: the message was encoded from a query
+            };
+            let timeout_ns = i64::try_from(known.time.as_nanos()).unwrap_or(i64::MAX);
+            let query = Query {
+                timeout_ns,
+                ..query
+            };
+            if let Ok(keys) = KeyQuery::read(&query) {
+                self.take_up(now, common, &query, keys);
+            }
+        }
+    }
+
     /// Acknowledges a query and answers it or hands it to the application, if it is meant for this
     /// node.
     fn take_up(
@@ -113,8 +135,8 @@ impl Queries {
             return common.out.refuse(Refusal::AddressLength);
         };
         if !common.is_member_at(query.source_node, addr) {
-            common.out.counts.queries_unanswered += 1;
-            return;
+            let time = time_for_answers(query);
+            return self.early.keep(now, common, query, addr, time);
         }
         let asker = Asker::new(query, addr);
         if query.flags & ACK != 0 {
@@ -134,7 +156,7 @@ impl Queries {
 
     /// Hands a query to the application.
     fn open(&mut self, now: Time, common: &mut Common, query: &Query<'_>, asker: Asker) {
-        let time = Duration::from_nanos(u64::try_from(query.timeout_ns).unwrap_or(0)).min(LONGEST);
+        let time = time_for_answers(query);
         self.end_late(now);
         if time.is_zero() || self.open.len() >= limits::OPEN_QUERIES {
             common.out.counts.queries_unanswered += 1;
@@ -195,4 +217,9 @@ impl Queries {
     fn end_late(&mut self, now: Time) {
         self.open.retain(|open| open.deadline > now);
     }
+}
+
+/// Returns the time for which a query can be answered.
+fn time_for_answers(query: &Query<'_>) -> Duration {
+    Duration::from_nanos(u64::try_from(query.timeout_ns).unwrap_or(0)).min(LONGEST)
 }

@@ -1,8 +1,8 @@
 //! Making a query of this node: its checks, its message, and the members whose answers it awaits.
 
-use super::asked::{AskedQuery, QueryOptions};
+use super::asked::{AskedQuery, QueryOptions, Repetition};
 use super::internal_query;
-use super::query::ACK;
+use super::query::{ACK, NO_REBROADCAST};
 use super::query_filter::Filters;
 use crate::serf::CommandError;
 use crate::serf::keys::report::KeyReport;
@@ -19,6 +19,10 @@ use std::time::Duration;
 /// The factor of the default time of a query: see [`Common::gossip_time`]. Serf calls it
 /// QueryTimeoutMult.
 const TIMEOUT_MULT: u32 = 16;
+
+/// The factor of the time after which silent members get a query again: about the time for which a
+/// message is gossiped.
+const REPETITION_MULT: u32 = 4;
 
 /// The node that sends a query, as the query shows it, and the limit of its messages.
 #[derive(Clone, Copy)]
@@ -105,6 +109,15 @@ impl<'a> Request<'a> {
         SerfMessage::Query(self.query())
     }
 
+    /// The message that silent members get again.
+    fn repetition(&self, common: &Common, now: Time) -> Repetition {
+        let query = self.query();
+        let flags = query.flags | NO_REBROADCAST;
+        let message = SerfMessage::Query(Query { flags, ..query }).encoded();
+        let interval = common.gossip_time(REPETITION_MULT).min(self.timeout / 2);
+        Repetition::new(message, interval, now)
+    }
+
     fn query(&self) -> Query<'_> {
         let filters: Vec<&[u8]> = self.filters.iter().map(Vec::as_slice).collect();
         Query {
@@ -144,6 +157,7 @@ impl<'a> Request<'a> {
             to_answer: only_if(is_about_keys || !is_internal),
             acked: BTreeSet::new(),
             answered: BTreeSet::new(),
+            repetition: self.repetition(common, now),
             keys: is_about_keys.then(|| KeyReport {
                 asked: addressed.len(),
                 ..KeyReport::default()

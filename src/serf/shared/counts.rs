@@ -41,10 +41,12 @@ counts! {
     intents_relayed: "Intents of others passed on.",
     intents_refuted: "Times that another node wrongly announced a leave of this node.",
     queries_sent: "Queries that this node sent.",
+    queries_repeated: "Times that a query was sent again to a member that was silent so far.",
     queries_answered: "Answers of this node's application to queries.",
     queries_unanswered:
         "Queries that were neither answered nor handed to the application: their sender is not a \
          member, they had no time left, the answer does not fit, or too many others wait.",
+    queries_held: "Queries that waited because their sender was not known yet.",
     queries_relayed: "Queries of others passed on.",
     user_events_sent: "User events that this node sent.",
     user_events_relayed: "User events of others passed on.",

@@ -37,6 +37,12 @@ pub(in crate::serf) enum Order {
         to: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// Sends a user message together with the state of this node, so that a receiver that does not
+    /// know this node yet can answer.
+    SendIntroduced {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// Sends a user message through a few random members, but not through the node at the address
     /// `not`.
     SendThrough {

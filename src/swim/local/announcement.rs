@@ -1,5 +1,5 @@
-//! Announcing this node with its pings. memberlist does not do this, but on the wire the
-//! announcement is an ordinary alive message.
+//! Announcing this node with its pings, and with messages that the receiver answers. memberlist
+//! does not do this, but on the wire the announcement is an ordinary alive message.
 //!
 //! Gossip can miss a member. So after a change of this node, its pings to a member carry this
 //! node's alive message until the member acknowledges such a ping. Members that run a stock agent
@@ -11,6 +11,7 @@ use crate::swim::shared::broadcast_queue::PART_COST;
 use crate::swim::shared::context::Context;
 use crate::swim::table::members::MemberIndex;
 use crate::swim::table::record::Announced;
+use std::net::SocketAddr;
 
 /// Returns the announcement that the next ping to this member carries, with its encoded message.
 /// Returns `None` if there is nothing to announce to this member, or if the message does not fit
@@ -34,4 +35,19 @@ pub(in crate::swim) fn due(
     let message = ctx.table.local().encode_alive();
     let fits = ping_len + message.len() + 2 * PART_COST <= ctx.packet_room();
     fits.then_some((announced, message))
+}
+
+/// Sends a message together with this node's alive message, which comes first. If both do not fit
+/// into one packet, they are sent in two. A node that is shown to no one sends the message alone.
+pub(in crate::swim) fn introduce(ctx: &mut Context, to: SocketAddr, message: &[u8]) {
+    if !ctx.local.is_shown() || ctx.local.left {
+        return ctx.send(to, message, false, None);
+    }
+    let alive = ctx.table.local().encode_alive();
+    if alive.len() + message.len() + 2 * PART_COST <= ctx.packet_room() {
+        ctx.send_parts(to, &[&alive, message], false, None);
+    } else {
+        ctx.send(to, &alive, false, None);
+        ctx.send(to, message, false, None);
+    }
 }
