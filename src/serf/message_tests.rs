@@ -316,6 +316,28 @@ fn a_query_of_an_unknown_node_waits_until_that_node_is_known_at_the_address() {
 }
 
 #[test]
+fn few_messages_without_a_name_cause_a_search_of_the_table() {
+    let mut rig = rig();
+    let nameless = |ltime| {
+        SerfMessage::Query(Query {
+            source_node: "",
+            ..query(ltime)
+        })
+    };
+    for ltime in 1..=100 {
+        rig.receives(&nameless(ltime));
+    }
+    assert_eq!(rig.events().len(), 64);
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 36);
+    assert_eq!(rig.serf.queries.early.deadline(), None, "none waits");
+    rig.receives(&SerfMessage::Query(query(101)));
+    assert_eq!(rig.events().len(), 1, "a name needs no search");
+    rig.wait(1);
+    rig.receives(&nameless(102));
+    assert_eq!(rig.events().len(), 1);
+}
+
+#[test]
 fn the_queries_of_unknown_nodes_are_bounded() {
     let mut rig = rig();
     for ltime in 0..100 {

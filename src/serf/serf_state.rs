@@ -71,7 +71,7 @@ impl SerfState {
             asked: Asked::default(),
             keys: Keys::default(),
             replay: Replay::default(),
-            relays: Relays::default(),
+            relays: Relays::new(),
             leave: Leave::default(),
             reaper: Reaper {
                 next: now + config.reap_interval,

@@ -47,8 +47,8 @@ pub(in crate::serf) struct EarlyQueries {
 }
 
 impl EarlyQueries {
-    /// Keeps a query whose answers count for `time`. If there is no room, the query is counted as
-    /// one that is not answered.
+    /// Keeps a query whose answers count for `time`. If it does not name its sender, or if there is
+    /// no room, it is counted as one that is not answered.
     pub fn keep(
         &mut self,
         now: Time,
@@ -62,7 +62,7 @@ impl EarlyQueries {
         let bytes: usize = self.waiting.iter().map(|it| it.message.len()).sum();
         let fits = self.waiting.len() < limits::EARLY_QUERIES
             && bytes + message.len() <= limits::EARLY_QUERY_BYTES;
-        if !fits || time.is_zero() {
+        if !fits || time.is_zero() || query.source_node.is_empty() {
             common.out.counts.queries_unanswered += 1;
             return;
         }
@@ -79,7 +79,7 @@ impl EarlyQueries {
     /// Takes out the queries whose sender is a member now.
     pub fn take_known(&mut self, now: Time, common: &mut Common) -> Vec<Known> {
         self.handle_timeout(now, common);
-        let is_known = |it: &EarlyQuery| common.is_member_at(&it.sender, it.addr);
+        let is_known = |it: &EarlyQuery| common.is_member_at(now, &it.sender, it.addr);
         let (known, unknown): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(is_known);

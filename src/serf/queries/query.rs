@@ -134,7 +134,7 @@ impl Queries {
         let Some(addr) = target(query.addr, query.port) else {
             return common.out.refuse(Refusal::AddressLength);
         };
-        if !common.is_member_at(query.source_node, addr) {
+        if !common.is_member_at(now, query.source_node, addr) {
             let time = time_for_answers(query);
             return self.early.keep(now, common, query, addr, time);
         }

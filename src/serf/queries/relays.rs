@@ -5,14 +5,13 @@
 
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::Order;
+use crate::serf::shared::per_second::PerSecond;
 use crate::time::Time;
 use crate::wire::serf_message::Relay;
 use crate::wire::{Refusal, address};
 use std::net::SocketAddr;
-use std::time::Duration;
 
-/// The maximum number of responses that this node forwards in a second. The search for each
-/// receiver goes through all members.
+/// The maximum number of responses that this node forwards in a second.
 const RELAYS_PER_SECOND: u32 = 512;
 
 /// The maximum number of members through which this node sends a response, whatever the query asks
@@ -20,15 +19,19 @@ const RELAYS_PER_SECOND: u32 = 512;
 pub(in crate::serf) const HELPERS: usize = 8;
 
 /// Forwards responses, and bounds their number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::serf) struct Relays {
-    /// The beginning of the present second, and the number of responses in it.
-    since: Time,
-    count: u32,
+    forwarded: PerSecond,
 }
 
 impl Relays {
-    /// Forwards a response to the address that the relay gives, if a member has that address.
+    pub fn new() -> Relays {
+        let forwarded = PerSecond::new(RELAYS_PER_SECOND);
+        Relays { forwarded }
+    }
+
+    /// Forwards a response to the address that the relay gives, if the member that it names has
+    /// that address.
     pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
         let Some(to) = target(relay.addr, relay.port) else {
             return common.out.refuse(Refusal::AddressLength);
@@ -36,21 +39,13 @@ impl Relays {
         if relay.inner.is_empty() {
             return common.out.refuse(Refusal::EmptyPart);
         }
-        if !self.has_room(now) || !common.members.has_address(to) {
+        if !self.forwarded.has_room(now) || !common.is_member_at(now, relay.node, to) {
             common.out.counts.relays_refused += 1;
             return;
         }
         common.out.counts.relays += 1;
         let bytes = relay.inner.to_vec();
         common.out.order(Order::SendUser { to, bytes });
-    }
-
-    fn has_room(&mut self, now: Time) -> bool {
-        if now.since(self.since) >= Duration::from_secs(1) {
-            (self.since, self.count) = (now, 0);
-        }
-        self.count += 1;
-        self.count <= RELAYS_PER_SECOND
     }
 }
 

@@ -7,6 +7,7 @@
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
+use super::per_second::PerSecond;
 use crate::event::EventBody;
 use crate::serf::snapshot::Snapshot;
 use crate::serf::{Config, Member, MemberState, Mode, Past};
@@ -16,6 +17,10 @@ use crate::wire::serf_message::TagReader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The maximum number of searches of the whole table in a second. Only messages that name no member
+/// need one: those of very old nodes.
+const SEARCHES_PER_SECOND: u32 = 64;
 
 /// The state that the parts share.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub(in crate::serf) struct Common {
     /// `None` if no snapshot is kept.
     pub snapshot: Option<Box<Snapshot>>,
     pub out: Outbox,
+    searches: PerSecond,
 }
 
 impl Common {
@@ -39,6 +45,7 @@ impl Common {
             lost: Lost::default(),
             snapshot: None,
             out: Outbox::default(),
+            searches: PerSecond::new(SEARCHES_PER_SECOND),
         }
     }
 
@@ -59,11 +66,11 @@ impl Common {
         *self.name == *name
     }
 
-    /// Returns true if the member of this name has this address, or if any member has it and the
-    /// name is empty.
-    pub fn is_member_at(&self, name: &str, addr: SocketAddr) -> bool {
+    /// Returns true if the member of this name has this address. If the name is empty, any member
+    /// may have it; after too many such searches in one second, the answer is false.
+    pub fn is_member_at(&mut self, now: Time, name: &str, addr: SocketAddr) -> bool {
         match name {
-            "" => self.members.has_address(addr),
+            "" => self.searches.has_room(now) && self.members.has_address(addr),
             _ => self
                 .members
                 .get(name)
