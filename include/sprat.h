@@ -174,7 +174,7 @@
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
  *     The time for which gossip is still sent to a dead member.
  *
- * retransmit_mult: number [4, local 2], 1 to 100
+ * retransmit_mult: number [4], 1 to 100
  *     Multiplier for the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000

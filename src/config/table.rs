@@ -81,7 +81,7 @@ macro_rules! settings_table {
         "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
             "The time for which gossip is still sent to a dead member.";
-        "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 2 in 1..=100 "",
+        "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 4 in 1..=100 "",
             [retransmit_mult(u32)]
             "Multiplier for the number of times that a broadcast is sent.";
         "push_pull_interval_ms" => core.swim.push_pull_interval: 30_000, 60_000, 15_000

@@ -48,7 +48,6 @@ FAST: Final[Settings] = {
     "suspicion_mult": 3,
     "suspicion_max_mult": 2,
     "gossip_interval_ms": 20,
-    "retransmit_mult": 4,
     "push_pull_interval_ms": 1000,
     "reconnect_min_ms": 50,
     "reconnect_max_ms": 1000,
