@@ -845,6 +845,39 @@ fn a_probe_of_an_address_that_a_member_has_left_accuses_nobody() {
 }
 
 #[test]
+fn a_forged_alive_message_brings_back_a_member_that_has_left_only_while_it_answers() {
+    for ended in [false, true] {
+        let mut net = Net::joined(3);
+        let now = net.now;
+        net.nodes[2].leave(now);
+        net.run(Duration::from_secs(5));
+        assert_eq!(net.state(0, 2), Some(NodeState::Left));
+        if ended {
+            net.cut.extend([(0, 2), (1, 2)]);
+            net.cut_streams.extend([(0, 2), (1, 2)]);
+        }
+        let forged = Alive {
+            incarnation: net.nodes[0].node("n2").unwrap().incarnation + 1,
+            node: "n2",
+            addr: &[10, 0, 0, 3],
+            port: 7946,
+            meta: None,
+            vsn: &VERSIONS,
+        };
+        net.tell(0, Message::Alive(forged));
+        assert_eq!(net.state(0, 2), Some(NodeState::Alive));
+        net.run(Duration::from_secs(20));
+        let state = if ended {
+            NodeState::Dead
+        } else {
+            NodeState::Alive
+        };
+        assert_eq!(net.state(0, 2), Some(state));
+        assert_eq!(net.state(1, 2), Some(state));
+    }
+}
+
+#[test]
 fn a_member_whose_incarnation_has_leapt_is_believed_when_it_is_asked() {
     let mut net = Net::joined(3);
     // n1 alone hears of an accusation, and refutes it with an incarnation that the others refuse.
