@@ -86,6 +86,8 @@ impl Gossip {
     }
 
     /// Sends a user message to `count` random alive members, except to a node at the address `not`.
+    /// Only members with memberlist's protocol version 5 or later are chosen, as Serf does it: older
+    /// agents do not know the relay message that the user message holds.
     pub fn send_user_through(
         &self,
         ctx: &mut Context,

@@ -37,7 +37,7 @@ pub struct QueryOptions {
     /// True if each member is to acknowledge the query as soon as it arrives.
     pub ack: bool,
     /// The number of members through which each answer is sent as well, so that it arrives even if
-    /// the direct way is blocked.
+    /// the direct way is blocked. A sprat node uses at most 8.
     pub relay_factor: u8,
 }
 
