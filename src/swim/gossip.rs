@@ -86,7 +86,7 @@ impl Gossip {
     }
 
     /// Sends a user message to `count` random alive members, except to a node at the address `not`.
-    /// Only members with memberlist's protocol version 5 or later are chosen, as Serf does it: older
+    /// Only members with protocol version 5 of memberlist or later are chosen, as in Serf: older
     /// agents do not know the relay message that the user message holds.
     pub fn send_user_through(
         &self,
