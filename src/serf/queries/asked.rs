@@ -95,7 +95,7 @@ pub(in crate::serf) struct AskedQuery {
     pub acked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
     pub repetition: Repetition,
-    /// The report about the answers; only for a query about keys.
+    /// The report about the answers; only for a key query.
     pub keys: Option<KeyReport>,
 }
 

@@ -362,7 +362,7 @@ class Keyring(BaseKeyring):
 
     def _ask(self, action: str, key: str | bytes | None, timeout: float | None) -> KeyReport:
         pending = self._begin(action, key, timeout)
-        return keys_result(_wait(pending, None, "query about keys"))
+        return keys_result(_wait(pending, None, "key query"))
 
 
 def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
