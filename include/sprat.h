@@ -172,7 +172,7 @@
  *     The maximum number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     The time for which gossip is still sent to a dead member.
+ *     The time for which gossip is still sent to a failed member.
  *
  * retransmit_mult: number [4], 1 to 100
  *     Multiplier for the number of times that a broadcast is sent.
@@ -192,9 +192,9 @@
  *     broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     The time after which this node lets the name of a dead member return at another address;
- *     0 forbids it. The members decide by their own setting, not by that of the node that
- *     returns.
+ *     The time after which this node lets the name of a failed member return at another
+ *     address; 0 forbids it. The members decide by their own setting, not by that of the node
+ *     that returns.
  *
  * member_bytes: number [16777216], 65536 to 1073741824
  *     The memory that the members may take: for each, 256 bytes and the lengths of its name and

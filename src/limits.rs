@@ -114,7 +114,7 @@ pub const KEY_CHANGES: usize = 64;
 pub const OPEN_QUERIES: usize = 1024;
 /// Number of queries that wait because their sender is not known yet.
 pub const EARLY_QUERIES: usize = 64;
-/// Number of bytes of these queries.
+/// Number of bytes of the queries that wait because their sender is not known yet.
 pub const EARLY_QUERY_BYTES: usize = 64 * 1024;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;

@@ -11,8 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 #[derive(Debug, Default)]
 struct Index {
     numbers: HashTable<u32>,
-    /// Seeded at random, so that other nodes cannot choose names that collide. No result depends on
-    /// the order of the index.
+    /// The hasher of names. Its seed is random, so that other nodes cannot choose names that
+    /// collide. No result depends on the order of the index.
     hasher: RandomState,
 }
 

@@ -80,7 +80,7 @@ macro_rules! settings_table {
             "The maximum number of members that a round of gossip is sent to.";
         "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
-            "The time for which gossip is still sent to a dead member.";
+            "The time for which gossip is still sent to a failed member.";
         "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 4 in 1..=100 "",
             [retransmit_mult(u32)]
             "Multiplier for the number of times that a broadcast is sent.";
@@ -100,7 +100,7 @@ macro_rules! settings_table {
              broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.";
         "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
             in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
-            "The time after which this node lets the name of a dead member return at another \
+            "The time after which this node lets the name of a failed member return at another \
              address; 0 forbids it. The members decide by their own setting, not by that of the \
              node that returns.";
         "member_bytes" => core.swim.member_bytes: 16_777_216, 16_777_216, 16_777_216

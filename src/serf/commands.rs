@@ -358,7 +358,7 @@ impl Core {
     /// Sets the bytes that the acks of this node carry to members from now on.
     ///
     /// # Errors
-    /// `AckPayloadTaken` in Serf mode; `MessageTooLarge` if it is longer than
+    /// `AckPayloadTaken` in serf mode; `MessageTooLarge` if it is longer than
     /// [`limits::ACK_PAYLOAD_LEN`].
     pub fn set_ack_payload(&mut self, payload: Vec<u8>) -> Result<(), CommandError> {
         if self.check_memberlist().is_err() {

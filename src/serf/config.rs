@@ -50,7 +50,7 @@ pub struct Config {
     /// The longest time for which a step of a leave waits for its announcement to spread and to be
     /// acknowledged.
     pub broadcast_timeout: Duration,
-    /// The time for which the node tries to reach a failed member again. In Serf mode, the member
+    /// The time for which the node tries to reach a failed member again. In serf mode, the member
     /// is kept for this time before it is erased.
     pub reconnect_timeout: Duration,
     /// The time for which a member that left is kept before it is erased. In memberlist mode, the

@@ -286,7 +286,7 @@ impl SerfState {
 
     /// A join command ended, or reached a node. If at least one node answered, this node announces
     /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
-    /// another node; only in Serf mode.
+    /// another node; only in serf mode.
     pub fn join_done(
         &mut self,
         now: Time,

@@ -86,6 +86,8 @@ impl Gossip {
     }
 
     /// Sends a user message to `count` random alive members, except to a node at the address `not`.
+    /// Only members with protocol version 5 of memberlist or later are chosen, as in Serf: older
+    /// agents do not know the relay message that the user message holds.
     pub fn send_user_through(
         &self,
         ctx: &mut Context,

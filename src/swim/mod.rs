@@ -2,7 +2,7 @@
 //!
 //! A driver calls a `handle_*` function of [`Swim`] for every input, and a function such as
 //! [`Swim::join`] for every command of the layer above. After each call, it calls
-//! [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices for the layer
+//! [`Swim::poll_output`] (outputs for the driver) and [`Swim::poll_notice`] (notices for the layer
 //! above) until both return `None`. It then sleeps until the next input or command, but no longer
 //! than until the time that [`Swim::poll_timeout`] returns. The same calls with the same random
 //! seed give the same outputs, apart from the nonces if [`Swim::set_fresh_bits`] has been called.
@@ -376,7 +376,7 @@ impl Swim {
 
     // Outputs and views.
 
-    /// The next order to the driver; `None` if no order waits.
+    /// The next output for the driver; `None` if no output waits.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.ctx.outbox.poll_output()
     }

@@ -1,4 +1,5 @@
-//! The outputs of the SWIM layer: orders to the driver, and notices to the layer above.
+//! Everything that comes out of the SWIM layer: outputs for the driver, and notices for the layer
+//! above.
 
 use super::NodeState;
 use crate::member::NodeFacts;
@@ -19,7 +20,7 @@ pub struct LookupId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OpId(pub u64);
 
-/// An order to the driver.
+/// A request to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send this datagram. If it cannot be sent and belongs to a probe, answer with

@@ -109,7 +109,7 @@ impl Summary {
 }
 
 fn random_seeds() -> u64 {
-    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or_else(|| scenario::random_seeds(20, 200))
+    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or_else(|| scenario::by_test_level(20, 200))
 }
 
 fn measure(nodes: usize, mode: Mode, random_seeds: u64, patience: Duration) -> Summary {

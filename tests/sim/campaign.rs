@@ -12,7 +12,7 @@
 use super::hostile::{Clocks, Hostile};
 use super::net::{Counters, Link};
 use super::rng::Rng;
-use super::scenario::{each_random_seed, millis, number_from_env, random_seeds, secs};
+use super::scenario::{by_test_level, each_random_seed, millis, number_from_env, secs};
 use super::world::World;
 use sprat::serf::MemberState;
 use sprat::wire::{Codec, Key, Keyring};
@@ -348,7 +348,7 @@ fn the_random_campaign_ends_with_views_that_agree() {
         println!("random seed {random_seed}: views agree after {took:?}; {count:?}");
         return;
     }
-    let count = number_from_env("SPRAT_SIM_SEEDS").unwrap_or_else(|| random_seeds(8, 24));
+    let count = number_from_env("SPRAT_SIM_SEEDS").unwrap_or_else(|| by_test_level(8, 24));
     let began = std::time::Instant::now();
     let mut slowest = Duration::ZERO;
     let mut sum = Counters::default();

@@ -7,7 +7,7 @@
 //! that knows no other node does not pass on the state that it gets.
 
 use super::net::Link;
-use super::scenario::{millis, random_seeds, secs, settings};
+use super::scenario::{by_test_level, millis, secs, settings};
 use super::world::World;
 use crate::counting::in_use;
 use sprat::serf::{Config, MemberState, encode_tags};
@@ -82,7 +82,7 @@ fn noticed_within(world: &World) -> Duration {
 
 #[test]
 fn every_survivor_in_a_crowd_notices_the_deaths_and_calls_nobody_else_failed() {
-    let nodes = random_seeds(300, 4000) as usize;
+    let nodes = by_test_level(300, 4000) as usize;
     let before = in_use();
     let mut world = World::crowd(1, nodes, settings());
     world.run(secs(10));

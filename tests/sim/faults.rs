@@ -2,7 +2,7 @@
 //! clocks. Hints are tested here, too.
 
 use super::net::Link;
-use super::scenario::{millis, random_seeds, secs};
+use super::scenario::{by_test_level, millis, secs};
 use super::world::World;
 use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
@@ -140,7 +140,7 @@ fn clocks_that_run_a_tenth_too_fast_or_slow_do_no_harm() {
 #[test]
 fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
     let mut false_alarms = 0;
-    for random_seed in 0..random_seeds(12, 100) {
+    for random_seed in 0..by_test_level(12, 100) {
         let mut world = World::new(3000 + random_seed).lan(17);
         world.every_link(Link::lossy(0.3));
         for host in 1..17 {

@@ -5,7 +5,7 @@
 
 use super::net::Link;
 use super::rng::Rng;
-use super::scenario::{each_random_seed, millis, random_seeds, secs};
+use super::scenario::{by_test_level, each_random_seed, millis, secs};
 use super::world::World;
 use sprat::EventBody;
 use sprat::serf::{CoreEvent, LeaveEnd};
@@ -98,7 +98,8 @@ fn run(random_seed: u64, loss: f64) -> Leaves {
 
 fn run_all(loss: f64) -> Leaves {
     let mut sum = Leaves::default();
-    for leaves in each_random_seed(random_seeds(24, 1000), |random_seed| run(random_seed, loss)) {
+    let count = by_test_level(24, 1000);
+    for leaves in each_random_seed(count, |random_seed| run(random_seed, loss)) {
         sum.all += leaves.all;
         sum.acked += leaves.acked;
     }

@@ -1,7 +1,7 @@
 //! User events and queries in large clusters with loss.
 
 use super::net::Link;
-use super::scenario::{millis, random_seeds, secs, settings};
+use super::scenario::{by_test_level, millis, secs, settings};
 use super::world::World;
 use sprat::serf::{CoreEvent, QueryOptions};
 use sprat::{Coalescing, EventBody};
@@ -67,7 +67,7 @@ fn sum(world: &World, counter: &str) -> i64 {
 
 #[test]
 fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
-    for random_seed in 70..70 + random_seeds(1, 10) {
+    for random_seed in 70..70 + by_test_level(1, 10) {
         let world = after_bursts(random_seed);
         let expected: Vec<u32> = (0..15).collect();
         for host in 0..NODES {
@@ -119,7 +119,7 @@ fn end_of_query(world: &World, host: usize) -> Option<(usize, usize)> {
 #[test]
 fn a_query_of_a_node_that_has_just_joined_reaches_every_member_of_a_small_cluster() {
     let mut repeated = 0;
-    for random_seed in 0..random_seeds(60, 600) {
+    for random_seed in 0..by_test_level(60, 600) {
         let nodes = 4 + random_seed as usize % 9;
         let mut config = settings();
         config.swim.retransmit_mult = 2;
@@ -149,7 +149,7 @@ fn a_query_of_a_node_that_has_just_joined_reaches_every_member_of_a_small_cluste
 
 #[test]
 fn a_query_to_a_lossy_cluster_is_answered_by_every_node() {
-    for random_seed in 80..80 + random_seeds(1, 10) {
+    for random_seed in 80..80 + by_test_level(1, 10) {
         let mut world = lossy_cluster(random_seed);
         let mut answered = vec![0; NODES];
         // Answers are sent only once. With five relays, the chance that an answer is lost is below

@@ -7,7 +7,7 @@
 //! from the settings.
 
 use super::scale::push_pull_period;
-use super::scenario::{millis, random_seeds, secs, settings};
+use super::scenario::{by_test_level, millis, secs, settings};
 use super::world::World;
 use sprat::serf::{Config, MemberState, Numbers, Past, SnapshotReader};
 use sprat::swim;
@@ -199,7 +199,7 @@ fn three_hundred_of_four_hundred_nodes_that_restart_at_once_are_all_known_again(
 #[test]
 fn nodes_that_restart_after_all_have_noticed_it_are_all_known_again() {
     let restart = Restart {
-        nodes: random_seeds(100, 400) as usize,
+        nodes: by_test_level(100, 400) as usize,
         down: LATE,
         resume: false,
         move_away: false,
@@ -211,7 +211,7 @@ fn nodes_that_restart_after_all_have_noticed_it_are_all_known_again() {
 fn nodes_that_resume_from_their_snapshots_at_once_find_one_another() {
     for down in [SOON, LATE] {
         let restart = Restart {
-            nodes: random_seeds(100, 400) as usize,
+            nodes: by_test_level(100, 400) as usize,
             down,
             resume: true,
             move_away: false,
@@ -224,7 +224,7 @@ fn nodes_that_resume_from_their_snapshots_at_once_find_one_another() {
 fn nodes_that_restart_at_new_addresses_at_once_are_all_known_again() {
     for (down, resume) in [(SOON, false), (SOON, true), (LATE, false), (LATE, true)] {
         let restart = Restart {
-            nodes: random_seeds(100, 400) as usize,
+            nodes: by_test_level(100, 400) as usize,
             down,
             resume,
             move_away: true,

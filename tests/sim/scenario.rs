@@ -380,9 +380,9 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-/// Chooses the number of random seeds of a scenario, or of its nodes: `all` in `make test-all`,
-/// which sets `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
-pub fn random_seeds(few: u64, all: u64) -> u64 {
+/// Returns the size of a test by the level of the run, for example the number of its random seeds:
+/// `all` in `make test-all`, which sets `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
+pub fn by_test_level(few: u64, all: u64) -> u64 {
     match std::env::var("SPRAT_TEST_LEVEL").as_deref() {
         Ok("all") => all,
         _ => few,

@@ -89,7 +89,7 @@ impl Subscription {
     }
 }
 
-/// A pending operation: a join, a look, a leave, a hint, a reliable message or a query about keys.
+/// A pending operation: a join, a look, a leave, a hint, a reliable message or a key query.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Pending(Awaited);
 
@@ -153,7 +153,7 @@ impl Pending {
     /// outcome is the number of addresses that a join or look reached (`None` after a failure), the
     /// error (`None` after a success), the error of each address that a join or look did not reach,
     /// the members that did not acknowledge a leave, the members that a look has found, and the
-    /// answers to a query about keys that was sent.
+    /// answers to a key query that was sent.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.native_outcome())? else {
             return Ok(None);
@@ -185,7 +185,7 @@ type Outcome = (
     Option<KeyAnswers>,
 );
 
-/// The answers to a query about keys: the number of members that were asked; the name of each
+/// The answers to a key query: the number of members that were asked; the name of each
 /// member that answered, whether it has done what was asked, and its message; the members that have
 /// not answered; each key in base64, the number of members that hold it, and of those whose primary
 /// key it is.

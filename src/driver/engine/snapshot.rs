@@ -18,7 +18,7 @@ use std::path::Path;
 /// has this length, so a longer file was not written by a node that works.
 const LONGEST: u64 = 64 << 20;
 
-/// The snapshot file, and its troubles.
+/// The snapshot file, and what could not be read from it or written to it.
 pub(in crate::driver) struct SnapshotKeeper {
     file: KeptFile,
     /// The number of lines that could not be read when the node started.

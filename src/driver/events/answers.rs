@@ -1,4 +1,4 @@
-//! The acks and answers to a query, and those to a query about keys, for the caller that sent it.
+//! The acks and answers to a query, and those to a key query, for the caller that sent it.
 
 use crate::driver::events::subscriptions::Subscription;
 use crate::error::Error;
@@ -36,7 +36,7 @@ pub struct QueryAnswers {
     pub incomplete: Option<Error>,
 }
 
-/// The end of a query about keys.
+/// The end of a key query.
 #[derive(Clone, Debug)]
 #[must_use = "a member that has not changed its keys may be cut off by the next change"]
 pub struct KeyResult {

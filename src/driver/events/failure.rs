@@ -57,7 +57,7 @@ pub(in crate::driver) fn query_outcome(answers: usize, missing: Vec<Arc<str>>) -
     }
 }
 
-/// Returns the outcome of a query about keys. It is a failure if a member could not do what was
+/// Returns the outcome of a key query. It is a failure if a member could not do what was
 /// asked, or has not answered.
 pub(in crate::driver) fn keys_outcome(report: KeyReport) -> Outcome {
     let failures: Vec<String> = report

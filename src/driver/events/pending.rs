@@ -23,7 +23,7 @@ pub struct Outcome {
     pub unacked: Vec<Arc<str>>,
     /// The members that a look has found, sorted by name; empty for other operations.
     pub members: Arc<Vec<Member>>,
-    /// The answers to a query about keys that was sent; `None` for other operations.
+    /// The answers to a key query that was sent; `None` for other operations.
     pub keys: Option<Arc<KeyReport>>,
 }
 

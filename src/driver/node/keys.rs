@@ -56,14 +56,14 @@ impl Node {
         self.manage_keys(KeyQuery::list(), timeout)
     }
 
-    /// Sends a query about keys, and waits for its end. [`Node::install_key`] and the other three
+    /// Sends a key query, and waits for its end. [`Node::install_key`] and the other three
     /// functions above call this one.
     ///
     /// # Errors
     /// Same as for these four functions.
     pub fn manage_keys(&self, query: KeyQuery, timeout: Option<Duration>) -> Result<KeyResult> {
         let manage = |waiter| self.key_command(query, timeout, waiter);
-        let outcome = self.run(None, "the query about keys", manage)?;
+        let outcome = self.run(None, "the key query", manage)?;
         let problem = outcome.result.err();
         match (outcome.keys, problem) {
             (Some(report), problem) => Ok(KeyResult { report, problem }),

@@ -1,4 +1,4 @@
-//! The values of queries about keys. This node's own keys are in `queries/own_keys.rs`.
+//! The values of key queries. This node's own keys are in `queries/own_keys.rs`.
 //!
 //! | file | contents |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! The rules of key management, tested on the Serf state alone: queries about keys that reach this
+//! The rules of key management, tested on the Serf state alone: key queries that reach this
 //! node, and the answers to its own.
 
 use super::query::{KeyQuery, query_name};
@@ -20,7 +20,7 @@ fn key(byte: u8) -> Key {
     Key::new(&[byte; 16]).unwrap()
 }
 
-/// The answer to a query about keys: its message, and the keys in base64.
+/// The answer to a key query: its message, and the keys in base64.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     done: bool,

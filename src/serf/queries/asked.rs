@@ -37,14 +37,14 @@ pub struct QueryOptions {
     /// True if each member is to acknowledge the query as soon as it arrives.
     pub ack: bool,
     /// The number of members through which each answer is sent as well, so that it arrives even if
-    /// the direct way is blocked.
+    /// the direct way is blocked. A sprat node uses at most 8.
     pub relay_factor: u8,
 }
 
 /// How often a query is sent again to the members that were silent so far.
 const REPETITIONS: u32 = 3;
 
-/// When a query is sent again, and what is sent then.
+/// The repetition of a query: the message, and the times at which it is sent.
 #[derive(Debug)]
 pub(in crate::serf) struct Repetition {
     /// The message, which must not be passed on.
@@ -95,7 +95,7 @@ pub(in crate::serf) struct AskedQuery {
     pub acked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
     pub repetition: Repetition,
-    /// The report about the answers; only for a query about keys.
+    /// The report about the answers; only for a key query.
     pub keys: Option<KeyReport>,
 }
 
@@ -199,8 +199,8 @@ impl Asked {
         self.end_complete(out);
     }
 
-    /// A member has failed or left, and will not answer. A member that failed may still have the
-    /// keys of before, and return with them, so a report about keys names it.
+    /// A member has failed or left, and will not answer. A member that failed may still hold the
+    /// keys from before the change, and return with them, so a report about keys names it.
     pub fn on_gone(&mut self, out: &mut Outbox, name: &str, has_failed: bool) {
         for query in self.0.values_mut() {
             query.to_ack.remove(name);

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time for which a query waits for its sender at most.
+/// The longest time for which a query waits for its sender.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A query of an unknown sender.

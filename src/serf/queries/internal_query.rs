@@ -1,5 +1,5 @@
 //! The queries by which Serf's own nodes talk to each other. Their names begin with `_serf_`, and
-//! no application sees them. Queries about keys are in `serf/keys` and `own_keys.rs`.
+//! no application sees them. Key queries are in `serf/keys` and `own_keys.rs`.
 
 use crate::serf::shared::common::Common;
 use crate::serf::shared::members::SerfStatus;

@@ -40,7 +40,7 @@ pub(in crate::serf) struct Sender {
 pub(in crate::serf) struct Content<'a> {
     pub name: &'a str,
     pub payload: &'a [u8],
-    /// True if this is a query about keys, which only this node itself may send.
+    /// True if this is a key query, which only this node itself may send.
     pub is_about_keys: bool,
 }
 

@@ -3,7 +3,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | [`local_node`] | announces this node, refutes accusations, leaves and returns |
-//! | [`announcement`] | the alive message of this node that goes along with a ping |
+//! | [`announcement`] | the alive message of this node that goes along with pings and queries |
 //! | [`leaving`] | tells members of this node's leave until they acknowledge it |
 //! | [`spreading`] | waits until a change of this node has been gossiped |
 //! | [`name_conflict`] | finds out whether another node has this node's name |

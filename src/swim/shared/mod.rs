@@ -4,7 +4,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | [`context`] | the state that all parts share, and the functions that send |
-//! | [`outbox`] | orders to the driver, and notices for the layer above |
+//! | [`outbox`] | outputs for the driver, and notices for the layer above |
 //! | [`broadcast_queue`] | the messages to gossip, and which of them go into the next packet |
 //! | [`timer`] | deadlines |
 //! | [`streams`], [`lookups`] | the open streams, and the names that are being resolved |

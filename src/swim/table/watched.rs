@@ -1,6 +1,6 @@
 //! The watched addresses, which are those of the seeds, each with the number of other members that
-//! are alive there. With these numbers, a message about a member does not need a search for each
-//! seed among the members on its host, of which anyone can make many by forging messages.
+//! are alive there. Without these numbers, each message about a member would need a search among
+//! all members on the hosts of the seeds. Anyone can forge many members on one host.
 
 use crate::swim::NodeState;
 use crate::swim::output::Node;

@@ -38,7 +38,7 @@ impl Goal {
     }
 }
 
-/// See the top of this file. Servers are identified by their names in HAProxy.
+/// The servers whose state someone else has set, by their names in HAProxy.
 #[derive(Default)]
 pub struct ChangesByOthers {
     /// The process that answered last.

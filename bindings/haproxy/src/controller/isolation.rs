@@ -6,7 +6,7 @@
 //! The node itself reports an isolation only for a while, because it ignores members that were lost
 //! long ago. For a load balancer, even an old loss is a reason not to remove servers.
 
-/// See the top of this file.
+/// The decision whether this node is cut off.
 #[derive(Default)]
 pub(super) struct Isolation {
     /// The number of other members that were present before the isolation, less those that are not

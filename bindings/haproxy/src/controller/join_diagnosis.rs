@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The maximum number of seeds in a join.
 const SEEDS: usize = 8;
 
-/// See the top of this file.
+/// The diagnosis: the time of the next join, the join under way, and the reason that was found.
 pub(super) struct JoinDiagnosis {
     seeds: Vec<String>,
     next_join: Instant,

@@ -61,7 +61,7 @@ impl Notice {
 /// the line that is logged when the condition begins.
 pub(super) type Conditions = BTreeMap<String, Notice>;
 
-/// See the top of this file.
+/// The conditions that were logged, and the numbers of lines that may still be logged.
 #[derive(Default)]
 pub(super) struct Notices {
     /// The keys of the conditions of the last round.

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 /// The maximum number of peers that a snapshot keeps.
 const PEERS: usize = 256;
 
-/// See the top of this file.
+/// The addresses of the members that are present, or were in the snapshot.
 pub(super) struct Peers {
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// See the top of this file.
+/// The writer of a snapshot, which limits how often it writes.
 pub(super) struct SnapshotWriter {
     file: Option<SnapshotFile>,
     /// The time at which the snapshot was last written; `None` to write at the next opportunity.

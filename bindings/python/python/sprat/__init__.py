@@ -10,7 +10,7 @@ other members, notices when one fails or leaves, and describes itself to them wi
         for event in node.events():
             print(event)
 
-`sprat.aio` offers the same for `asyncio`, and `sprat.testing` clusters for tests.
+`sprat.aio` offers the same for `asyncio`. `sprat.testing` runs clusters for tests.
 """
 
 from __future__ import annotations

@@ -161,10 +161,10 @@ class Node(BaseNode):
     def spread(self, timeout: float | None = 10) -> None:
         """Wait until the last change of the tags, the metadata or the address has been gossiped.
 
-        It has been once it was sent as often as the number of members requires. Returns at once if
-        that has happened already, or if no other member is live. A change that is made during the
-        wait is waited for, too. A member can still have missed all of the gossip; it learns of the
-        change by push/pull.
+        The change has been gossiped once it was sent as often as the number of members requires.
+        Returns at once if that has happened already, or if no other member is live. A change that
+        is made during the wait is waited for, too. A member can still have missed all of the
+        gossip; it learns of the change by push/pull.
 
         Raises `TimeoutError` after `timeout` seconds, after which the gossip goes on; `StateError`
         after `leave`; `NameConflictError` if another node uses this node's name.
@@ -279,7 +279,8 @@ class Node(BaseNode):
         tags: regular expressions by tag: only members whose tags match all of them are asked.
         ack: true to have each member acknowledge the query as soon as it arrives; see
             `QueryResult.acks`.
-        relay_factor: the number of members through which each answer is sent as well.
+        relay_factor: the number of members, at most 255, through which each answer is sent as well;
+            a sprat node uses at most 8.
 
         Raises `TooLargeError` if the encoded query takes more bytes than `query_bytes` allows;
         `InvalidError` for a wrong regular expression or a name that begins with ``_serf_``;
@@ -361,7 +362,7 @@ class Keyring(BaseKeyring):
 
     def _ask(self, action: str, key: str | bytes | None, timeout: float | None) -> KeyReport:
         pending = self._begin(action, key, timeout)
-        return keys_result(_wait(pending, None, "query about keys"))
+        return keys_result(_wait(pending, None, "key query"))
 
 
 def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:

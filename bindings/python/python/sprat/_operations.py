@@ -31,7 +31,7 @@ Outcome = tuple[
 
 It has the number of addresses that a join or look reached, the error, the error of each address
 that a join or look did not reach, the members that did not acknowledge a leave, the members that a
-look has found, and the answers to a query about keys that was sent.
+look has found, and the answers to a key query that was sent.
 """
 
 
@@ -85,7 +85,7 @@ def hint_result(outcome: Outcome) -> bool:
 
 
 def keys_result(outcome: Outcome) -> KeyReport:
-    """Return the answers to a query about keys, or raise its error."""
+    """Return the answers to a key query, or raise its error."""
     *_, answers = outcome
     error = outcome[1]
     report = None if answers is None else KeyReport._from_native(answers)

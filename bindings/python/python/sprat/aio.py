@@ -203,7 +203,7 @@ class Keyring(BaseKeyring):
 
     async def _ask(self, action: str, key: str | bytes | None, timeout: float | None) -> KeyReport:
         pending = self._begin(action, key, timeout)
-        return keys_result(await _wait(pending, None, "query about keys"))
+        return keys_result(await _wait(pending, None, "key query"))
 
 
 class Events(BaseEvents[E_co]):

@@ -1,10 +1,10 @@
 """Event handlers like those of `serf agent -event-handler`: their options and their input.
 
-An option is `SCRIPT`, for all events, or `KIND[,KIND...]=SCRIPT`, which makes a handler per kind.
-The kinds `user:NAME` and `query:NAME` select user events and queries by their name. The environment
-of the script describes the event. Its standard input has a line per member, or the payload of a
-user event or query. The output of a script that handles a query is the answer. Scripts that were
-written for Serf run unchanged.
+An option is `SCRIPT`, for all events, or `FILTER=SCRIPT`. FILTER is a list of kinds, separated by
+commas; each of them makes a handler. The kinds `user:NAME` and `query:NAME` select user events and
+queries by their name. The environment of the script describes the event. Its standard input has a
+line per member, or the payload of a user event or query. The output of a script that handles a
+query is the answer. Scripts that were written for Serf run unchanged.
 """
 
 from __future__ import annotations

@@ -220,8 +220,8 @@ def _check_installed(node: sprat.Node, key: str, connection: Connection) -> None
     """Refuse to let members use a key that some of them lack.
 
     This command's member encrypts with the key from then on, so a member that lacks it could not
-    even read the question, and would count as failed. The list of a member with very many keys
-    is cut, which it remarks: then nothing is refused.
+    even read the question, and would count as failed. A member with very many keys cuts its list
+    and says so in a remark; in this case nothing is refused.
     """
     facts = _asked(node, "list", None, connection)
     asked, held = facts["asked"], facts["keys"].get(key, 0)
