@@ -33,7 +33,7 @@ impl EarlyQuery {
 }
 
 /// A query whose sender has become known.
-pub(in crate::serf) struct Known {
+pub(in crate::serf) struct ReadyQuery {
     pub message: Vec<u8>,
     /// The time for which answers still count.
     pub time: Duration,
@@ -77,14 +77,14 @@ impl EarlyQueries {
     }
 
     /// Takes out the queries whose sender is a member now.
-    pub fn take_known(&mut self, now: Time, common: &mut Common) -> Vec<Known> {
+    pub fn take_known(&mut self, now: Time, common: &mut Common) -> Vec<ReadyQuery> {
         self.handle_timeout(now, common);
         let is_known = |it: &EarlyQuery| common.is_member_at(now, &it.sender, it.addr);
         let (known, unknown): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(is_known);
         self.waiting = unknown;
-        let known = known.into_iter().map(|it| Known {
+        let known = known.into_iter().map(|it| ReadyQuery {
             message: it.message,
             time: it.time.saturating_sub(now.since(it.since)),
         });

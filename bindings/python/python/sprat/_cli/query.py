@@ -50,7 +50,7 @@ __all__ = ["query"]
     default=0,
     show_default=True,
     metavar="N",
-    help="Send each answer through this many other members as well.",
+    help="Send each answer through this many other members as well; a sprat node uses at most 8.",
 )
 @format_option
 @connection_options(visits=True, waits_for=WAITS_FOR_ANSWERS)
