@@ -328,8 +328,8 @@ local function slot_key(assignment)
 end
 
 -- Assignments that could not be carried out yet, by slot: HAProxy has not taken the address, or the
--- last server that serves would be removed before another one is ready. Each assignment is tried
--- again until it succeeds or a newer one replaces it.
+-- last server that serves would be removed before HAProxy has reached another one. Each assignment
+-- is tried again until it succeeds or a newer one replaces it.
 local retries = {}
 local retry_logged = {} -- by slot: the address for which a retry is logged
 
@@ -365,9 +365,28 @@ local function set_member(pool, assignment)
   pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
--- Returns true if a server should be ready, HAProxy reaches it, and it is not stopped to be moved.
-local function serves(pool, slot)
+-- Returns true if a server should be ready, was not found unreachable, and is not stopped to be
+-- moved.
+local function is_ready(pool, slot)
   return pool.states[slot] == "ready" and not pool.unreachable[slot] and not pool.moving[slot]
+end
+
+-- Returns true if a server is ready and HAProxy has reached it: its last health check has
+-- succeeded, or HAProxy does not check it. A server that was just started shows "UP 1/2" until its
+-- first check, which may find that nothing listens there yet.
+local function serves(pool, slot)
+  local server = pool.servers[slot]
+  if not is_ready(pool, slot) or is_deleted(server) then return false end
+  local status = statistics(server).status or ""
+  return not status:match("^DOWN") and not status:match("^UP %d")
+end
+
+-- Returns true if another server of the backend is ready.
+local function is_another_ready(pool, slot)
+  for other in pairs(pool.states) do
+    if other ~= slot and is_ready(pool, other) then return true end
+  end
+  return false
 end
 
 -- Returns true if this server gets requests, no other server of the backend serves, and no operator
@@ -416,7 +435,8 @@ local function apply(assignment, wait)
   local pool, slot = pools[assignment.backend], assignment.slot
   local server = pool.servers[slot]
   retries[slot_key(assignment)] = nil
-  if assignment.state ~= "ready" and is_last(pool, assignment) and is_retrying(assignment) then
+  if assignment.state ~= "ready" and is_last(pool, assignment)
+    and (is_retrying(assignment) or is_another_ready(pool, slot)) then
     retries[slot_key(assignment)] = assignment
     return
   end

@@ -362,6 +362,10 @@ class Web:
         self.agent = self._agent(self.name, *options, ip=self.ip)
         self.ip = self.agent.address.partition(":")[0]
         self.served_at = f"{self.ip}:3000"
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the web server, but not its agent."""
         line = [sys.executable, str(HERE / "web.py"), self.name, self.ip, "3000"]
         self.process = subprocess.Popen(line)
         eventually(f"{self.name} listens", self._listens)

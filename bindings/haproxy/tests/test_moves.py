@@ -137,3 +137,22 @@ def test_a_server_that_starts_anew_is_not_unreachable_because_of_earlier_checks(
         assert is_unreachable()
         proxy.cli(f"set server nodes/{name} state ready")
     eventually("it was not checked since its start", lambda: not is_unreachable())
+
+
+def test_the_last_server_stays_until_haproxy_has_reached_the_new_one(haproxy, web, load) -> None:
+    proxy = haproxy()
+    first = web("web-0").join(proxy)
+    second = web("web-1", "state=maint").join(proxy)
+    eventually("the second member is stopped", lambda: "maint" in proxy.members().get("web-1", ""))
+    second.end()
+    requests = load(proxy, 200)
+    first.set_tags("state=drain")
+    eventually("the last server is held", lambda: "held" in proxy.members()["web-0"])
+    # HAProxy counts the server as up until the first health check, which nobody answers.
+    second.set_tags("state=ready")
+    eventually("the check fails", lambda: "unreachable" in proxy.members()["web-1"])
+    assert first.served_at in proxy.up()
+    second.restart()
+    eventually("the second server replaces it", lambda: proxy.up() == {second.served_at})
+    requests.stop()
+    assert requests.failures == []
