@@ -1,8 +1,9 @@
-//! The servers that HAProxy has, read from its answer to `show servers state`.
+//! The servers that HAProxy has, read from its answers to `show servers state` and `show stat`.
 
 use crate::balance::AdminState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::str::Lines;
 
 /// A server as HAProxy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,23 +59,15 @@ pub fn process(answer: &str) -> String {
 /// The answer is not a table, or lacks a column. The message is the text of the answer, or says
 /// that the answer is empty, or names the column.
 pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
-    let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
-    let head = lines.next().ok_or_else(|| match answer.trim() {
-        "" => "the answer of HAProxy is empty".to_owned(),
-        text => text.to_owned(),
-    })?;
-    let columns: Vec<&str> = head.trim_start_matches(['#', ' ']).split(' ').collect();
-    let column = |name: &str| {
-        let found = columns.iter().position(|column| *column == name);
-        found.ok_or_else(|| format!("the answer of HAProxy has no column {name}"))
-    };
+    let table = Table::read(answer, ' ')?;
+    let column = |name| table.column(name);
     let (name, id, addr) = (column("srv_name")?, column("srv_id")?, column("srv_addr")?);
     let (admin, weight) = (column("srv_admin_state")?, column("srv_uweight")?);
     let operation = column("srv_op_state")?;
     let (check, agent) = (column("srv_check_state")?, column("srv_agent_state")?);
     let port = column("srv_port")?;
     let mut servers = BTreeMap::new();
-    for line in lines {
+    for line in table.lines {
         let words: Vec<&str> = line.split(' ').collect();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
         let number = |at: usize| word(at).parse::<u32>().unwrap_or(0);
@@ -99,6 +92,54 @@ pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
         }
     }
     Ok(servers)
+}
+
+/// Reads the answer to `show stat`. Returns the names of the servers that HAProxy has reached: the
+/// last health check has succeeded, or HAProxy does not check the server. A server that was just
+/// started has the status "UP 1/2" until its first check.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn reached(answer: &str) -> Result<BTreeSet<String>, String> {
+    let table = Table::read(answer, ',')?;
+    let (name, status) = (table.column("svname")?, table.column("status")?);
+    let is_reached = |status: &str| match status.split_once(' ') {
+        Some(("UP", _)) => false,
+        _ => !status.starts_with("DOWN"),
+    };
+    let words = table.lines.map(|line| line.split(',').collect::<Vec<_>>());
+    let reached = words.filter_map(|words| {
+        let status = words.get(status)?;
+        is_reached(status).then(|| words.get(name).map(|it| (*it).to_owned()))?
+    });
+    Ok(reached.collect())
+}
+
+/// An answer of HAProxy that is a table.
+struct Table<'a> {
+    columns: Vec<&'a str>,
+    /// The lines below the names of the columns.
+    lines: Lines<'a>,
+}
+
+impl<'a> Table<'a> {
+    fn read(answer: &'a str, separator: char) -> Result<Table<'a>, String> {
+        let mut lines = answer.lines();
+        let head = lines.find(|line| line.starts_with('#'));
+        let head = head.ok_or_else(|| match answer.trim() {
+            "" => "the answer of HAProxy is empty".to_owned(),
+            text => text.to_owned(),
+        })?;
+        let names = head.trim_start_matches(['#', ' ']).split(separator);
+        let columns = names.collect();
+        Ok(Table { columns, lines })
+    }
+
+    /// Returns the place of a column.
+    fn column(&self, name: &str) -> Result<usize, String> {
+        let found = self.columns.iter().position(|column| *column == name);
+        found.ok_or_else(|| format!("the answer of HAProxy has no column {name}"))
+    }
 }
 
 #[cfg(test)]
@@ -198,5 +239,22 @@ mod tests {
                     .all(|name| !name.is_empty() && !name.contains(' '))
             );
         }
+    }
+
+    #[test]
+    fn a_server_is_reached_unless_it_is_down_or_its_last_check_has_failed_or_not_come() {
+        let answer = "# pxname,svname,qcur,status,weight,last_chk,\n\
+            nodes,a,0,UP,100,,\nnodes,b,0,UP 1/2,100,\"no, not yet\",\nnodes,c,0,DOWN,100,,\n\
+            nodes,d,0,DOWN 1/2,100,,\nnodes,e,0,no check,100,,\nnodes,f,0,DRAIN,100,,\n\n";
+        let names: Vec<String> = reached(answer).unwrap().into_iter().collect();
+        assert_eq!(names, ["a", "e", "f"]);
+        assert_eq!(
+            reached("# pxname,svname,\n"),
+            Err("the answer of HAProxy has no column status".to_owned())
+        );
+        assert_eq!(
+            reached("No such proxy.\n"),
+            Err("No such proxy.".to_owned())
+        );
     }
 }

@@ -446,11 +446,34 @@ def test_an_haproxy_keeps_its_last_server_although_another_haproxy_has_more(
     poor.serves(webs[0])
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
     rich.serves(webs[1])
-    stays = "web-0: it keeps serving, because this HAProxy has no other server that serves"
+    stays = "web-0: it keeps serving, because this HAProxy has reached no other server that serves"
     eventually("the reason is logged", lambda: stays in driver.log())
     poor.serves(webs[0])
     poor.cli("enable server nodes/web-1")
     poor.serves(webs[1])
+
+
+def test_the_last_server_stays_until_haproxy_has_reached_the_new_one(
+    haproxy, hap, web, load
+) -> None:
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
+    driver = hap([proxy])
+    first, second = web("web-0"), web("web-1", "state=maint")
+    for it in (first, second):
+        driver.join(it.agent)
+    proxy.serves(first)
+    second.end()
+    requests = load(proxy, 150)
+    first.set_tags("role=backend", "port=3000", "state=drain")
+    eventually("the last server is held", lambda: "held" in driver.report())
+    # HAProxy counts the server as up until the first health check, which nobody answers.
+    second.set_tags("role=backend", "port=3000", "state=ready")
+    eventually("the check fails", lambda: "unreachable" in driver.report())
+    assert first.served_at in proxy.up()
+    second.restart()
+    proxy.serves(second)
+    requests.stop()
+    assert requests.failures == []
 
 
 def test_a_change_by_others_is_no_longer_shown_when_its_haproxy_is_gone(haproxy, hap, web) -> None:

@@ -21,6 +21,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 const ADDRESS_TRIES: u32 = 50;
 const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 
+/// The servers of members that get requests from HAProxy in a round.
+struct Serving {
+    ready: BTreeSet<Arc<str>>,
+    /// The servers of the backend that HAProxy has reached, whoever has added them.
+    reached: BTreeSet<String>,
+}
+
+impl Serving {
+    /// Returns true if the server gets requests, and HAProxy has reached no other server that gets
+    /// requests.
+    fn is_last(&self, server: &str) -> bool {
+        let is_other = |it: &&Arc<str>| ***it != *server && self.reached.contains(&***it);
+        self.ready.contains(server) && !self.ready.iter().any(|it| is_other(&it))
+    }
+
+    fn remove(&mut self, server: &str) {
+        self.ready.remove(server);
+    }
+}
+
 /// Starts the thread.
 ///
 /// # Errors
@@ -113,45 +133,50 @@ impl Reconciler {
     }
 
     /// Carries out the steps of a round. The last serving server of this HAProxy is not taken away
-    /// unless an operator has ordered its state. The desired servers are the same for every
-    /// HAProxy, but this one may reach fewer of them than others, and the server that replaces the
-    /// last one may not be ready here yet.
+    /// unless an operator has ordered its state: servers that were started in this round do not
+    /// count, because HAProxy has not reached them yet. The desired servers are the same for every
+    /// HAProxy, but this one may reach fewer of them than others.
     fn carry_out_all(
         &mut self,
         steps: Vec<Step>,
         present: &BTreeMap<String, Server>,
     ) -> Result<BTreeSet<String>, String> {
         let mut problems = BTreeSet::new();
-        let mut serving = self.planner.serving(present);
+        if steps.is_empty() {
+            return Ok(problems);
+        }
+        let mut serving = self.serving(present)?;
         for step in steps {
-            let is_last =
-                serving.len() == 1 && serving.contains(&step.server) && !step.is_ordered_removal();
+            let is_last = serving.is_last(&step.server) && !step.is_ordered_removal();
             if !step.is_ready && is_last {
                 let server = &step.server;
                 problems.insert(format!(
-                    "{server}: it keeps serving, because this HAProxy has no other server that \
-                     serves"
+                    "{server}: it keeps serving, because this HAProxy has reached no other server \
+                     that serves"
                 ));
                 continue;
             }
             self.planner.others.begin(&step.server);
-            if !self.carry_out(&step, is_last, &mut problems)? {
-                // The step may have stopped the server, and the next ones must not count on it.
-                serving = self.planner.serving(&self.present()?.1);
-                continue;
+            // The server may be stopped even if the step fails. At a new address, HAProxy has not
+            // reached it yet.
+            if !step.is_ready || step.addr.is_some() {
+                serving.remove(&step.server);
             }
-            let serves = step.is_ready
-                && !self.planner.others.has_changed(&step.server)
-                && !present
-                    .get(&*step.server)
-                    .is_some_and(Server::is_unreachable);
-            match serves {
-                true => serving.insert(step.server.clone()),
-                false => serving.remove(&step.server),
-            };
-            self.planner.others.finish(&step.server, step.goal);
+            if self.carry_out(&step, is_last, &mut problems)? {
+                self.planner.others.finish(&step.server, step.goal);
+            }
         }
         Ok(problems)
+    }
+
+    /// Asks HAProxy which of the present servers it has reached.
+    fn serving(&self, present: &BTreeMap<String, Server>) -> Result<Serving, String> {
+        let backend = &self.planner.backend;
+        let answer = self.send(&format!("show stat {backend} 4 -1"))?;
+        let reached =
+            actual_servers::reached(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
+        let ready = self.planner.serving(present);
+        Ok(Serving { ready, reached })
     }
 
     /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
@@ -253,6 +278,11 @@ mod tests {
 
     /// The port of servers that HAProxy's health checks find down.
     const DOWN: u16 = 7;
+    /// The port of servers that HAProxy has not checked yet.
+    const UNCHECKED: u16 = 6;
+
+    const STAYS: &str =
+        "web-2: it keeps serving, because this HAProxy has reached no other server that serves";
 
     /// The runtime API of an HAProxy that never changes an address, with its servers by name.
     #[derive(Clone)]
@@ -302,6 +332,20 @@ mod tests {
                         )
                     });
                     format!("{HEAD}{}\n", rows.collect::<String>())
+                }
+                (["show", "stat", ..], _) => {
+                    let rows = servers.iter().map(|(name, (_, port, state))| {
+                        let status = match (*state, port.parse().unwrap()) {
+                            ("maint", _) => "MAINT",
+                            (_, DOWN) => "DOWN",
+                            (_, UNCHECKED) => "UP 1/2",
+                            ("drain", _) => "DRAIN",
+                            _ => "UP",
+                        };
+                        format!("nodes,{name},0,{status},\n")
+                    });
+                    let rows: String = rows.collect();
+                    format!("# pxname,svname,qcur,status,\n{rows}\n")
                 }
                 _ => String::new(),
             }
@@ -392,8 +436,7 @@ mod tests {
         let after = [assignment(1, 9, ready), assignment(2, 2, drain)];
         let (states, problems) = carried_out("drain", before(), after);
         assert_eq!(states, ["maint", "ready"]);
-        let stays = "web-2: it keeps serving, because this HAProxy has no other server that serves";
-        assert_eq!(problems, [late(1, 9), stays.to_owned()].into());
+        assert_eq!(problems, [late(1, 9), STAYS.to_owned()].into());
         let after = [assignment(1, 8, ready), assignment(2, 9, ready)];
         let (states, problems) = carried_out("move", before(), after);
         assert_eq!(states, ["maint", "ready"], "the last server is not stopped");
@@ -401,14 +444,25 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_down_does_not_count_as_serving_after_a_step() {
+    fn a_server_that_is_down_or_was_not_checked_does_not_count_as_serving_after_a_step() {
         let (ready, drain) = (AdminState::Ready, AdminState::Drain);
-        let before = [assignment(1, DOWN, ready), assignment(2, 2, ready)];
-        let mut after = [assignment(1, DOWN, ready), assignment(2, 2, drain)];
-        after[0].1.weight = 50;
-        let (states, problems) = carried_out("down", before, after);
+        for port in [DOWN, UNCHECKED] {
+            let before = [assignment(1, port, ready), assignment(2, 2, ready)];
+            let mut after = [assignment(1, port, ready), assignment(2, 2, drain)];
+            after[0].1.weight = 50;
+            let (states, problems) = carried_out("down", before, after);
+            assert_eq!(states, ["ready", "ready"]);
+            assert_eq!(problems, [STAYS.to_owned()].into());
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_started_in_this_round_does_not_count_as_serving() {
+        let (ready, maint, drain) = (AdminState::Ready, AdminState::Maint, AdminState::Drain);
+        let before = [assignment(1, 1, maint), assignment(2, 2, ready)];
+        let after = [assignment(1, 1, ready), assignment(2, 2, drain)];
+        let (states, problems) = carried_out("started", before, after);
         assert_eq!(states, ["ready", "ready"]);
-        let stays = "web-2: it keeps serving, because this HAProxy has no other server that serves";
-        assert_eq!(problems, [stays.to_owned()].into());
+        assert_eq!(problems, [STAYS.to_owned()].into());
     }
 }
