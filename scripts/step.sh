@@ -22,24 +22,34 @@ if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
 fi
 
-# The tests of the library without the interop tests, which are a step of their own.
-library_tests=(--lib)
+# The tests of the library that need optimised code, and those that do not, because building them
+# takes longer than running them. The interop tests are a step of their own.
+fast_tests=(--test sim --test memory)
+plain_tests=(--lib)
 for file in tests/*.rs; do
-    [ "$file" = tests/interop.rs ] || library_tests+=(--test "$(basename "$file" .rs)")
+    name=$(basename "$file" .rs)
+    [[ " ${fast_tests[*]} interop " == *" $name "* ]] || plain_tests+=(--test "$name")
 done
+plainly() { CARGO_PROFILE_TEST_OPT_LEVEL=0 "$@"; }
 
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
 build-tests) # everything that the later steps need, except the release library
-    cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
+    plainly cargo test --locked --quiet --no-run "${plain_tests[@]}"
+    cargo test --locked --quiet --no-run "${fast_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
     build_haproxy
     python_env
     install_wheel
     ;;
-tests) cargo test --locked --no-fail-fast "${library_tests[@]}" ;;
+tests)
+    status=0
+    plainly cargo test --locked --no-fail-fast "${plain_tests[@]}" || status=1
+    cargo test --locked --no-fail-fast "${fast_tests[@]}" || status=1
+    exit $status
+    ;;
 documentation)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc
