@@ -10,6 +10,8 @@
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | `counters` | the counters of the engine and of all other parts |
+//! | `discovery` | finding other nodes with mDNS; only with the feature `mdns` |
+//! | `found` | the addresses that mDNS has found; only with the feature `mdns` |
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
 //! | `messages` | running the commands about user events, queries and messages |
@@ -28,7 +30,11 @@
 
 pub(in crate::driver) mod command;
 mod counters;
+#[cfg(feature = "mdns")]
+mod discovery;
 mod dispatch;
+#[cfg(feature = "mdns")]
+mod found;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod key_writer;
 mod keys;
@@ -111,6 +117,9 @@ pub(in crate::driver) struct Engine {
     own_address: OwnAddress,
     /// `None` if no snapshot is kept.
     snapshot: Option<SnapshotKeeper>,
+    /// `None` if the node does not use mDNS.
+    #[cfg(feature = "mdns")]
+    discovery: Option<discovery::Discovery>,
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
@@ -141,6 +150,8 @@ impl Engine {
         snapshot: Option<SnapshotKeeper>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
+        #[cfg(feature = "mdns")]
+        let discovery = discovery::Discovery::new(config, &handle.name, sockets.bound, now);
         let mut engine = Engine {
             core,
             log: Log::new(config.settings.log_level.0, now),
@@ -158,6 +169,8 @@ impl Engine {
             operations: Operations::default(),
             shortage: Shortage::new()?,
             snapshot,
+            #[cfg(feature = "mdns")]
+            discovery,
             counts: Counts::default(),
             eventfds_due: now,
             left_over: Vec::new(),
@@ -182,6 +195,8 @@ impl Engine {
             self.check_own_address();
             self.core.handle_timeout(self.now);
             self.settle();
+            #[cfg(feature = "mdns")]
+            self.discover();
             self.write_snapshot();
             let woken = self.sleep();
             self.now = clock::now();
@@ -194,10 +209,16 @@ impl Engine {
                 return self.handle.on_lost_descriptors();
             }
             if woken.commands && self.run_commands() {
+                #[cfg(feature = "mdns")]
+                self.end_discovery();
                 return self.end_snapshot();
             }
             if woken.datagrams {
                 self.receive();
+            }
+            #[cfg(feature = "mdns")]
+            if woken.discovery {
+                self.receive_discovery();
             }
             self.serve_streams(woken.streams);
             if woken.connections {
@@ -218,6 +239,10 @@ impl Engine {
             return owns_sockets;
         }
         self.eventfds_due = self.now + EVENTFD_CHECK;
+        #[cfg(feature = "mdns")]
+        if (self.discovery.as_ref()).is_some_and(|it| !it.is_intact()) {
+            return false;
+        }
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
             && self.shortage.is_intact()
@@ -400,6 +425,14 @@ impl Engine {
         if listening {
             sources.push(PollSource::Connections);
             fds.push(self.sockets.listener.poll_entry());
+        }
+        #[cfg(feature = "mdns")]
+        if let Some(discovery) = &self.discovery {
+            wanted = wanted.min(discovery.deadline().unwrap_or(wanted));
+            for fd in discovery.poll_entries() {
+                sources.push(PollSource::Discovery);
+                fds.push(fd);
+            }
         }
         for (id, fd) in self.streams.poll_entries() {
             sources.push(PollSource::Stream(id));
