@@ -1,9 +1,9 @@
 //! Finding other nodes on the local network with mDNS, as agents of Serf do with `-discover`.
 //!
-//! While the node runs, it announces itself at its advertised address, answers questions about its
-//! cluster, and asks for the nodes of its cluster: a few times at first, and then once a minute. It
-//! joins the addresses that it hears of, unless an alive member has the address. When it leaves or
-//! ends, it says goodbye.
+//! While the node runs, it asks for the nodes of its cluster: a few times at first, and then once a
+//! minute. It answers the questions of others with its advertised address. It joins the addresses
+//! that it hears of, unless an alive member has the address. When it leaves or ends, it says
+//! goodbye.
 //!
 //! Everything runs on the engine's thread, and nothing waits. A failure, such as a network that is
 //! down, is logged and tried again; it never ends the node.
@@ -14,8 +14,9 @@ use crate::driver::engine::found::FoundAddrs;
 use crate::driver::events::completion::Waiter;
 use crate::driver::net::mdns::links::{self, Choice};
 use crate::driver::net::mdns::message::{Announced, Asked, Meaning, News, Service};
-use crate::driver::net::mdns::sockets::{self, MulticastSockets};
+use crate::driver::net::mdns::sockets::MulticastSockets;
 use crate::driver::os::descriptors::PollFd;
+use crate::driver::os::panic;
 use crate::event::Level;
 use crate::networks;
 use crate::serf::Counter;
@@ -27,9 +28,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The pauses between the first rounds. A round consists of an announcement and a question.
+/// The pauses between the first questions.
 const FIRST_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// The time between two questions after the first rounds, the same as in Serf.
+/// The time between two further questions, the same as in Serf.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The time after a failure until mDNS is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ const BURST: usize = 64;
 /// The maximum number of answers in a second. One question of every node of a large cluster in a
 /// minute takes less.
 const ANSWERS: u32 = 50;
-/// The period of [`ANSWERS`]. An answer to everybody is not repeated earlier (RFC 6762, section 6).
+/// The period of [`ANSWERS`].
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The state of mDNS.
@@ -62,11 +63,11 @@ pub(super) struct Discovery {
     networks: Vec<IpNet>,
     /// `None` while the node does not run, and after a failure.
     sockets: Option<MulticastSockets>,
-    /// The address that this node has announced last; `None` after its goodbye.
+    /// The address that the answers give; `None` before the first question and after the goodbye.
     announced: Option<SocketAddr>,
-    /// The number of rounds since the address was first announced.
-    rounds: usize,
-    /// The time of the next round.
+    /// The number of questions with this address.
+    asked: usize,
+    /// The time of the next question.
     next: Time,
     /// The time of the last warning about a failure.
     warned: Option<Time>,
@@ -78,8 +79,6 @@ pub(super) struct Discovery {
     join_at: Time,
     /// The second in which answers are counted, and their number.
     answers: (Time, u32),
-    /// The time of the last answer to everybody.
-    answered_all: Option<Time>,
     joined: u64,
     refused: u64,
 }
@@ -98,7 +97,7 @@ impl Discovery {
             networks: settings.core.swim.cidrs_allowed.clone(),
             sockets: None,
             announced: None,
-            rounds: 0,
+            asked: 0,
             next: now,
             warned: None,
             is_failing: false,
@@ -106,7 +105,6 @@ impl Discovery {
             joins: Vec::new(),
             join_at: now,
             answers: (now, 0),
-            answered_all: None,
             joined: 0,
             refused: 0,
         })
@@ -128,8 +126,8 @@ impl Discovery {
     /// The time at which something is due; `None` while the node does not run.
     pub fn deadline(&self) -> Option<Time> {
         let joins = self.may_join().then_some(self.join_at);
-        let round = (self.announced.is_some() || self.is_failing).then_some(self.next);
-        round.into_iter().chain(joins).min()
+        let question = (self.announced.is_some() || self.is_failing).then_some(self.next);
+        question.into_iter().chain(joins).min()
     }
 
     fn may_join(&self) -> bool {
@@ -145,22 +143,16 @@ impl Discovery {
     }
 
     fn say_goodbye(&mut self) {
-        let Some(addr) = self.announced.take() else {
-            return;
-        };
-        let node = Announced {
-            name: &self.name,
-            addr,
-        };
-        if let (Some(sockets), Some(bytes)) = (&self.sockets, self.service.goodbye(&node)) {
+        let sockets = self.announced.take().and(self.sockets.as_ref());
+        if let (Some(sockets), Some(bytes)) = (sockets, self.service.goodbye(&self.name)) {
             // If nobody hears it, the others notice in some other way that the node is gone.
-            let _ = sockets.announce(&bytes);
+            let _ = sockets.tell_all(&bytes);
         }
     }
 
-    /// Announces this node at this address and asks for others, if a round is due. Returns the
-    /// failure if one is to be logged.
-    fn run_rounds(&mut self, now: Time, own: SocketAddr) -> Option<io::Error> {
+    /// Asks for other nodes if a question is due, and answers with the address `own` from then on.
+    /// Returns the failure if one is to be logged.
+    fn ask_if_due(&mut self, now: Time, own: SocketAddr) -> Option<io::Error> {
         if self.announced.is_some_and(|addr| addr != own) {
             self.say_goodbye();
             self.sockets = None;
@@ -170,15 +162,14 @@ impl Discovery {
             return None;
         }
         if is_first {
-            self.rounds = 0;
+            self.asked = 0;
         }
-        match self.run_round(own) {
+        match self.ask(own) {
             Ok(()) => {
-                self.announced = Some(own);
-                let pause = FIRST_PAUSES.get(self.rounds).copied();
+                (self.announced, self.is_failing) = (Some(own), false);
+                let pause = FIRST_PAUSES.get(self.asked).copied();
                 self.next = now + pause.unwrap_or(INTERVAL);
-                self.rounds += 1;
-                self.is_failing = false;
+                self.asked += 1;
                 None
             }
             Err(error) => {
@@ -193,30 +184,20 @@ impl Discovery {
         }
     }
 
-    /// Opens the sockets if necessary, and sends a question. In the first rounds, and if there is a
-    /// new interface, it also sends an announcement.
-    fn run_round(&mut self, own: SocketAddr) -> io::Result<()> {
+    /// Sends a question on all interfaces. Opens the sockets if necessary.
+    fn ask(&mut self, own: SocketAddr) -> io::Result<()> {
         let links = links::links(&self.choice(own));
         let sockets = match self.sockets.take() {
             None => MulticastSockets::open(links)?,
             Some(mut sockets) => {
                 if sockets.use_links(links)? {
-                    self.rounds = 0;
+                    self.asked = 0;
                 }
                 sockets
             }
         };
-        let node = Announced {
-            name: &self.name,
-            addr: own,
-        };
-        let too_long = || io::Error::other("a message is too long");
-        if self.rounds <= FIRST_PAUSES.len() {
-            let bytes = self.service.announcement(&node).ok_or_else(too_long)?;
-            sockets.announce(&bytes)?;
-        }
-        let bytes = self.service.question().ok_or_else(too_long)?;
-        sockets.ask(&bytes)?;
+        let bytes = self.service.question();
+        sockets.ask(&bytes.ok_or_else(|| io::Error::other("the question is too long"))?)?;
         self.sockets = Some(sockets);
         Ok(())
     }
@@ -231,13 +212,16 @@ impl Discovery {
         }
     }
 
-    /// Reads a message that has arrived, and answers a question. Returns the announcements in it.
+    /// Reads a message that has arrived, and answers a question. Returns what it says about other
+    /// nodes.
     fn read(&mut self, now: Time, bytes: &[u8], from: SocketAddr) -> Vec<News> {
         if !self.service.is_mentioned(bytes) {
             return Vec::new();
         }
         let is_local = (self.sockets.as_ref()).is_some_and(|it| it.is_local(from));
-        let meaning = self.service.read(bytes, &self.name);
+        // The decoder is a crate that was not written for a process that must go on.
+        let read = panic::caught(|| self.service.read(bytes, &self.name));
+        let meaning = read.ok().flatten();
         match meaning.filter(|_| is_local) {
             None => self.refused += 1,
             Some(Meaning::Nothing) => {}
@@ -251,13 +235,7 @@ impl Discovery {
         let (Some(sockets), Some(addr)) = (&self.sockets, self.announced) else {
             return;
         };
-        let is_responder = from.port() == sockets::PORT;
-        let to_all = is_responder && !asked.to_sender;
-        let is_recent = |at: Time| now.since(at) < SECOND;
-        if to_all && self.answered_all.is_some_and(is_recent) {
-            return; // the last answer went to everybody
-        }
-        if !is_recent(self.answers.0) {
+        if now.since(self.answers.0) >= SECOND {
             self.answers = (now, 0);
         }
         if self.answers.1 >= ANSWERS {
@@ -269,17 +247,8 @@ impl Discovery {
             name: &self.name,
             addr,
         };
-        let bytes = match is_responder {
-            true => self.service.announcement(&node),
-            false => self.service.answer(asked.id, &node),
-        };
-        match bytes {
-            Some(bytes) if to_all => {
-                self.answered_all = Some(now);
-                let _ = sockets.announce(&bytes); // the next round reports a failure
-            }
-            Some(bytes) => sockets.answer(from, &bytes),
-            None => {}
+        if let Some(bytes) = self.service.answer(asked.id, &node) {
+            sockets.answer(from, &bytes);
         }
     }
 
@@ -297,10 +266,19 @@ impl Discovery {
             || (self.bound.is_ipv6() && self.bound.is_unspecified())
     }
 
-    /// Notes the announcement of a node. `is_member` is true if an alive member has the address.
-    fn hear(&mut self, now: Time, news: &News, own: SocketAddr, is_member: bool) {
-        let addr = news.addr;
-        if news.is_goodbye || is_member || addr == own || !self.has_family_of(addr) {
+    /// Notes a message about another node. `is_alive_at` returns true if an alive member has an
+    /// address.
+    fn hear(
+        &mut self,
+        now: Time,
+        news: &News,
+        own: SocketAddr,
+        is_alive_at: impl Fn(SocketAddr) -> bool,
+    ) {
+        let Some(addr) = news.addr else {
+            return self.found.forget_name(news.name);
+        };
+        if addr == own || !self.has_family_of(addr) || is_alive_at(addr) {
             return self.found.forget(addr);
         }
         if !self.is_allowed(addr, own) {
@@ -310,7 +288,7 @@ impl Discovery {
         if !self.found.any_waits() {
             self.join_at = self.join_at.max(now + QUIET);
         }
-        self.found.hear(now, addr);
+        self.found.hear(now, addr, news.name);
     }
 
     /// Returns the addresses to join now.
@@ -352,7 +330,7 @@ impl Engine {
         if !is_running {
             return discovery.stop();
         }
-        if let Some(error) = discovery.run_rounds(self.now, own) {
+        if let Some(error) = discovery.ask_if_due(self.now, own) {
             let text = format!("mDNS does not work, and is tried again: {error}");
             self.warn("mdns", text);
         }
@@ -363,8 +341,10 @@ impl Engine {
         let Some(discovery) = &mut self.discovery else {
             return;
         };
-        let under_way = self.operations.joins();
-        discovery.joins.retain(|op| under_way.contains(op));
+        if !discovery.joins.is_empty() {
+            let under_way = self.operations.joins();
+            discovery.joins.retain(|op| under_way.contains(op));
+        }
         for addr in discovery.take_found(self.now) {
             // It may have become a member since it was found.
             if self.core.is_alive_at(addr) {
@@ -393,8 +373,8 @@ impl Engine {
                 return;
             };
             for news in discovery.read(self.now, &self.buffer[..len], from) {
-                let is_member = self.core.is_alive_at(news.addr);
-                discovery.hear(self.now, &news, own, is_member);
+                let is_alive_at = |addr| self.core.is_alive_at(addr);
+                discovery.hear(self.now, &news, own, is_alive_at);
             }
         }
     }
@@ -404,5 +384,120 @@ impl Engine {
         if let Some(discovery) = &mut self.discovery {
             discovery.stop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "10.0.0.1:7946";
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_nanos(1) + Duration::from_millis(millis)
+    }
+
+    fn news(text: Option<&str>) -> News {
+        let (name, addr) = (1, text.map(addr));
+        News { name, addr }
+    }
+
+    fn discovery(settings: &[(&str, &str)]) -> Discovery {
+        let mut config = Config::new();
+        config.set("discover", "prod").unwrap();
+        for (key, value) in settings {
+            config.set(key, value).unwrap();
+        }
+        let bound = config.bind_addr();
+        Discovery::new(&config, "a", bound, at(0)).unwrap()
+    }
+
+    /// The addresses that a node joins after it has heard these announcements.
+    fn joined(discovery: &mut Discovery, own: &str, heard: &[&str]) -> Vec<SocketAddr> {
+        for text in heard {
+            discovery.hear(at(0), &news(Some(text)), addr(own), |_| false);
+        }
+        discovery.take_found(at(100))
+    }
+
+    #[test]
+    fn a_node_without_the_name_of_a_cluster_has_no_mdns() {
+        let config = Config::new();
+        assert!(Discovery::new(&config, "a", config.bind_addr(), at(0)).is_none());
+    }
+
+    #[test]
+    fn an_address_is_joined_only_if_it_is_allowed_and_can_be_reached() {
+        for (own, heard, is_joined) in [
+            (OWN, "10.0.0.2:7946", true),
+            (OWN, "10.0.0.1:7947", true),
+            (OWN, OWN, false),
+            (OWN, "127.0.0.1:7946", false),
+            ("127.0.0.1:7946", "127.0.0.1:1", true),
+            (OWN, "0.0.0.0:7946", false),
+            (OWN, "224.0.0.1:7946", false),
+            (OWN, "[fd00::2]:7946", false),
+        ] {
+            let mut it = discovery(&[]);
+            let found = joined(&mut it, own, &[heard]);
+            assert_eq!(!found.is_empty(), is_joined, "{heard}");
+        }
+        let mut both = discovery(&[("bind", "[::]:7946")]);
+        let heard = ["[fd00::2]:7946", "10.0.0.2:7946", "[fe80::2]:7946"];
+        assert_eq!(joined(&mut both, OWN, &heard).len(), 2);
+        assert_eq!(both.refused, 1);
+        let mut some = discovery(&[("cidrs_allowed", "10.0.0.0/24")]);
+        let heard = ["10.0.1.1:7946", "10.0.0.9:7946"];
+        assert_eq!(joined(&mut some, OWN, &heard), [addr("10.0.0.9:7946")]);
+        assert_eq!(some.refused, 1);
+    }
+
+    #[test]
+    fn a_member_and_a_node_that_has_said_goodbye_are_not_joined() {
+        let other = "10.0.0.2:7946";
+        for (said, is_member) in [(Some(other), true), (None, false)] {
+            let mut it = discovery(&[]);
+            it.hear(at(0), &news(Some(other)), addr(OWN), |_| false);
+            it.hear(at(1), &news(said), addr(OWN), |_| is_member);
+            assert_eq!(it.take_found(at(9999)), []);
+        }
+    }
+
+    #[test]
+    fn four_addresses_are_joined_at_a_time_and_the_next_after_a_second_when_these_have_ended() {
+        let mut it = discovery(&[]);
+        let heard: Vec<String> = (2..12).map(|host| format!("10.0.0.{host}:7946")).collect();
+        let heard: Vec<&str> = heard.iter().map(String::as_str).collect();
+        assert_eq!(it.deadline(), None);
+        assert_eq!(joined(&mut it, OWN, &heard).len(), JOINS);
+        assert_eq!(it.deadline(), Some(at(1100)));
+        it.joins.push(OpId(1));
+        assert_eq!(it.deadline(), None, "the end of a join wakes the engine");
+        assert_eq!(it.take_found(at(1100)), []);
+        it.joins.clear();
+        assert_eq!(it.take_found(at(1099)), []);
+        assert_eq!(it.take_found(at(1100)).len(), JOINS);
+        assert_eq!(it.take_found(at(2100)).len(), 2);
+        assert_eq!(it.deadline(), None);
+    }
+
+    #[test]
+    fn a_message_from_elsewhere_is_refused_and_one_about_something_else_is_not_read() {
+        let mut it = discovery(&[]);
+        let from = addr("10.0.0.2:5353");
+        let node = Announced {
+            name: "b",
+            addr: from,
+        };
+        let bytes = Service::new("prod").answer(7, &node).unwrap();
+        assert_eq!(it.read(at(0), &bytes, from), [], "there is no link yet");
+        assert_eq!(it.refused, 1);
+        let bytes = Service::new("test").answer(7, &node).unwrap();
+        assert_eq!(it.read(at(0), &bytes, from), []);
+        assert_eq!(it.refused, 1);
     }
 }

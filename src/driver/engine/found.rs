@@ -19,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// An address, and its place in time.
 struct Found {
     addr: SocketAddr,
+    /// The checksum of the name of the node there.
+    name: u32,
     /// The time of its last announcement.
     heard: Time,
     /// True if it was announced since it was last asked, and may be asked again.
@@ -34,9 +36,9 @@ pub(super) struct FoundAddrs(Vec<Found>);
 
 impl FoundAddrs {
     /// Notes an announcement. Returns true if the address is to be asked.
-    pub fn hear(&mut self, now: Time, addr: SocketAddr) -> bool {
+    pub fn hear(&mut self, now: Time, addr: SocketAddr, name: u32) -> bool {
         if let Some(found) = self.0.iter_mut().find(|it| it.addr == addr) {
-            found.heard = now;
+            (found.heard, found.name) = (now, name);
             found.waits |= now >= found.again;
             return found.waits;
         }
@@ -48,6 +50,7 @@ impl FoundAddrs {
         }
         self.0.push(Found {
             addr,
+            name,
             heard: now,
             waits: true,
             again: now,
@@ -56,7 +59,12 @@ impl FoundAddrs {
         true
     }
 
-    /// Forgets an address: its node is a member, or has said goodbye.
+    /// Forgets the addresses of the nodes whose name has this checksum: they have said goodbye.
+    pub fn forget_name(&mut self, name: u32) {
+        self.0.retain(|it| it.name != name);
+    }
+
+    /// Forgets an address that needs no join.
     pub fn forget(&mut self, addr: SocketAddr) {
         self.0.retain(|it| it.addr != addr);
     }
@@ -102,27 +110,29 @@ mod tests {
     #[test]
     fn an_address_that_was_asked_waits_longer_each_time_and_needs_another_announcement() {
         let mut found = FoundAddrs::default();
-        assert!(found.hear(at(0), addr(1)));
-        assert!(found.hear(at(0), addr(1)), "it has not been asked yet");
+        assert!(found.hear(at(0), addr(1), 1));
+        assert!(found.hear(at(0), addr(1), 1), "it has not been asked yet");
         assert_eq!(found.take(at(0), 4), [addr(1)]);
         let mut asked = 0;
         for pause in [60, 120, 240, 480, 600, 600] {
-            assert!(!found.hear(at(asked + pause - 1), addr(1)));
+            assert!(!found.hear(at(asked + pause - 1), addr(1), 1));
             assert!(!found.any_waits());
-            assert!(found.hear(at(asked + pause), addr(1)));
+            assert!(found.hear(at(asked + pause), addr(1), 1));
             asked += pause;
             assert_eq!(found.take(at(asked), 4), [addr(1)]);
         }
         assert_eq!(found.take(at(asked + 9999), 4), [], "it was not announced");
-        found.forget(addr(1));
-        assert!(found.hear(at(asked), addr(1)));
+        found.forget_name(2);
+        assert!(!found.hear(at(asked), addr(1), 1));
+        found.forget_name(1);
+        assert!(found.hear(at(asked), addr(1), 1));
     }
 
     #[test]
     fn a_few_addresses_are_taken_at_a_time_in_the_order_of_their_announcements() {
         let mut found = FoundAddrs::default();
         for host in 0..6 {
-            found.hear(at(100 - u64::from(host)), addr(host));
+            found.hear(at(100 - u64::from(host)), addr(host), 1);
         }
         assert_eq!(found.take(at(100), 4), [addr(5), addr(4), addr(3), addr(2)]);
         assert!(found.any_waits());
@@ -134,7 +144,7 @@ mod tests {
     fn the_number_of_addresses_is_bounded_and_the_newest_stay() {
         let mut found = FoundAddrs::default();
         for host in 0..1000 {
-            found.hear(at(host.into()), addr(host));
+            found.hear(at(host.into()), addr(host), 1);
         }
         let taken = found.take(at(1000), 1000);
         assert_eq!(taken.len(), ADDRS);

@@ -13,18 +13,20 @@
 //! Old agents of Serf read only the first section of a message, so all four records are there. The
 //! name of the instance also takes the place of the host name, because two nodes on one host can
 //! have different addresses, and because it clashes with no other responder of the host.
+//!
+//! Agents of Serf join every address that a message names, even if the message is about another
+//! cluster. So a node sends its address only to a program that has asked for the cluster, never to
+//! everybody. Its goodbye, which goes to everybody, names no address.
 
 use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
 use simple_dns::{
     CLASS, CharacterString, Label, Name, Packet, PacketFlag, QCLASS, QTYPE, Question,
     ResourceRecord, TYPE,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The time in seconds for which others may keep the records of this node.
+/// The time in seconds for which others may keep the records of a node, the same as in Serf.
 const LIFETIME: u32 = 120;
-/// The same for an answer to a program that is no full responder (RFC 6762, section 6.7).
-const SHORT_LIFETIME: u32 = 10;
 /// The maximum number of questions or records in one section of a message.
 const ENTRIES: u16 = 64;
 /// The maximum number of addresses that one message announces.
@@ -55,7 +57,7 @@ pub(in crate::driver) enum Meaning {
     Nothing,
     /// It asks about the nodes of the cluster, or about this node.
     Question(Asked),
-    /// It announces nodes at these addresses.
+    /// It is about other nodes.
     News(Vec<News>),
 }
 
@@ -64,16 +66,15 @@ pub(in crate::driver) enum Meaning {
 pub(in crate::driver) struct Asked {
     /// The number of the message.
     pub id: u16,
-    /// True if the answer is to go to the sender only.
-    pub to_sender: bool,
 }
 
-/// The announcement of a node.
-#[derive(Debug, PartialEq, Eq)]
+/// A message about another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::driver) struct News {
-    pub addr: SocketAddr,
-    /// True if the node says goodbye.
-    pub is_goodbye: bool,
+    /// The checksum of the name of the node, which is hardly ever that of another name.
+    pub name: u32,
+    /// `None` if the node says goodbye.
+    pub addr: Option<SocketAddr>,
 }
 
 impl Service {
@@ -100,27 +101,10 @@ impl Service {
         packet.build_bytes_vec_compressed().ok()
     }
 
-    /// Returns the announcement of a node, which everyone may keep for a while.
-    pub fn announcement(&self, node: &Announced) -> Option<Vec<u8>> {
-        self.reply(0, node, LIFETIME)
-    }
-
-    /// Returns the announcement that a node is no longer there.
-    pub fn goodbye(&self, node: &Announced) -> Option<Vec<u8>> {
-        self.reply(0, node, 0)
-    }
-
-    /// Returns the answer to a program that asks from a port of its own.
+    /// Returns the answer to the question with this number.
     pub fn answer(&self, id: u16, node: &Announced) -> Option<Vec<u8>> {
-        self.reply(id, node, SHORT_LIFETIME)
-    }
-
-    fn reply(&self, id: u16, node: &Announced, lifetime: u32) -> Option<Vec<u8>> {
-        let mut packet = Packet::new_reply(id);
-        packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);
-        if lifetime == SHORT_LIFETIME {
-            packet.questions.push(self.asks_for_all());
-        }
+        let mut packet = reply(id);
+        packet.questions.push(self.asks_for_all());
         let label = label_of(node.name);
         let instance = self.instance(&label);
         let text = CharacterString::new(self.text.as_bytes()).ok()?;
@@ -134,16 +118,24 @@ impl Service {
             RData::TXT(TXT::new().with_char_string(text)),
             address(node.addr.ip()),
         ];
-        let pointer = RData::PTR(PTR(instance.clone()));
-        packet.answers.push(ResourceRecord::new(
-            self.name(),
-            CLASS::IN,
-            lifetime,
-            pointer,
-        ));
-        let of_instance = |data| ResourceRecord::new(instance.clone(), CLASS::IN, lifetime, data);
-        packet.answers.extend(data.map(of_instance));
+        packet.answers.push(self.pointer(&instance, LIFETIME));
+        let record = |data| ResourceRecord::new(instance.clone(), CLASS::IN, LIFETIME, data);
+        packet.answers.extend(data.map(record));
         packet.build_bytes_vec_compressed().ok()
+    }
+
+    /// Returns the message that the node with this name is no longer there.
+    pub fn goodbye(&self, name: &str) -> Option<Vec<u8>> {
+        let mut packet = reply(0);
+        let label = label_of(name);
+        packet.answers.push(self.pointer(&self.instance(&label), 0));
+        packet.build_bytes_vec_compressed().ok()
+    }
+
+    /// The record that names an instance of the service.
+    fn pointer<'a>(&'a self, instance: &Name<'a>, lifetime: u32) -> ResourceRecord<'a> {
+        let data = RData::PTR(PTR(instance.clone()));
+        ResourceRecord::new(self.name(), CLASS::IN, lifetime, data)
     }
 
     fn asks_for_all(&self) -> Question<'_> {
@@ -189,36 +181,62 @@ impl Service {
     fn question_in(&self, packet: &Packet, own: &str) -> Option<Asked> {
         let label = label_of(own);
         let (all, instance) = (self.name(), self.instance(&label));
-        let is_for_all = |kind: QTYPE| matches!(kind, QTYPE::TYPE(TYPE::PTR) | QTYPE::ANY);
-        // Agents of Serf ask for the records of an instance with the type PTR.
-        let is_ours =
-            |it: &&Question| it.qname == instance || (it.qname == all && is_for_all(it.qtype));
-        let question = packet.questions.iter().find(is_ours)?;
-        Some(Asked {
-            id: packet.id(),
-            to_sender: question.unicast_response,
-        })
+        // Agents of Serf ask for the pointer of an instance if its address is missing in a message,
+        // whatever its cluster is.
+        let is_ours = |it: &Question| match it.qtype {
+            QTYPE::TYPE(TYPE::PTR) => it.qname == all,
+            QTYPE::ANY => it.qname == all || it.qname == instance,
+            _ => it.qname == instance,
+        };
+        let asks = packet.questions.iter().any(is_ours);
+        asks.then(|| Asked { id: packet.id() })
     }
 
     fn news_in(&self, packet: &Packet) -> Vec<News> {
         let service = self.name();
         let records = || packet.answers.iter().chain(&packet.additional_records);
         let mut news = Vec::new();
-        for record in records().filter(|it| it.name.is_subdomain_of(&service)) {
-            let RData::SRV(found) = &record.rdata else {
-                continue;
-            };
-            for (ip, lifetime) in records().filter_map(|it| ip_of(it, &found.target)) {
-                if news.len() < ADDRS && found.port != 0 {
-                    news.push(News {
-                        addr: SocketAddr::new(ip, found.port),
-                        is_goodbye: record.ttl == 0 || lifetime == 0,
-                    });
+        for record in records() {
+            match &record.rdata {
+                RData::PTR(PTR(instance)) if record.ttl == 0 && record.name == service => {
+                    let name = checksum(instance);
+                    news.push(News { name, addr: None });
                 }
+                RData::SRV(found) if record.name.is_subdomain_of(&service) && found.port != 0 => {
+                    let name = checksum(&record.name);
+                    let ips = records().filter_map(|it| ip_of(it, &found.target));
+                    let addrs = ips.map(|ip| Some(SocketAddr::new(ip, found.port)));
+                    news.extend(addrs.take(ADDRS).map(|addr| News { name, addr }));
+                }
+                _ => {}
             }
         }
+        // A node that says goodbye with all its records is gone as well.
+        let is_gone = |it: &News| it.addr.is_none();
+        let gone: Vec<u32> = (news.iter().filter(|it| is_gone(it)))
+            .map(|it| it.name)
+            .collect();
+        news.retain(|it| is_gone(it) || !gone.contains(&it.name));
+        news.truncate(ADDRS);
         news
     }
+}
+
+/// An answer without records, or a message to everybody if `id` is 0.
+fn reply<'a>(id: u16) -> Packet<'a> {
+    let mut packet = Packet::new_reply(id);
+    packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);
+    packet
+}
+
+/// The checksum of a name, in which capital letters count as small ones.
+fn checksum(name: &Name) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for label in name.as_bytes() {
+        hasher.update(&label.to_ascii_lowercase());
+        hasher.update(b"\0");
+    }
+    hasher.finalize()
 }
 
 /// The record of an address.
@@ -229,14 +247,14 @@ fn address<'a>(ip: IpAddr) -> RData<'a> {
     }
 }
 
-/// Returns the address in a record of this name, and how long it may be kept.
-fn ip_of(record: &ResourceRecord, name: &Name) -> Option<(IpAddr, u32)> {
-    let ip: IpAddr = match &record.rdata {
-        RData::A(A { address }) => std::net::Ipv4Addr::from(*address).into(),
-        RData::AAAA(AAAA { address }) => std::net::Ipv6Addr::from(*address).into(),
+/// Returns the address in a record, if the record has this name and is not a goodbye.
+fn ip_of(record: &ResourceRecord, name: &Name) -> Option<IpAddr> {
+    let ip = match &record.rdata {
+        RData::A(A { address }) => IpAddr::V4(Ipv4Addr::from(*address)),
+        RData::AAAA(AAAA { address }) => IpAddr::V6(Ipv6Addr::from(*address)),
         _ => return None,
     };
-    (record.name == *name).then_some((ip.to_canonical(), record.ttl))
+    (record.name == *name && record.ttl != 0).then(|| ip.to_canonical())
 }
 
 /// The label of a node. A name that is too long for a label is cut, and its checksum keeps it apart
@@ -251,4 +269,212 @@ fn label_of(name: &str) -> Vec<u8> {
         end -= 1;
     }
     [&name.as_bytes()[..end], checksum.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer of an agent, version 0.8.2, that has the name `web.1` and runs on the host `vm`.
+    const OF_AGENT: &str = "0000840000000004000000000a5f736572665f70726f64045f746370056c6f63616c00\
+        000c0001000000780008037765620131c00cc02d0021000100000078000a000a00011f0a02766d00c047000100\
+        010000007800040a630001c02d001000010000007800141353657266202770726f642720636c7573746572";
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let places = (0..hex.len()).step_by(2);
+        let bytes = places.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        bytes.collect()
+    }
+
+    fn node<'a>(name: &'a str, addr: &str) -> Announced<'a> {
+        let addr = addr.parse().unwrap();
+        Announced { name, addr }
+    }
+
+    /// The addresses in a message; `None` stands for a goodbye.
+    fn news(prod: &Service, bytes: &[u8]) -> Vec<Option<String>> {
+        match prod.read(bytes, "a") {
+            Some(Meaning::News(news)) => {
+                let addrs = news.iter().map(|it| it.addr);
+                addrs.map(|it| it.map(|it| it.to_string())).collect()
+            }
+            Some(Meaning::Nothing) => Vec::new(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn name_in(prod: &Service, bytes: &[u8]) -> u32 {
+        match prod.read(bytes, "a") {
+            Some(Meaning::News(news)) => news[0].name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The questions of a packet, with flags and number of a query.
+    fn query(id: u16, questions: Vec<Question>) -> Vec<u8> {
+        let mut packet = Packet::new_query(id);
+        packet.questions = questions;
+        packet.build_bytes_vec().unwrap()
+    }
+
+    #[test]
+    fn the_answer_of_an_agent_gives_its_address() {
+        let (prod, bytes) = (Service::new("prod"), bytes(OF_AGENT));
+        assert!(prod.is_mentioned(&bytes));
+        assert_eq!(news(&prod, &bytes), [Some("10.99.0.1:7946".to_owned())]);
+        let other = Service::new("test");
+        assert!(!other.is_mentioned(&bytes));
+        assert_eq!(other.read(&bytes, "a"), Some(Meaning::Nothing));
+        // A message with a longer name mentions the shorter one, and does not concern it.
+        let other = Service::new("pro");
+        assert!(other.is_mentioned(&bytes));
+        assert_eq!(other.read(&bytes, "a"), Some(Meaning::Nothing));
+    }
+
+    #[test]
+    fn an_answer_has_the_four_records_in_the_section_that_agents_read() {
+        let prod = Service::new("prod");
+        let sent = prod.answer(7, &node("web-1", "10.0.0.5:7946")).unwrap();
+        let packet = Packet::parse(&sent).unwrap();
+        let records: Vec<(String, u16, u32)> = (packet.answers.iter())
+            .map(|it| (it.name.to_string(), it.rdata.type_code().into(), it.ttl))
+            .collect();
+        let instance = || "web-1._serf_prod._tcp.local".to_owned();
+        let expected = [
+            ("_serf_prod._tcp.local".to_owned(), 12, 120), // PTR
+            (instance(), 33, 120),                         // SRV
+            (instance(), 16, 120),                         // TXT
+            (instance(), 1, 120),                          // A
+        ];
+        assert_eq!(records, expected);
+        assert_eq!(sent[..4], [0, 7, 0x84, 0], "an answer with authority");
+        assert!(sent.windows(19).any(|it| it == b"Serf 'prod' cluster"));
+    }
+
+    #[test]
+    fn what_one_node_says_another_understands() {
+        let prod = Service::new("prod");
+        for (name, addr) in [
+            ("web-1", "10.0.0.5:7946"),
+            ("a.b c", "[fd00::5]:1"),
+            ("ü\\", "127.0.0.1:65535"),
+            (&"n".repeat(255), "10.0.0.5:7946"),
+        ] {
+            let said = prod.answer(7, &node(name, addr)).unwrap();
+            let goodbye = prod.goodbye(name).unwrap();
+            for say in [|it: &[u8]| it.to_vec(), |it: &[u8]| it.to_ascii_uppercase()] {
+                assert!(prod.is_mentioned(&say(&said)));
+                assert_eq!(news(&prod, &say(&said)), [Some(addr.to_owned())], "{name}");
+                assert_eq!(news(&prod, &say(&goodbye)), [None], "{name}");
+                assert_eq!(name_in(&prod, &say(&said)), name_in(&prod, &say(&goodbye)));
+            }
+        }
+        let mapped = prod.answer(7, &node("a", "[::ffff:10.0.0.5]:1")).unwrap();
+        assert_eq!(news(&prod, &mapped), [Some("10.0.0.5:1".to_owned())]);
+        let no_port = prod.answer(7, &node("a", "10.0.0.5:0")).unwrap();
+        assert_eq!(news(&prod, &no_port), []);
+    }
+
+    #[test]
+    fn a_goodbye_with_all_records_or_without_the_pointer_names_no_address() {
+        let prod = Service::new("prod");
+        let said = prod.answer(0, &node("b", "10.0.0.5:1")).unwrap();
+        let mut packet = Packet::parse(&said).unwrap();
+        packet.answers.iter_mut().for_each(|it| it.ttl = 0);
+        assert_eq!(news(&prod, &packet.build_bytes_vec().unwrap()), [None]);
+        packet.answers.remove(0);
+        assert_eq!(news(&prod, &packet.build_bytes_vec().unwrap()), []);
+    }
+
+    #[test]
+    fn a_goodbye_holds_no_address() {
+        let bytes = Service::new("prod").goodbye("web-1").unwrap();
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!(packet.answers.len(), 1);
+        assert_eq!(packet.answers[0].ttl, 0);
+        assert!(matches!(packet.answers[0].rdata, RData::PTR(_)));
+    }
+
+    #[test]
+    fn a_question_about_the_cluster_or_this_node_is_recognised() {
+        let prod = Service::new("prod");
+        let question = |id| Some(Meaning::Question(Asked { id }));
+        let asked = prod.question().unwrap();
+        assert_eq!(prod.read(&asked, "a"), question(0));
+        let other = Service::new("test");
+        assert_eq!(other.read(&asked, "a"), Some(Meaning::Nothing));
+        let ask = |name, kind| {
+            let name = Name::new_unchecked(name);
+            let class = QCLASS::CLASS(CLASS::IN);
+            let questions = vec![Question::new(name, kind, class, false)];
+            prod.read(&query(9, questions), "a")
+        };
+        let (ptr, srv) = (QTYPE::TYPE(TYPE::PTR), QTYPE::TYPE(TYPE::SRV));
+        let all = "_SERF_prod._tcp.local";
+        let (own, foreign) = ("a._serf_prod._tcp.local", "b._serf_prod._tcp.local");
+        for (name, kind) in [(all, ptr), (all, QTYPE::ANY), (own, srv), (own, QTYPE::ANY)] {
+            assert_eq!(ask(name, kind), question(9), "{name}");
+        }
+        for (name, kind) in [
+            (all, srv),
+            (own, ptr),
+            (foreign, srv),
+            (foreign, QTYPE::ANY),
+        ] {
+            assert_eq!(ask(name, kind), Some(Meaning::Nothing), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_cut_or_has_too_many_records_is_refused() {
+        let (prod, whole) = (Service::new("prod"), bytes(OF_AGENT));
+        for len in 0..whole.len() {
+            assert_eq!(prod.read(&whole[..len], "a"), None, "{len} bytes");
+        }
+        let many = |count: usize| {
+            let question = || prod.asks_for_all();
+            prod.read(&query(0, (0..count).map(|_| question()).collect()), "a")
+        };
+        assert!(many(64).is_some());
+        assert_eq!(many(65), None);
+        // The header of a message that is too short for the records that it counts.
+        let mut header = whole[..HEADER_LEN].to_vec();
+        header[6..8].copy_from_slice(&[0xff, 0xff]);
+        assert_eq!(prod.read(&header, "a"), None);
+    }
+
+    #[test]
+    fn a_message_announces_a_bounded_number_of_addresses() {
+        let prod = Service::new("prod");
+        let mut packet = Packet::new_reply(0);
+        let instance = prod.instance(b"a");
+        let record = |data| ResourceRecord::new(instance.clone(), CLASS::IN, 120, data);
+        packet.answers.push(record(RData::SRV(SRV {
+            priority: 0,
+            weight: 0,
+            port: 1,
+            target: instance.clone(),
+        })));
+        for host in 1..=40 {
+            let ip = IpAddr::from([10, 0, 0, host]);
+            packet.answers.push(record(address(ip)));
+        }
+        let bytes = packet.build_bytes_vec().unwrap();
+        let Some(Meaning::News(news)) = prod.read(&bytes, "a") else {
+            panic!("it announces nothing");
+        };
+        assert_eq!(news.len(), ADDRS);
+    }
+
+    #[test]
+    fn a_label_is_the_name_or_a_part_of_it_that_no_other_name_has() {
+        assert_eq!(label_of("web-1"), b"web-1");
+        assert_eq!(label_of(&"n".repeat(63)), "n".repeat(63).as_bytes());
+        let (one, other) = (label_of(&"ü".repeat(100)), label_of(&"ü".repeat(101)));
+        assert_ne!(one, other);
+        for label in [one, other] {
+            assert!(label.len() <= LABEL_LEN);
+            assert!(String::from_utf8(label).unwrap().starts_with("üü"));
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! mDNS: announcing this node on the local network, and hearing the announcements of others.
+//! mDNS: asking for nodes on the local network, and answering such questions.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`links`] | the interfaces that carry mDNS |
-//! | [`message`] | the messages: questions, announcements, answers |
+//! | [`message`] | the messages: questions, answers, goodbyes |
 //! | [`sockets`] | the two sockets |
 //!
 //! The names and records are those of Serf's agents, so nodes and agents find each other. The

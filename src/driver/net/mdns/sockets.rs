@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 /// The multicast group of mDNS.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 /// The port of mDNS.
-pub(in crate::driver) const PORT: u16 = 5353;
+const PORT: u16 = 5353;
 /// The hop limit that mDNS requires.
 const TTL: u32 = 255;
 
@@ -86,11 +86,11 @@ impl MulticastSockets {
         self.to_all(&self.questioner, bytes)
     }
 
-    /// Sends an announcement or an answer to all links.
+    /// Sends a message that answers no question to all links.
     ///
     /// # Errors
     /// No link has taken it.
-    pub fn announce(&self, bytes: &[u8]) -> io::Result<()> {
+    pub fn tell_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.to_all(&self.listener, bytes)
     }
 
