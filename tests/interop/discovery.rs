@@ -173,7 +173,7 @@ fn a_node_without_its_interface_warns_goes_on_and_finds_others_later() {
     let ours = node_with(&lab, 2, "prod", config);
     logs(
         &ours,
-        "mDNS does not work, and is tried again: no interface",
+        "mDNS does not work on late0, and is tried again: no suitable interface",
     );
     assert_eq!(ours.node().members().len(), 1);
     lab.ip_command(2, "link set eth0 down");

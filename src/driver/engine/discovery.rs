@@ -5,24 +5,20 @@
 //! that it hears of, unless an alive member has the address. When it leaves or ends, it says
 //! goodbye.
 //!
-//! Everything runs on the engine's thread, and nothing waits. A failure, such as a network that is
-//! down, is logged and tried again; it never ends the node.
+//! Nothing waits. A failure, such as a network that is down, is logged and tried again; it never
+//! ends the node.
 
 use crate::Config;
-use crate::driver::engine::Engine;
 use crate::driver::engine::found::FoundAddrs;
-use crate::driver::events::completion::Waiter;
 use crate::driver::net::mdns::links::{self, Choice};
 use crate::driver::net::mdns::message::{Announced, Asked, Meaning, News, Service};
 use crate::driver::net::mdns::sockets::MulticastSockets;
 use crate::driver::os::descriptors::PollFd;
 use crate::driver::os::panic;
-use crate::event::Level;
 use crate::networks;
 use crate::serf::Counter;
 use crate::swim::OpId;
 use crate::time::Time;
-use crate::vocabulary::NodeState;
 use ipnet::IpNet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -42,8 +38,6 @@ const QUIET: Duration = Duration::from_millis(100);
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum number of joins at a time.
 const JOINS: usize = 4;
-/// The maximum number of messages that are read in one turn before other work is done.
-const BURST: usize = 64;
 /// The maximum number of answers in a second. One question of every node of a large cluster in a
 /// minute takes less.
 const ANSWERS: u32 = 50;
@@ -56,7 +50,7 @@ pub(super) struct Discovery {
     /// The name of this node.
     name: String,
     /// The interface in the settings; empty for all that are suitable.
-    interface: String,
+    pub interface: String,
     /// The address that the node is bound to.
     bound: IpAddr,
     /// The networks of `cidrs_allowed`.
@@ -74,12 +68,14 @@ pub(super) struct Discovery {
     is_failing: bool,
     found: FoundAddrs,
     /// The joins under way.
-    joins: Vec<OpId>,
+    pub joins: Vec<OpId>,
     /// The time of the next joins, if addresses wait.
     join_at: Time,
     /// The second in which answers are counted, and their number.
     answers: (Time, u32),
-    joined: u64,
+    /// The number of joins so far.
+    pub joined: u64,
+    /// The number of messages and addresses that were not used.
     refused: u64,
 }
 
@@ -152,7 +148,7 @@ impl Discovery {
 
     /// Asks for other nodes if a question is due, and answers with the address `own` from then on.
     /// Returns the failure if one is to be logged.
-    fn ask_if_due(&mut self, now: Time, own: SocketAddr) -> Option<io::Error> {
+    pub fn ask_if_due(&mut self, now: Time, own: SocketAddr) -> Option<io::Error> {
         if self.announced.is_some_and(|addr| addr != own) {
             self.say_goodbye();
             self.sockets = None;
@@ -212,9 +208,14 @@ impl Discovery {
         }
     }
 
+    /// Receives the next message that waits; `None` if none waits.
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        self.sockets.as_ref()?.receive(buffer)
+    }
+
     /// Reads a message that has arrived, and answers a question. Returns what it says about other
     /// nodes.
-    fn read(&mut self, now: Time, bytes: &[u8], from: SocketAddr) -> Vec<News> {
+    pub fn read(&mut self, now: Time, bytes: &[u8], from: SocketAddr) -> Vec<News> {
         if !self.service.is_mentioned(bytes) {
             return Vec::new();
         }
@@ -268,7 +269,7 @@ impl Discovery {
 
     /// Notes a message about another node. `is_alive_at` returns true if an alive member has an
     /// address.
-    fn hear(
+    pub fn hear(
         &mut self,
         now: Time,
         news: &News,
@@ -276,7 +277,7 @@ impl Discovery {
         is_alive_at: impl Fn(SocketAddr) -> bool,
     ) {
         let Some(addr) = news.addr else {
-            return self.found.forget_name(news.name);
+            return self.found.hear_goodbye(news.name);
         };
         if addr == own || !self.has_family_of(addr) || is_alive_at(addr) {
             return self.found.forget(addr);
@@ -291,8 +292,13 @@ impl Discovery {
         self.found.hear(now, addr, news.name);
     }
 
+    /// Forgets an address that an alive member has.
+    pub fn forget(&mut self, addr: SocketAddr) {
+        self.found.forget(addr);
+    }
+
     /// Returns the addresses to join now.
-    fn take_found(&mut self, now: Time) -> Vec<SocketAddr> {
+    pub fn take_found(&mut self, now: Time) -> Vec<SocketAddr> {
         if !self.may_join() || now < self.join_at {
             return Vec::new();
         }
@@ -316,74 +322,6 @@ impl Discovery {
             ),
         ]
         .map(|(name, value, help)| Counter::new(name, value, help))
-    }
-}
-
-impl Engine {
-    /// Does what mDNS has to do now.
-    pub(super) fn discover(&mut self) {
-        let own = self.handle.addr();
-        let is_running = self.handle.lifecycle.state() == NodeState::Running;
-        let Some(discovery) = &mut self.discovery else {
-            return;
-        };
-        if !is_running {
-            return discovery.stop();
-        }
-        if let Some(error) = discovery.ask_if_due(self.now, own) {
-            let text = format!("mDNS does not work, and is tried again: {error}");
-            self.warn("mdns", text);
-        }
-        self.join_found();
-    }
-
-    fn join_found(&mut self) {
-        let Some(discovery) = &mut self.discovery else {
-            return;
-        };
-        if !discovery.joins.is_empty() {
-            let under_way = self.operations.joins();
-            discovery.joins.retain(|op| under_way.contains(op));
-        }
-        for addr in discovery.take_found(self.now) {
-            // It may have become a member since it was found.
-            if self.core.is_alive_at(addr) {
-                discovery.found.forget(addr);
-                continue;
-            }
-            let text = || format!("mDNS has found {addr}; joining it");
-            self.log
-                .line(&self.handle.events, Level::Info, "mdns", text);
-            let op = self.core.join_found(self.now, addr);
-            self.operations.begin_join(op, Waiter::Nobody);
-            discovery.joins.push(op);
-            discovery.joined += 1;
-        }
-    }
-
-    /// Receives messages of mDNS.
-    pub(super) fn receive_discovery(&mut self) {
-        let own = self.handle.addr();
-        let Some(discovery) = &mut self.discovery else {
-            return;
-        };
-        for _ in 0..BURST {
-            let received = (discovery.sockets.as_ref()).and_then(|it| it.receive(&mut self.buffer));
-            let Some((len, from)) = received else {
-                return;
-            };
-            for news in discovery.read(self.now, &self.buffer[..len], from) {
-                let is_alive_at = |addr| self.core.is_alive_at(addr);
-                discovery.hear(self.now, &news, own, is_alive_at);
-            }
-        }
-    }
-
-    /// Says goodbye at the end of the node.
-    pub(super) fn end_discovery(&mut self) {
-        if let Some(discovery) = &mut self.discovery {
-            discovery.stop();
-        }
     }
 }
 

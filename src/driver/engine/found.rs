@@ -59,9 +59,11 @@ impl FoundAddrs {
         true
     }
 
-    /// Forgets the addresses of the nodes whose name has this checksum: they have said goodbye.
-    pub fn forget_name(&mut self, name: u32) {
-        self.0.retain(|it| it.name != name);
+    /// Does not ask the nodes whose name has this checksum before their next announcement: they
+    /// have said goodbye. Their pauses stay, because anyone can say goodbye for them.
+    pub fn hear_goodbye(&mut self, name: u32) {
+        let of_name = self.0.iter_mut().filter(|it| it.name == name);
+        of_name.for_each(|it| it.waits = false);
     }
 
     /// Forgets an address that needs no join.
@@ -74,7 +76,7 @@ impl FoundAddrs {
         self.0.clear();
     }
 
-    /// Takes at most `count` addresses to ask now. Those that were announced first come first.
+    /// Takes at most `count` addresses to ask now. The one that was announced first comes first.
     pub fn take(&mut self, now: Time, count: usize) -> Vec<SocketAddr> {
         let mut waiting: Vec<&mut Found> = self.0.iter_mut().filter(|it| it.waits).collect();
         waiting.sort_by_key(|it| it.heard);
@@ -122,10 +124,21 @@ mod tests {
             assert_eq!(found.take(at(asked), 4), [addr(1)]);
         }
         assert_eq!(found.take(at(asked + 9999), 4), [], "it was not announced");
-        found.forget_name(2);
         assert!(!found.hear(at(asked), addr(1), 1));
-        found.forget_name(1);
+        found.forget(addr(1));
         assert!(found.hear(at(asked), addr(1), 1));
+    }
+
+    #[test]
+    fn a_node_that_has_said_goodbye_is_not_asked_and_its_pause_stays() {
+        let mut found = FoundAddrs::default();
+        found.hear(at(0), addr(1), 1);
+        found.hear(at(0), addr(2), 2);
+        found.hear_goodbye(1);
+        assert_eq!(found.take(at(0), 4), [addr(2)]);
+        found.hear_goodbye(2);
+        assert!(!found.hear(at(59), addr(2), 2));
+        assert!(found.hear(at(1), addr(1), 1), "it has not been asked yet");
     }
 
     #[test]

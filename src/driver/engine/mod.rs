@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | `counters` | the counters of the engine and of all other parts |
+//! | `discover` | running mDNS; only with the feature `mdns` |
 //! | `discovery` | finding other nodes with mDNS; only with the feature `mdns` |
 //! | `found` | the addresses that mDNS has found; only with the feature `mdns` |
 //! | [`handle`] | the handle that other threads hold |
@@ -30,6 +31,8 @@
 
 pub(in crate::driver) mod command;
 mod counters;
+#[cfg(feature = "mdns")]
+mod discover;
 #[cfg(feature = "mdns")]
 mod discovery;
 mod dispatch;
@@ -193,10 +196,10 @@ impl Engine {
             }
             self.shortage.renew_reserve();
             self.check_own_address();
-            self.core.handle_timeout(self.now);
-            self.settle();
             #[cfg(feature = "mdns")]
             self.discover();
+            self.core.handle_timeout(self.now);
+            self.settle();
             self.write_snapshot();
             let woken = self.sleep();
             self.now = clock::now();

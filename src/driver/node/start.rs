@@ -146,8 +146,8 @@ fn refuse_discovery(config: &Config) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "discover is \"{cluster}\", but this library was built without mDNS; remove the setting, or \
-         build the library with the feature mdns"
+        "discover is \"{cluster}\", but this library was built without mDNS; remove the setting, \
+         or build the library with the feature mdns"
     );
     Err(Error::new(Status::Config, message))
 }

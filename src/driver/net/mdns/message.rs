@@ -37,7 +37,7 @@ const LABEL_LEN: usize = 63;
 const HEADER_LEN: usize = 12;
 
 /// The service of the nodes of one cluster.
-pub(in crate::driver) struct Service {
+pub struct Service {
     /// The text of the record TXT.
     text: String,
     /// The first label of the name of the service.
@@ -45,14 +45,16 @@ pub(in crate::driver) struct Service {
 }
 
 /// A node as mDNS announces it.
-pub(in crate::driver) struct Announced<'a> {
+pub struct Announced<'a> {
+    /// The name of the node.
     pub name: &'a str,
+    /// The address that the node advertises.
     pub addr: SocketAddr,
 }
 
 /// The meaning of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::driver) enum Meaning {
+pub enum Meaning {
     /// It does not concern the nodes of the cluster.
     Nothing,
     /// It asks about the nodes of the cluster, or about this node.
@@ -63,14 +65,14 @@ pub(in crate::driver) enum Meaning {
 
 /// A question about this node.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::driver) struct Asked {
+pub struct Asked {
     /// The number of the message.
     pub id: u16,
 }
 
 /// A message about another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::driver) struct News {
+pub struct News {
     /// The checksum of the name of the node, which is hardly ever that of another name.
     pub name: u32,
     /// `None` if the node says goodbye.
@@ -222,7 +224,7 @@ impl Service {
     }
 }
 
-/// An answer without records, or a message to everybody if `id` is 0.
+/// An answer to the question with this number, or a message that answers none, without records.
 fn reply<'a>(id: u16) -> Packet<'a> {
     let mut packet = Packet::new_reply(id);
     packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);

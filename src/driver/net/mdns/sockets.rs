@@ -49,7 +49,7 @@ impl MulticastSockets {
     /// # Errors
     /// There is no link, or no link supports multicast.
     pub fn use_links(&mut self, links: Vec<Link>) -> io::Result<bool> {
-        let mut problem = io::Error::other("no interface has an IPv4 address");
+        let mut problem = io::Error::other("no suitable interface is up and has an IPv4 address");
         let mut joined = Vec::new();
         for link in links {
             let interface = InterfaceIndexOrAddress::Index(link.index);
