@@ -153,12 +153,13 @@ impl Discovery {
             self.say_goodbye();
             self.sockets = None;
         }
-        let is_first = self.announced.is_none();
-        if now < self.next && !(is_first && !self.is_failing) {
-            return None;
-        }
-        if is_first {
+        if self.announced.is_none() {
             self.asked = 0;
+        }
+        // After the start, and after a goodbye, the first question is due immediately.
+        let waits = self.announced.is_some() || self.is_failing;
+        if waits && now < self.next {
+            return None;
         }
         match self.ask(own) {
             Ok(()) => {
