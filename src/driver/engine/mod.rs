@@ -55,6 +55,8 @@ mod woken;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
+#[cfg(feature = "mdns")]
+use crate::driver::engine::discovery::Discovery;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::key_writer::KeyWriter;
 use crate::driver::engine::operations::Operations;
@@ -122,7 +124,7 @@ pub(in crate::driver) struct Engine {
     snapshot: Option<SnapshotKeeper>,
     /// `None` if the node does not use mDNS.
     #[cfg(feature = "mdns")]
-    discovery: Option<discovery::Discovery>,
+    discovery: Option<Discovery>,
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
@@ -154,7 +156,7 @@ impl Engine {
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
         #[cfg(feature = "mdns")]
-        let discovery = discovery::Discovery::new(config, &handle.name, sockets.bound, now);
+        let discovery = Discovery::new(config, &handle.name, sockets.bound, now);
         let mut engine = Engine {
             core,
             log: Log::new(config.settings.log_level.0, now),
@@ -238,14 +240,12 @@ impl Engine {
     /// written or read, so all eventfds are checked here only from time to time, to notice a loss.
     fn owns_its_descriptors(&mut self) -> bool {
         let owns_sockets = self.sockets.are_intact() && self.streams.are_intact();
+        #[cfg(feature = "mdns")]
+        let owns_sockets = owns_sockets && self.discovery.as_ref().is_none_or(Discovery::is_intact);
         if !owns_sockets || self.now < self.eventfds_due {
             return owns_sockets;
         }
         self.eventfds_due = self.now + EVENTFD_CHECK;
-        #[cfg(feature = "mdns")]
-        if (self.discovery.as_ref()).is_some_and(|it| !it.is_intact()) {
-            return false;
-        }
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
             && self.shortage.is_intact()
