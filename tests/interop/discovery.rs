@@ -136,6 +136,33 @@ fn an_address_outside_of_the_allowed_networks_is_refused() {
 }
 
 #[test]
+fn a_node_with_a_key_does_not_join_one_without() {
+    let lab = Lab::new(2);
+    let plain = node(&lab, 1, "prod");
+    let mut config = config("ours2", lab.ip(2));
+    config.set("encrypt", "AAECAwQFBgcICQoLDA0ODw==").unwrap();
+    let keyed = node_with(&lab, 2, "prod", config);
+    logs(&keyed, &format!("join {}: ", plain.addr()));
+    for ours in [&plain, &keyed] {
+        assert_eq!(ours.node().members().len(), 1);
+    }
+}
+
+#[test]
+fn nodes_with_ipv6_addresses_find_each_other() {
+    let lab = Lab::new(2);
+    let nodes = [1, 2].map(|host| {
+        lab.ip_command(host, &format!("-6 addr add fd00::{host}/64 dev eth0 nodad"));
+        let addr: SocketAddr = format!("[fd00::{host}]:{PORT}").parse().unwrap();
+        let config = config_at(&format!("ours{host}"), addr);
+        node_with(&lab, host, "prod", config)
+    });
+    for ours in &nodes {
+        ours.sees_alive(&["ours1", "ours2"]);
+    }
+}
+
+#[test]
 fn nodes_at_loopback_addresses_find_each_other_on_their_host_only() {
     let lab = Lab::new(2);
     let outside = node(&lab, 2, "prod");
