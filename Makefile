@@ -22,7 +22,7 @@ help:
 	@echo 'make fuzz           a minute of libFuzzer on each decoder and reader, on a node and on C calls; FUZZ_SECONDS=60'
 	@echo 'make tsan           the tests that use threads, under ThreadSanitizer; 7 minutes'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
-	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
+	@echo 'make build          the library: libsprat.so and libsprat.a, release profile; SPRAT_FEATURES=mdns adds mDNS'
 	@echo 'make wheel          the Python package: a manylinux2014 wheel and the source distribution'
 	@echo 'make haproxy        the module for HAProxy, and sprat-hap, in target/haproxy'
 	@echo 'make docs           the references: Rust in target/doc, Python in target/docs/python'

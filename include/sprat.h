@@ -133,6 +133,15 @@
  *     Addresses that the node joins at its start. Unless reconnect is false, it tries each
  *     again whenever no alive member has that address.
  *
+ * discover: text [not set], ASCII letters, digits, "-" and "_", at most 57
+ *     The name of the cluster whose nodes this node finds on the local network with mDNS, as an
+ *     agent of Serf does with -discover; empty disables it. Needs a library that was built with
+ *     the feature mdns.
+ *
+ * discover_interface: text [not set], the name of a network interface, at most 15 bytes without
+ *         spaces
+ *     The network interface that mDNS uses; by default, all that support multicast.
+ *
  * snapshot: file [not set], the path of a file
  *     A file in which the node keeps its members and clocks for its next run, as Serf does.
  *     After a restart, the node looks for these members, unless reconnect is false, and gets

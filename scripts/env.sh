@@ -58,11 +58,12 @@ die() {
     exit 1
 }
 
-# Builds the shared and the static library with the release profile. `cargo build` would build an
-# rlib as well, and cargo does not optimise across crates if one of the crate types is rlib.
+# Builds the shared and the static library with the release profile, and with the features in
+# SPRAT_FEATURES in addition to the default ones. `cargo build` would build an rlib as well, and
+# cargo does not optimise across crates if one of the crate types is rlib.
 build_release() {
-    (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
-        die "the library does not build"
+    (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet \
+        --features "${SPRAT_FEATURES:-}") || die "the library does not build"
 }
 
 # Builds the module for HAProxy and sprat-hap into the folder $BUILT.

@@ -80,6 +80,12 @@ write("keyring", b'["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]\n')
 write("snapshot", b"\x05alive: a b 10.0.0.1:7946\nalive: c [::1]:7946\nnot-alive: c\nclock: 3\n"
       b"# failed: d 10.0.0.4:1\nevent-clock: 4\nquery-clock: 5\n# incarnation: 2\ncoordinate: {}\n")
 write("snapshot", b"\x00alive: a 10.0.0.1:7946\nleave\nclock: 9\n\0\0\0alive: e\xff 10.0.0.5:1\nal")
+service = b"\x0a_serf_prod\x04_tcp\x05local\0"
+write("mdns", bytes(5) + b"\1" + bytes(6) + service + b"\0\x0c\0\1")
+write("mdns", bytes.fromhex(
+    "0000840000000004000000000a5f736572665f70726f64045f746370056c6f63616c00000c0001000000780008"
+    "037765620131c00cc02d0021000100000078000a000a00011f0a02766d00c047000100010000007800040a6300"
+    "01c02d001000010000007800141353657266202770726f642720636c7573746572"))
 # Starts two nodes, joins them, lists the members, and frees one. A call is a kind, a handle and two
 # texts. A text begins with a byte: below 8, the number of a known text; else its length plus 8.
 write("calls", bytes([0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 16, 0, 2, 2, 2, 1, 0, 0]))
@@ -97,7 +103,7 @@ END
 # A settings file with one wrong line is refused as a whole, so fuzzing would not start from it.
 SPRAT_FUZZ_VALID=1 "$folder/$host/fuzz/settings" "$folder"/valid/settings/* \
     >"$folder/valid.log" 2>&1 || { cat "$folder/valid.log"; die "a settings file is refused"; }
-for target in datagram stream node spoe sealed settings keyring snapshot calls servers \
+for target in datagram stream node spoe mdns sealed settings keyring snapshot calls servers \
     server-snapshot; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log

@@ -9,8 +9,10 @@ cd "$ROOT"
 cargo fmt --all -- --check
 rustfmt --edition 2024 --check benches/peers/src/*.rs benches/peers/src/bin/*.rs
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-# The library as its users build it: without test code, and then also without the default features.
+# The library as its users build it: without test code, with the default features, with mDNS, and
+# without the default features.
 cargo clippy --locked --lib --quiet -- -D warnings
+cargo clippy --locked --lib --features mdns --quiet -- -D warnings
 cargo clippy --locked --lib --no-default-features --quiet -- -D warnings
 
 # The C examples and test programs must compile without a warning.

@@ -13,8 +13,8 @@ else
     use_debian_rust
 fi
 case ${SPRAT_TEST_LEVEL:-quick} in
-all) what=everything wanted=(--workspace --all-targets --features "internals,spoe") ;;
-*) what="the library" wanted=(--lib --no-default-features --features spoe) ;;
+all) what=everything wanted=(--workspace --all-targets --features "internals,mdns,spoe") ;;
+*) what="the library" wanted=(--lib --no-default-features --features mdns,spoe) ;;
 esac
 cargo check --locked --quiet "${wanted[@]}" --target-dir "$TARGET/oldest"
 say "Rust $(cargo_version cargo) compiles $what: ok"

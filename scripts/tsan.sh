@@ -18,7 +18,7 @@ export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clink-arg=$runtime/libc
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="env LD_PRELOAD=$runtime/libclang_rt.tsan-x86_64.so TSAN_OPTIONS=exitcode=66"
 tests() {
     cargo test --locked -Zbuild-std --target x86_64-unknown-linux-gnu --target-dir "$TARGET/tsan" \
-        --features internals,spoe "$@"
+        --features internals,mdns,spoe "$@"
 }
 tests --lib -- driver:: ffi::
 # The sanitizer does not support threads in a child that a process with threads has forked.

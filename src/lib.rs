@@ -56,6 +56,8 @@
 //! - `capi`, on by default: the exported C functions. Bindings to other languages turn it off.
 //! - `spoe`, on by default: nodes can answer HAProxy's questions (SPOE). Without it, the setting
 //!   `spoe_bind` is refused.
+//! - `mdns`: nodes find each other on the local network with mDNS. Without it, the setting
+//!   `discover` is refused.
 //! - `internals`, **unstable**: makes the layers below `config` and the `driver` public, for the
 //!   tests, benches, fuzz targets and bindings of this repository. Anything that it exposes may
 //!   change in any release.

@@ -23,6 +23,8 @@ mod conflict;
 mod coordinates;
 #[path = "interop/departure.rs"]
 mod departure;
+#[path = "interop/discovery.rs"]
+mod discovery;
 #[path = "interop/eight.rs"]
 mod eight;
 #[path = "interop/faults.rs"]

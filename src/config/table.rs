@@ -10,7 +10,9 @@ use super::setting::{
     Place, Setting, allowed_amounts, allowed_in, read_amount, read_value, rows, type_of,
     type_of_amount,
 };
-use super::types::{Bind, Label, Listen, LogLevel, NodeName, Profile, TagPair};
+use super::types::{
+    Bind, Discover, InterfaceName, Label, Listen, LogLevel, NodeName, Profile, TagPair,
+};
 use super::value::{Amount, Value};
 use super::values::Settings;
 use crate::limits::{LABEL_LEN, META_LEN};
@@ -45,6 +47,13 @@ macro_rules! settings_table {
         "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
             "Addresses that the node joins at its start. Unless reconnect is false, it tries each \
              again whenever no alive member has that address.";
+        "discover" => discover = Discover::default(), [discover(String)]
+            "The name of the cluster whose nodes this node finds on the local network with mDNS, \
+             as an agent of Serf does with -discover; empty disables it. Needs a library that was \
+             built with the feature mdns.";
+        "discover_interface" => discover_interface = InterfaceName::default(),
+            [discover_interface(String)]
+            "The network interface that mDNS uses; by default, all that support multicast.";
         "snapshot" => snapshot = None, [snapshot(PathBuf)]
             "A file in which the node keeps its members and clocks for its next run, as Serf \
              does. After a restart, the node looks for these members, unless reconnect is false, \

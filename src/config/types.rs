@@ -205,6 +205,75 @@ impl Value for Advertise {
     }
 }
 
+/// The name of the cluster that mDNS looks for; empty if mDNS is disabled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Discover(pub(crate) String);
+
+/// The length of the longest name of a cluster in bytes: with `_serf_` in front of it, it must fit
+/// into a DNS label, which has at most 63 bytes.
+const DISCOVER_LEN: usize = 57;
+
+impl From<String> for Discover {
+    fn from(name: String) -> Discover {
+        Discover(name)
+    }
+}
+
+impl Value for Discover {
+    const TYPE: SettingType = SettingType::Text;
+
+    fn allowed() -> String {
+        format!("ASCII letters, digits, \"-\" and \"_\", at most {DISCOVER_LEN}")
+    }
+
+    fn read(text: &str) -> Result<Discover, Reason> {
+        Ok(Discover(text.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        allow(self.0.len() <= DISCOVER_LEN && self.0.bytes().all(is_allowed))
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// The name of a network interface; empty for every suitable one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InterfaceName(pub(crate) String);
+
+/// The length of the longest name of an interface in bytes, as Linux defines it.
+const INTERFACE_LEN: usize = 15;
+
+impl From<String> for InterfaceName {
+    fn from(name: String) -> InterfaceName {
+        InterfaceName(name)
+    }
+}
+
+impl Value for InterfaceName {
+    const TYPE: SettingType = SettingType::Text;
+
+    fn allowed() -> String {
+        format!("the name of a network interface, at most {INTERFACE_LEN} bytes without spaces")
+    }
+
+    fn read(text: &str) -> Result<InterfaceName, Reason> {
+        Ok(InterfaceName(text.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        let is_foreign = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+        allow(self.0.len() <= INTERFACE_LEN && !self.0.contains(is_foreign))
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// The address at which a service listens; `None` if the service is disabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
@@ -369,6 +438,27 @@ mod tests {
         for text in ["1.2.3.4", "1.2.3.4:0", ":9", "host:9"] {
             assert_eq!(normal::<Listen>(text), Err(String::new()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_cluster_fits_into_a_dns_label() {
+        let longest = "x".repeat(57);
+        for name in ["", "prod", "Prod-1_b", &longest] {
+            assert_eq!(normal::<Discover>(name).as_deref(), Ok(name));
+        }
+        let too_long = "x".repeat(58);
+        for name in ["a.b", "a b", "ü", "a\\", &too_long] {
+            assert_eq!(normal::<Discover>(name), Err(String::new()), "{name}");
+        }
+        for (name, good) in [
+            ("eth0", true),
+            ("br-0.5", true),
+            ("a b", false),
+            ("a/b", false),
+        ] {
+            assert_eq!(normal::<InterfaceName>(name).is_ok(), good, "{name}");
+        }
+        assert!(normal::<InterfaceName>("a-name-that-has-16").is_err());
     }
 
     #[test]

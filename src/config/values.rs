@@ -1,6 +1,8 @@
 //! The settings of a node as typed values.
 
-use super::types::{Advertise, Bind, Label, Listen, LogLevel, NodeName, Profile, TagPair};
+use super::types::{
+    Advertise, Bind, Discover, InterfaceName, Label, Listen, LogLevel, NodeName, Profile, TagPair,
+};
 use crate::event::EventKind;
 use crate::serf;
 use crate::swim::Seed;
@@ -20,6 +22,9 @@ pub(crate) struct Settings {
     pub(crate) keyring_file: Option<PathBuf>,
     pub(crate) label: Label,
     pub(crate) seeds: Vec<Seed>,
+    pub(crate) discover: Discover,
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub(crate) discover_interface: InterfaceName,
     pub(crate) snapshot: Option<PathBuf>,
     pub(crate) rejoin_after_leave: bool,
     pub(crate) compression: bool,

@@ -18,7 +18,7 @@
 //! | [`node`] | the public interface: [`Node`] |
 //! | [`engine`] | the thread that owns the core, its commands, and the host of services |
 //! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
-//! | [`net`] | sockets, listeners, streams, name resolution |
+//! | [`net`] | sockets, listeners, streams, name resolution, mDNS |
 //! | [`os`] | system calls: threads, forks, signals, clocks, descriptors |
 
 pub(crate) mod engine;
@@ -31,6 +31,8 @@ pub use events::answers::{KeyResult, PendingQuery, QueryAnswer, QueryAnswers};
 pub use events::completion::Operation;
 pub use events::pending::{FailedAddr, Outcome, Pending};
 pub use events::subscriptions::Subscription;
+#[cfg(all(feature = "internals", feature = "mdns"))]
+pub use net::mdns::message::{Announced, Asked, Meaning, News, Service};
 #[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]

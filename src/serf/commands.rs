@@ -36,6 +36,16 @@ impl Core {
         op
     }
 
+    /// Joins the cluster of a node that was found at this address. Differs from [`Core::join`] in
+    /// that the address is not remembered as a seed, and that a leave is not cancelled.
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub fn join_found(&mut self, now: Time, addr: SocketAddr) -> OpId {
+        let op = self.swim.join_found(now, addr);
+        self.serf.join_begun(op);
+        self.pump(now, false);
+        op
+    }
+
     /// Asks a node which members its cluster has, without joining. [`CoreEvent::LookDone`] reports
     /// the answer.
     ///

@@ -291,6 +291,12 @@ impl Core {
         self.swim.knows_others()
     }
 
+    /// Returns true if another member that is alive has this address.
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
+        self.swim.is_alive_at(addr)
+    }
+
     /// Returns true if this node has seeds other than itself, or former members, but knows no other
     /// member, or only members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {

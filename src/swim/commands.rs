@@ -27,10 +27,21 @@ impl Swim {
     /// notice follows if some seeds had neither answered nor failed by then. If a seed answers, all
     /// these seeds are remembered. A seed that is this node itself counts as one that answers.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        self.begin_join(now, seeds, seeds)
+    }
+
+    /// Does the same as [`Swim::join`] for an address that was found and not given by the
+    /// application: it is not remembered as a seed.
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub fn join_found(&mut self, now: Time, addr: SocketAddr) -> OpId {
+        self.begin_join(now, &[Seed::Addr(addr)], &[])
+    }
+
+    fn begin_join(&mut self, now: Time, seeds: &[Seed], remembered: &[Seed]) -> OpId {
         self.at(now, |swim| {
             // No join ends before it is known whether another node has this node's name.
             let undecided = swim.name_conflicts.is_asking();
-            let op = swim.joining.begin(&mut swim.ctx, seeds, undecided);
+            let op = (swim.joining).begin(&mut swim.ctx, seeds, remembered, undecided);
             swim.remember_reached_seeds();
             op
         })

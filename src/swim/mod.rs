@@ -429,6 +429,12 @@ impl Swim {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
 
+    /// Returns true if another member that is alive has this address.
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
+        self.ctx.table.is_alive_at(addr)
+    }
+
     /// Returns true if this node knows another member that has not left. Failed members count,
     /// former members do not.
     pub fn knows_others(&self) -> bool {

@@ -2073,6 +2073,19 @@ fn a_join_that_failed_is_not_repeated_but_the_seeds_of_one_that_succeeded_are_as
 }
 
 #[test]
+fn an_address_that_was_found_is_joined_and_not_remembered() {
+    let mut net = Net::new(2);
+    net.nodes[0].join_found(net.now, addr(1));
+    net.run(Duration::from_secs(5));
+    assert_eq!(joins_done(&net, 0), [(1, 0)]);
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert!(net.nodes[0].is_alive_at(addr(1)));
+    let own = addr(0);
+    assert!(!net.nodes[0].is_alive_at(own), "only other members count");
+    assert!(!net.nodes[0].reconnect.has_other_seeds(own));
+}
+
+#[test]
 fn a_seed_that_refuses_this_node_is_asked_with_the_longest_pauses() {
     let mut swim = node(0, Config::lan());
     swim.remember_seeds(Time::ZERO, &[Seed::Addr(addr(1))]);

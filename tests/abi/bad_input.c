@@ -142,6 +142,22 @@ static void list_of_settings(void)
     CHECK(!sprat_setting_default(name, "man") && !sprat_setting_default(name, NOT_UTF8));
 }
 
+/* The library of this test is built without mDNS. */
+static void discovery(void)
+{
+    sprat_node *node = NULL;
+    sprat_config *config = sprat_config_new();
+    SAME(sprat_config_set(config, "discover", "a.b"), SPRAT_ERR_INVALID);
+    CHECK(strstr(sprat_last_error(), "ASCII letters"));
+    sprat_config_free(config);
+    config = sprat_config_new();
+    SAME(sprat_config_set(config, "bind", "127.0.0.1:0"), SPRAT_OK);
+    SAME(sprat_config_set(config, "discover", "prod"), SPRAT_OK);
+    SAME(sprat_node_start(config, &node), SPRAT_ERR_CONFIG);
+    CHECK(strstr(sprat_last_error(), "build the library with the feature mdns"));
+    sprat_config_free(config);
+}
+
 static void configs(void)
 {
     sprat_node *node = (sprat_node *)&node;
@@ -683,6 +699,7 @@ int main(void)
     alarm(300);
     library();
     list_of_settings();
+    discovery();
     configs();
     char made_up;
     no_node(NULL, SPRAT_ERR_HANDLE);

@@ -95,6 +95,8 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--set", "probe_interval_ms=x"), 'probe_interval_ms is "x", allowed: 10 to'),
         ((*LOOK, "--bind", "127.0.0.1:0"), "No such option"),
         ((*LOOK, "--set", "bind=127.0.0.1:0"), "--set cannot change bind: this command does not"),
+        ((*LOOK, "--set", "discover=a"), "--set cannot change discover: this command does not"),
+        ((*RUN, "--set", "discover=a.b"), 'discover is "a.b", allowed: ASCII letters'),
         ((*VISIT, "--bind", "here"), 'bind is "here", allowed: IP address'),
         ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt exclude each other"),
         (("keys", "list", *VISIT[1:]), "no key: give --key-file, --key or --keyring-file with"),

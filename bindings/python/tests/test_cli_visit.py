@@ -149,6 +149,7 @@ def test_looks_and_visits_can_use_the_settings_file_of_a_running_member(
     with socket.create_server((addresses.ip(), 0)) as taken:
         port = "{}:{}".format(*taken.getsockname())
         own = f"name = stock\nbind = {stock.address}\nspoe_bind = {port}\nspoe_servers = role=web\n"
+        own += "discover = prod\n"
         config.write_text(f"{own}seeds = {stock.address}\n")
         for command in ("members",), ("explain", "stock"):
             assert stock.address in done(visit(*command, "--config", str(config)))

@@ -1,6 +1,8 @@
 //! The counters of a node: those of the core, of the engine and of the services in one list.
 
 use crate::driver::engine::Engine;
+#[cfg(feature = "mdns")]
+use crate::driver::engine::discovery::Discovery;
 use crate::serf::Counter;
 
 impl Engine {
@@ -56,6 +58,8 @@ impl Engine {
             ),
         ];
         all.extend(own.map(|(name, value, help)| Counter::new(name, value, help)));
+        #[cfg(feature = "mdns")]
+        all.extend(self.discovery.iter().flat_map(Discovery::counters));
         for service in &self.handle.services {
             all.extend(service.read());
         }

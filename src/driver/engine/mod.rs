@@ -10,6 +10,9 @@
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | `counters` | the counters of the engine and of all other parts |
+//! | `discover` | running mDNS; only with the feature `mdns` |
+//! | `discovery` | finding other nodes with mDNS; only with the feature `mdns` |
+//! | `found` | the addresses that mDNS has found; only with the feature `mdns` |
 //! | [`handle`] | the handle that other threads hold |
 //! | `dispatch` | running commands |
 //! | `messages` | running the commands about user events, queries and messages |
@@ -28,7 +31,13 @@
 
 pub(in crate::driver) mod command;
 mod counters;
+#[cfg(feature = "mdns")]
+mod discover;
+#[cfg(feature = "mdns")]
+mod discovery;
 mod dispatch;
+#[cfg(feature = "mdns")]
+mod found;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod key_writer;
 mod keys;
@@ -46,6 +55,8 @@ mod woken;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
+#[cfg(feature = "mdns")]
+use crate::driver::engine::discovery::Discovery;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::key_writer::KeyWriter;
 use crate::driver::engine::operations::Operations;
@@ -111,6 +122,9 @@ pub(in crate::driver) struct Engine {
     own_address: OwnAddress,
     /// `None` if no snapshot is kept.
     snapshot: Option<SnapshotKeeper>,
+    /// `None` if the node does not use mDNS.
+    #[cfg(feature = "mdns")]
+    discovery: Option<Discovery>,
     counts: Counts,
     /// The time of the next check of all eventfds.
     eventfds_due: Time,
@@ -141,6 +155,8 @@ impl Engine {
         snapshot: Option<SnapshotKeeper>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
+        #[cfg(feature = "mdns")]
+        let discovery = Discovery::new(config, &handle.name, sockets.bound, now);
         let mut engine = Engine {
             core,
             log: Log::new(config.settings.log_level.0, now),
@@ -158,6 +174,8 @@ impl Engine {
             operations: Operations::default(),
             shortage: Shortage::new()?,
             snapshot,
+            #[cfg(feature = "mdns")]
+            discovery,
             counts: Counts::default(),
             eventfds_due: now,
             left_over: Vec::new(),
@@ -180,6 +198,8 @@ impl Engine {
             }
             self.shortage.renew_reserve();
             self.check_own_address();
+            #[cfg(feature = "mdns")]
+            self.discover();
             self.core.handle_timeout(self.now);
             self.settle();
             self.write_snapshot();
@@ -194,10 +214,16 @@ impl Engine {
                 return self.handle.on_lost_descriptors();
             }
             if woken.commands && self.run_commands() {
+                #[cfg(feature = "mdns")]
+                self.end_discovery();
                 return self.end_snapshot();
             }
             if woken.datagrams {
                 self.receive();
+            }
+            #[cfg(feature = "mdns")]
+            if woken.discovery {
+                self.receive_discovery();
             }
             self.serve_streams(woken.streams);
             if woken.connections {
@@ -214,6 +240,8 @@ impl Engine {
     /// written or read, so all eventfds are checked here only from time to time, to notice a loss.
     fn owns_its_descriptors(&mut self) -> bool {
         let owns_sockets = self.sockets.are_intact() && self.streams.are_intact();
+        #[cfg(feature = "mdns")]
+        let owns_sockets = owns_sockets && self.discovery.as_ref().is_none_or(Discovery::is_intact);
         if !owns_sockets || self.now < self.eventfds_due {
             return owns_sockets;
         }
@@ -400,6 +428,14 @@ impl Engine {
         if listening {
             sources.push(PollSource::Connections);
             fds.push(self.sockets.listener.poll_entry());
+        }
+        #[cfg(feature = "mdns")]
+        if let Some(discovery) = &self.discovery {
+            wanted = wanted.min(discovery.deadline().unwrap_or(wanted));
+            for fd in discovery.poll_entries() {
+                sources.push(PollSource::Discovery);
+                fds.push(fd);
+            }
         }
         for (id, fd) in self.streams.poll_entries() {
             sources.push(PollSource::Stream(id));

@@ -9,6 +9,8 @@ pub(super) enum PollSource {
     Commands,
     Datagrams,
     Connections,
+    #[cfg(feature = "mdns")]
+    Discovery,
     Stream(StreamId),
 }
 
@@ -20,6 +22,9 @@ pub(super) struct Woken {
     pub commands: bool,
     pub datagrams: bool,
     pub connections: bool,
+    /// True if messages of mDNS wait.
+    #[cfg(feature = "mdns")]
+    pub discovery: bool,
     pub streams: Vec<(StreamId, PollFlags)>,
 }
 
@@ -34,6 +39,8 @@ impl Woken {
                 PollSource::Commands => woken.commands = true,
                 PollSource::Datagrams => woken.datagrams = true,
                 PollSource::Connections => woken.connections = true,
+                #[cfg(feature = "mdns")]
+                PollSource::Discovery => woken.discovery = true,
                 PollSource::Stream(id) => woken.streams.push((id, flags)),
             }
         }

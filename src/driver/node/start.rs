@@ -58,6 +58,8 @@ fn build(
     spawn: Option<Arc<dyn Spawn>>,
 ) -> Result<RunningNode> {
     config.check()?;
+    #[cfg(not(feature = "mdns"))]
+    refuse_discovery(config)?;
     let settings = &config.settings;
     let name = config.node_name(host_name)?;
     fork::install();
@@ -132,6 +134,20 @@ fn check_own_address(own: IpAddr, is_chosen: bool, networks: &[IpNet]) -> Result
     let message = format!(
         "the address of this node, {own}, is in none of the networks of cidrs_allowed: {}",
         networks.join(", ")
+    );
+    Err(Error::new(Status::Config, message))
+}
+
+/// Refuses a node that is to use mDNS.
+#[cfg(not(feature = "mdns"))]
+fn refuse_discovery(config: &Config) -> Result<()> {
+    let cluster = &config.settings.discover.0;
+    if cluster.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "discover is \"{cluster}\", but this library was built without mDNS; remove the setting, \
+         or build the library with the feature mdns"
     );
     Err(Error::new(Status::Config, message))
 }

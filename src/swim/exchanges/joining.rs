@@ -42,7 +42,7 @@ struct Join {
     is_reported: bool,
     /// The targets that have ended since the last report.
     report: JoinReport,
-    /// The seeds; empty once a target has answered.
+    /// The seeds to remember; empty once a target has answered.
     seeds: Vec<Seed>,
 }
 
@@ -58,8 +58,15 @@ pub(in crate::swim) struct Joining {
 
 impl Joining {
     /// Asks every seed for the state of its cluster. [`Notice::JoinDone`] reports the outcome. A
-    /// seed that is this node itself counts as contacted.
-    pub fn begin(&mut self, ctx: &mut Context, seeds: &[Seed], undecided: bool) -> OpId {
+    /// seed that is this node itself counts as contacted. `remembered` are the seeds that are
+    /// remembered if one answers.
+    pub fn begin(
+        &mut self,
+        ctx: &mut Context,
+        seeds: &[Seed],
+        remembered: &[Seed],
+        undecided: bool,
+    ) -> OpId {
         let op = ctx.next_op();
         let targets = seeds.iter().map(|seed| (seed.clone(), seed.to_string()));
         self.joins.push(Join {
@@ -70,7 +77,7 @@ impl Joining {
             reached: None,
             is_reported: false,
             report: JoinReport::default(),
-            seeds: seeds.to_vec(),
+            seeds: remembered.to_vec(),
         });
         self.drive(ctx, op, undecided);
         op

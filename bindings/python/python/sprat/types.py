@@ -51,6 +51,8 @@ class OtherSettings(TypedDict, total=False):
     encrypt: str | None
     keyring_file: str | os.PathLike[str] | None
     label: str | None
+    discover: str | None
+    discover_interface: str | None
     snapshot: str | os.PathLike[str] | None
     rejoin_after_leave: bool | None
     member_bytes: int | None

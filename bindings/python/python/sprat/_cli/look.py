@@ -22,7 +22,7 @@ from .visit import addresses, cluster_settings
 
 __all__ = ["look"]
 
-_OWN = ("name", "bind", "advertise")
+_OWN = ("name", "bind", "advertise", "discover")
 """Settings that describe a member. --set must not give them, because a look does not join."""
 
 _AT_ONCE = 16

@@ -36,7 +36,7 @@ _log = logging.getLogger("sprat.cli")
 _NAMES = 32
 """The number of names that visits from one host share."""
 
-_IDENTITY = ("name", "bind", "advertise", "spoe_bind", "seeds")
+_IDENTITY = ("name", "bind", "advertise", "spoe_bind", "seeds", "discover")
 """Settings of a file that describe this host's permanent member, and not the cluster."""
 
 
