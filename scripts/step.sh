@@ -30,13 +30,14 @@ for file in tests/*.rs; do
     name=$(basename "$file" .rs)
     [[ " ${fast_tests[*]} interop " == *" $name "* ]] || plain_tests+=(--test "$name")
 done
-plainly() { CARGO_PROFILE_TEST_OPT_LEVEL=0 "$@"; }
+# Without optimisation of this package. The dependencies are the same as for the other tests.
+plain_test() { cargo test --config 'profile.test.package.sprat.opt-level=0' --locked "$@"; }
 
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
 build-tests) # everything that the later steps need, except the release library
-    plainly cargo test --locked --quiet --no-run "${plain_tests[@]}"
+    plain_test --quiet --no-run "${plain_tests[@]}"
     cargo test --locked --quiet --no-run "${fast_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
@@ -46,7 +47,7 @@ build-tests) # everything that the later steps need, except the release library
     ;;
 tests)
     status=0
-    plainly cargo test --locked --no-fail-fast "${plain_tests[@]}" || status=1
+    plain_test --no-fail-fast "${plain_tests[@]}" || status=1
     cargo test --locked --no-fail-fast "${fast_tests[@]}" || status=1
     exit $status
     ;;
