@@ -22,23 +22,21 @@ if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
 fi
 
-# The tests of the library that need optimised code, and those that do not, because building them
-# takes longer than running them. The interop tests are a step of their own.
-fast_tests=(--test sim --test memory)
-plain_tests=(--lib)
+# The tests of the library without the interop tests, which are a step of their own.
+library_tests=()
 for file in tests/*.rs; do
-    name=$(basename "$file" .rs)
-    [[ " ${fast_tests[*]} interop " == *" $name "* ]] || plain_tests+=(--test "$name")
+    [ "$file" = tests/interop.rs ] || library_tests+=(--test "$(basename "$file" .rs)")
 done
-# Without optimisation of this package. The dependencies are the same as for the other tests.
-plain_test() { cargo test --config 'profile.test.package.sprat.opt-level=0' --locked "$@"; }
+# The unit tests, without optimisation of this package: optimising them takes longer than running
+# them. The dependencies are the same as for the other tests.
+unit_tests() { cargo test --config 'profile.test.package.sprat.opt-level=0' --locked --lib "$@"; }
 
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
 build-tests) # everything that the later steps need, except the release library
-    plain_test --quiet --no-run "${plain_tests[@]}"
-    cargo test --locked --quiet --no-run "${fast_tests[@]}" --test interop
+    unit_tests --quiet --no-run
+    cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
     build_haproxy
@@ -47,8 +45,8 @@ build-tests) # everything that the later steps need, except the release library
     ;;
 tests)
     status=0
-    plain_test --no-fail-fast "${plain_tests[@]}" || status=1
-    cargo test --locked --no-fail-fast "${fast_tests[@]}" || status=1
+    unit_tests || status=1
+    cargo test --locked --no-fail-fast "${library_tests[@]}" || status=1
     exit $status
     ;;
 documentation)
