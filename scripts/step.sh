@@ -23,19 +23,15 @@ if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
 fi
 
 # The tests of the library without the interop tests, which are a step of their own.
-library_tests=()
+library_tests=(--lib)
 for file in tests/*.rs; do
     [ "$file" = tests/interop.rs ] || library_tests+=(--test "$(basename "$file" .rs)")
 done
-# The unit tests, without optimisation of this package: optimising them takes longer than running
-# them. The dependencies are the same as for the other tests.
-unit_tests() { cargo test --config 'profile.test.package.sprat.opt-level=0' --locked --lib "$@"; }
 
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
 build-tests) # everything that the later steps need, except the release library
-    unit_tests --quiet --no-run
     cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
@@ -43,12 +39,7 @@ build-tests) # everything that the later steps need, except the release library
     python_env
     install_wheel
     ;;
-tests)
-    status=0
-    unit_tests || status=1
-    cargo test --locked --no-fail-fast "${library_tests[@]}" || status=1
-    exit $status
-    ;;
+tests) cargo test --locked --no-fail-fast "${library_tests[@]}" ;;
 documentation)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc
