@@ -1772,10 +1772,11 @@ int sprat_node_send_event(struct sprat_node *node,
  * The acks and answers come as events of kind SPRAT_EVENT_QUERY_ACK and
  * SPRAT_EVENT_QUERY_RESPONSE, whose `id` is the number of the query. An event of kind
  * SPRAT_EVENT_DONE with the same number and op_data reports the end. The query ends as soon as
- * every member that was present when it was sent has answered, or has failed or left; the status
- * is then SPRAT_OK. It is SPRAT_ERR_TIMEOUT if some have not answered in time, and the text names
- * up to five of them. The number is stored before the query is sent, as for
- * sprat_node_join_async().
+ * every member that was present when it was sent has answered, or has failed or left. The status
+ * is SPRAT_OK if all of them have answered or left. It is SPRAT_ERR_TIMEOUT if a member has failed
+ * or has not answered in time, or if no member that is present has one of the names in the
+ * options; the text names up to five of these. The number is stored before the query is sent, as
+ * for sprat_node_join_async().
  *
  * Gossip can miss a member. So the node sends the query again, up to three times and directly, to
  * the members that have neither answered nor acknowledged it, if they are at most 64. No program

@@ -116,7 +116,7 @@ static void query_that_waits(void)
     sprat_answers_free(answers);
     options.timeout_ms = 1;
     SAME(sprat_node_query_wait(a, "silence", NULL, 0, &options, &answers), 0);
-    CHECK(strstr(sprat_answers_missing(answers), "have not: a, b"));
+    CHECK(strstr(sprat_answers_missing(answers), "the query: a, b"));
     sprat_answers_free(answers);
 }
 

@@ -928,8 +928,12 @@ register_freeze("thaw", false, "allow removals of servers again")
 local function register_order(state, text)
   core.register_cli({ "sprat", state }, "sprat " .. state .. " [BACKEND/]MEMBER : " .. text,
     function(applet, ...)
-      local member = select(select("#", ...), ...)
-      local ok, why = sprat.order(member or "", state)
+      local count = select("#", ...) -- the words of the command, and the name
+      if count < 3 then
+        send_line(applet, "error: `sprat " .. state .. "` needs the name of a member")
+        return
+      end
+      local ok, why = sprat.order(select(count, ...), state)
       send_line(applet, ok and "done" or why)
     end)
 end

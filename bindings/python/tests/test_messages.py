@@ -129,6 +129,13 @@ def test_nodes_and_tags_select_who_answers(answering):
     assert list(first.query("who", tags={"role": "^db$"}, timeout=60)) == []
 
 
+def test_a_query_to_a_name_that_no_member_has_is_not_complete(node):
+    result = node.query("uptime", nodes=["nobody"])
+    assert list(result) == []
+    assert not result.complete
+    assert result.missing == "these members have not answered the query: nobody"
+
+
 def test_a_query_that_no_one_answers_names_the_missing_members(node):
     result = node.query("uptime", timeout=0.05)
     assert not result.complete

@@ -25,7 +25,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The pauses between the first questions.
-const FIRST_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+const FIRST_PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
 /// The time between two further questions, the same as in Serf.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The time after a failure until mDNS is tried again.

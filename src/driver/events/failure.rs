@@ -48,7 +48,7 @@ pub(in crate::driver) fn query_outcome(answers: usize, missing: Vec<Arc<str>>) -
         return Ok(answers).into();
     }
     let text = format!(
-        "{answers} members have answered the query, but these have not: {}",
+        "these members have not answered the query: {}",
         some_names(&missing)
     );
     Outcome {

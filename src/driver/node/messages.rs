@@ -43,9 +43,10 @@ impl Node {
     /// an event of kind [`EventKind::Query`], and may answer it. The acks and answers come as
     /// events of the kinds [`EventKind::QueryAck`] and [`EventKind::QueryResponse`] with the number
     /// of `operation`. A `Done` event of this operation reports the end: success as soon as every
-    /// member that was present when the query was sent has answered, or has failed or left;
-    /// `Timeout` if some have not answered in time. Members that are silent get the query again, up
-    /// to three times, because gossip can miss a member.
+    /// member that was present when the query was sent has answered or left; `Timeout` if some have
+    /// failed or have not answered in time, or if no present member has one of the names in the
+    /// options. Members that are silent get the query again, up to three times, because gossip can
+    /// miss a member.
     ///
     /// # Errors
     /// `Invalid` if the name begins with `_serf_` (only `_serf_ping` without a payload is allowed),

@@ -1,7 +1,8 @@
 //! Queries that this node sent, and the acks and answers to them.
 //!
 //! A query ends when every member that it is addressed to has answered, or at its deadline. Serf
-//! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for.
+//! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for;
+//! one that fails counts as missing, and so does a name in the options that no present member has.
 //!
 //! Gossip can miss a member, and no push/pull carries queries. So this node sends a query again to
 //! the members that were silent so far: directly, a few times, and only if there are not too many
@@ -94,6 +95,9 @@ pub(in crate::serf) struct AskedQuery {
     /// The members that have acknowledged the query, and those that have answered it.
     pub acked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
+    /// The members that have failed before they answered, and the names in the options that no
+    /// present member has.
+    pub absent: BTreeSet<Arc<str>>,
     pub repetition: Repetition,
     /// The report about the answers; only for a key query.
     pub keys: Option<KeyReport>,
@@ -129,19 +133,17 @@ impl AskedQuery {
     }
 
     fn end(self, out: &mut Outbox) {
-        let mut missing: Vec<Arc<str>> = self.to_ack.union(&self.to_answer).cloned().collect();
+        let mut missing: BTreeSet<Arc<str>> = self.to_ack.union(&self.to_answer).cloned().collect();
+        // A member that has failed may have returned, and have answered.
+        let has_answered = |name: &Arc<str>| self.answered.contains(name);
+        missing.extend(self.absent.into_iter().filter(|name| !has_answered(name)));
+        let missing: Vec<Arc<str>> = missing.into_iter().collect();
         let number = self.number;
         out.report(match self.keys {
-            Some(report) => {
-                // A member that has failed may have returned, and have answered.
-                let failed = report.missing.into_iter();
-                missing.extend(failed.filter(|name| !self.answered.contains(name)));
-                missing.sort();
-                CoreEvent::KeysDone {
-                    number,
-                    report: KeyReport { missing, ..report },
-                }
-            }
+            Some(report) => CoreEvent::KeysDone {
+                number,
+                report: KeyReport { missing, ..report },
+            },
             None => CoreEvent::QueryDone {
                 number,
                 answers: self.answered.len(),
@@ -199,16 +201,14 @@ impl Asked {
         self.end_complete(out);
     }
 
-    /// A member has failed or left, and will not answer. A member that failed may still hold the
-    /// keys from before the change, and return with them, so a report about keys names it.
+    /// A member has failed or left, and will not answer. A member that has failed is named at the
+    /// end: it may still hold the keys from before a change, or have done only a part of what it
+    /// was asked for.
     pub fn on_gone(&mut self, out: &mut Outbox, name: &str, has_failed: bool) {
         for query in self.0.values_mut() {
-            query.to_ack.remove(name);
-            let awaited = query.to_answer.take(name);
-            let report = query.keys.as_mut().filter(|_| has_failed);
-            if let (Some(report), Some(name)) = (report, awaited) {
-                report.missing.push(name);
-            }
+            let acks = query.to_ack.take(name);
+            let awaited = query.to_answer.take(name).or(acks);
+            query.absent.extend(awaited.filter(|_| has_failed));
         }
         self.end_complete(out);
     }

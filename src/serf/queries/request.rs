@@ -109,6 +109,16 @@ impl<'a> Request<'a> {
         SerfMessage::Query(self.query())
     }
 
+    /// The names in the options that no present member has.
+    fn absent(&self, common: &Common) -> BTreeSet<Arc<str>> {
+        let is_present = |name: &str| {
+            let row = common.members.get(name);
+            row.is_some_and(|row| row.status.is_present())
+        };
+        let absent = self.options.nodes.iter().filter(|name| !is_present(name));
+        absent.map(|name| name.as_str().into()).collect()
+    }
+
     /// The message that silent members get again.
     fn repetition(&self, common: &Common, now: Time) -> Repetition {
         let query = self.query();
@@ -157,6 +167,7 @@ impl<'a> Request<'a> {
             to_answer: only_if(is_about_keys || !is_internal),
             acked: BTreeSet::new(),
             answered: BTreeSet::new(),
+            absent: self.absent(common),
             repetition: self.repetition(common, now),
             keys: is_about_keys.then(|| KeyReport {
                 asked: addressed.len(),

@@ -273,14 +273,16 @@ impl Slots {
         nobody_serves && self.give_to_first(now, None, |it, was| could_serve(it) && was == tried)
     }
 
-    /// If no server serves, makes one draining server ready again: the first that HAProxy reaches
-    /// and that no operator ordered to drain. Returns true if a server is ready again.
+    /// If no server serves, makes one draining server ready again, among those that HAProxy reaches
+    /// and that no operator ordered to drain: one whose member is present, or else the one whose
+    /// member left last, because its program is the most likely to run on. Returns true if a server
+    /// is ready again.
     pub fn recall(&mut self) -> bool {
         if self.iter().any(|(_, it)| it.serves()) {
             return false;
         }
-        let mut draining = self.iter_mut().filter(|it| it.may_be_recalled());
-        let Some(member) = draining.next() else {
+        let draining = self.iter_mut().filter(|it| it.may_be_recalled());
+        let Some(member) = draining.max_by_key(|it| (it.is_present(), it.since())) else {
             return false;
         };
         member.set_state(AdminState::Ready);

@@ -472,6 +472,33 @@ fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
 }
 
 #[test]
+fn of_the_draining_servers_the_one_is_recalled_whose_member_left_last() {
+    for (first, last) in [(0, 1), (1, 0)] {
+        let mut balance = pool(3);
+        let left = |gone: &[usize]| all(3, |n| if gone.contains(&n) { Left } else { Alive });
+        balance.observe(at(1), &left(&[first]));
+        balance.observe(at(2), &left(&[first, last]));
+        let slot = slot_of(&balance, 2);
+        balance.set_unreachable(at(3), slot, "web-2", true);
+        assert_eq!(state_of(&balance, last), Ready);
+        assert_eq!(state_of(&balance, first), Drain);
+    }
+    let mut balance = pool(3);
+    let mut members = vec![
+        asking_for(0, Desired::Drain),
+        member(1, Alive),
+        member(2, Alive),
+    ];
+    balance.observe(at(1), &members);
+    members[1] = member(1, Left);
+    balance.observe(at(2), &members);
+    let slot = slot_of(&balance, 2);
+    balance.set_unreachable(at(3), slot, "web-2", true);
+    assert_eq!(state_of(&balance, 0), Ready, "its member is present");
+    assert_eq!(state_of(&balance, 1), Drain);
+}
+
+#[test]
 fn members_remembered_late_are_kept_for_the_same_time() {
     let mut balance = pool(2);
     let late = at(1_000_000);
