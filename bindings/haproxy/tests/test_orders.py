@@ -72,7 +72,8 @@ def test_an_order_for_an_unknown_member_is_refused(haproxy, web) -> None:
     proxy.serves(first)
     assert 'no member "web-9"; `show` (`show sprat` on' in proxy.cli("sprat maint web-9")
     assert 'no member "web-1" of backend api' in proxy.cli("sprat maint api/web-1")
-    assert "there is no member" in proxy.cli("sprat drain")
+    assert proxy.cli("sprat drain") == "error: `sprat drain` needs the name of a member"
+    assert "there is no member" in proxy.cli("sprat drain drain")
     assert proxy.cli("sprat maint web-1") == "done"
     eventually("the server is stopped", lambda: proxy.up() == set())
 
