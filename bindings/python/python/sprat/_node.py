@@ -271,8 +271,8 @@ class Node(BaseNode):
         """Ask members a question, and return an iterator over their answers as they come.
 
         Each member that is addressed, this node included, delivers a `Query`, which its program may
-        answer. The query ends as soon as all of them have answered, failed or left. Members that have
-        failed are missing then, and so are names in `nodes` that no present member has.
+        answer. The query ends as soon as all of them have answered, failed or left. Members that
+        have failed are missing then, and so are names in `nodes` that no present member has.
 
         timeout: the seconds after which the query ends in any case; `None` lets the size of the
             cluster decide, as in Serf.
