@@ -90,6 +90,7 @@ mod limits;
 mod member;
 mod named_slab;
 mod networks;
+mod per_second;
 mod printable;
 #[cfg(not(feature = "internals"))]
 mod serf;

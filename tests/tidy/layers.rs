@@ -7,11 +7,12 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("burst_queue", &[]),
     ("limits", &[]),
     ("named_slab", &[]),
     ("networks", &[]),
+    ("per_second", &["time"]),
     ("printable", &[]),
     ("sorted_map", &[]),
     ("time", &[]),
@@ -43,6 +44,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "limits",
             "member",
             "named_slab",
+            "per_second",
             "printable",
             "sorted_map",
             "swim",
@@ -92,6 +94,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "limits",
             "member",
             "networks",
+            "per_second",
             "printable",
             "serf",
             "service",

@@ -16,6 +16,7 @@ use crate::driver::net::mdns::sockets::MulticastSockets;
 use crate::driver::os::descriptors::PollFd;
 use crate::driver::os::panic;
 use crate::networks;
+use crate::per_second::PerSecond;
 use crate::serf::Counter;
 use crate::swim::OpId;
 use crate::time::Time;
@@ -47,8 +48,6 @@ const JOINS: usize = 4;
 /// The maximum number of answers in a second. One question of every node of a large cluster in a
 /// minute takes less.
 const ANSWERS: u32 = 50;
-/// The period of [`ANSWERS`].
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The state of mDNS.
 pub(super) struct Discovery {
@@ -77,8 +76,7 @@ pub(super) struct Discovery {
     pub joins: Vec<OpId>,
     /// The time of the next joins, if addresses wait.
     join_at: Time,
-    /// The second in which answers are counted, and their number.
-    answers: (Time, u32),
+    answers: PerSecond,
     /// The number of joins so far.
     pub joined: u64,
     /// The number of messages and addresses that were not used.
@@ -106,7 +104,7 @@ impl Discovery {
             found: FoundAddrs::default(),
             joins: Vec::new(),
             join_at: now,
-            answers: (now, 0),
+            answers: PerSecond::new(ANSWERS),
             joined: 0,
             refused: 0,
         })
@@ -243,14 +241,10 @@ impl Discovery {
         let (Some(sockets), Some(addr)) = (&self.sockets, self.announced) else {
             return;
         };
-        if now.since(self.answers.0) >= SECOND {
-            self.answers = (now, 0);
-        }
-        if self.answers.1 >= ANSWERS {
+        if !self.answers.has_room(now) {
             self.refused += 1;
             return;
         }
-        self.answers.1 += 1;
         let node = Announced {
             name: &self.name,
             addr,

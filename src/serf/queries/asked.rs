@@ -69,8 +69,8 @@ impl Repetition {
         (self.left > 0).then_some(self.next)
     }
 
-    /// Returns true if the query is to be sent again now.
-    fn is_due(&mut self, now: Time) -> bool {
+    /// Uses up a repetition if one is due now. Returns true if it was.
+    fn take_due(&mut self, now: Time) -> bool {
         let due = self.deadline().is_some_and(|next| next <= now);
         if due {
             self.left -= 1;
@@ -222,7 +222,7 @@ impl Asked {
     pub fn handle_timeout(&mut self, now: Time, common: &mut Common) {
         self.end(&mut common.out, |query| query.deadline <= now);
         for query in self.0.values_mut() {
-            if query.repetition.is_due(now) {
+            if query.repetition.take_due(now) {
                 query.repeat(common);
             }
         }

@@ -58,14 +58,14 @@ impl EarlyQueries {
         time: Duration,
     ) {
         self.handle_timeout(now, common);
-        let message = SerfMessage::Query(query.clone()).encoded();
-        let bytes: usize = self.waiting.iter().map(|it| it.message.len()).sum();
-        let fits = self.waiting.len() < limits::EARLY_QUERIES
-            && bytes + message.len() <= limits::EARLY_QUERY_BYTES;
-        if !fits || time.is_zero() || query.source_node.is_empty() {
+        let is_usable = !time.is_zero() && !query.source_node.is_empty();
+        let message = (is_usable && self.waiting.len() < limits::EARLY_QUERIES)
+            .then(|| SerfMessage::Query(query.clone()).encoded())
+            .filter(|message| self.bytes() + message.len() <= limits::EARLY_QUERY_BYTES);
+        let Some(message) = message else {
             common.out.counts.queries_unanswered += 1;
             return;
-        }
+        };
         common.out.counts.queries_held += 1;
         self.waiting.push(EarlyQuery {
             sender: query.source_node.into(),
@@ -74,6 +74,10 @@ impl EarlyQueries {
             since: now,
             time,
         });
+    }
+
+    fn bytes(&self) -> usize {
+        self.waiting.iter().map(|it| it.message.len()).sum()
     }
 
     /// Takes out the queries whose sender is a member now.

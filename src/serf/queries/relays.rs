@@ -3,9 +3,9 @@
 //! A relayed response is forwarded only to the address of a member, so that no outsider can make
 //! this node send arbitrary bytes to arbitrary hosts.
 
+use crate::per_second::PerSecond;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::Order;
-use crate::serf::shared::per_second::PerSecond;
 use crate::time::Time;
 use crate::wire::serf_message::Relay;
 use crate::wire::{Refusal, address};

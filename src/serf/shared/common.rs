@@ -7,8 +7,8 @@
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
-use super::per_second::PerSecond;
 use crate::event::EventBody;
+use crate::per_second::PerSecond;
 use crate::serf::snapshot::Snapshot;
 use crate::serf::{Config, Member, MemberState, Mode, Past};
 use crate::swim::{LostSince, Node};

@@ -7,7 +7,6 @@
 //! | [`outbox`], [`counts`] | orders, events and counters that come out |
 //! | [`clock`] | Lamport time |
 //! | [`ring`], [`seen`] | messages that are passed on once |
-//! | [`per_second`] | a bound on how often something is done |
 //! | [`asker`] | the sender of a query |
 //! | [`vivaldi`] | how the coordinate of this node moves |
 
@@ -18,7 +17,6 @@ pub(in crate::serf) mod counts;
 pub(in crate::serf) mod lost;
 pub(in crate::serf) mod members;
 pub(in crate::serf) mod outbox;
-pub(in crate::serf) mod per_second;
 pub(in crate::serf) mod ring;
 pub(in crate::serf) mod seen;
 pub(in crate::serf) mod vivaldi;

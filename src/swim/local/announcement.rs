@@ -33,8 +33,7 @@ pub(in crate::swim) fn due(
         return None;
     }
     let message = ctx.table.local().encode_alive();
-    let fits = ping_len + message.len() + 2 * PART_COST <= ctx.packet_room();
-    fits.then_some((announced, message))
+    fit_together(ctx, ping_len, message.len()).then_some((announced, message))
 }
 
 /// Sends a message together with this node's alive message, which comes first. If both do not fit
@@ -44,10 +43,15 @@ pub(in crate::swim) fn introduce(ctx: &mut Context, to: SocketAddr, message: &[u
         return ctx.send(to, message, false, None);
     }
     let alive = ctx.table.local().encode_alive();
-    if alive.len() + message.len() + 2 * PART_COST <= ctx.packet_room() {
+    if fit_together(ctx, alive.len(), message.len()) {
         ctx.send_parts(to, &[&alive, message], false, None);
     } else {
         ctx.send(to, &alive, false, None);
         ctx.send(to, message, false, None);
     }
+}
+
+/// Returns true if two messages of these lengths fit into one packet.
+fn fit_together(ctx: &Context, one: usize, other: usize) -> bool {
+    one + other + 2 * PART_COST <= ctx.packet_room()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Counts what is done in the present second. A second begins with the first use after the end of
 /// the one before.
 #[derive(Clone, Debug)]
-pub(in crate::serf) struct PerSecond {
+pub(crate) struct PerSecond {
     max: u32,
     since: Time,
     count: u32,
