@@ -287,6 +287,18 @@ fn forged(n: usize, incarnation: u32, meta: &[u8]) -> Vec<u8> {
     Message::Alive(alive).encoded()
 }
 
+/// An alive message about the node `name` at this address.
+fn alive_at<'a>(name: &'a str, addr: &'a [u8], incarnation: u32) -> Message<'a> {
+    Message::Alive(Alive {
+        incarnation,
+        node: name,
+        addr,
+        port: 7946,
+        meta: None,
+        vsn: &VERSIONS,
+    })
+}
+
 /// An entry of a push/pull.
 fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode<'a> {
     PushPullNode {
@@ -826,15 +838,7 @@ fn a_probe_of_an_address_that_a_member_has_left_accuses_nobody() {
     net.settle();
     let incarnation = net.nodes[0].node("n1").unwrap().incarnation;
     net.tell(0, Message::Dead(Accusation::leave("n1", incarnation)));
-    let moved = Alive {
-        incarnation: incarnation + 1,
-        node: "n1",
-        addr: &[10, 0, 0, 9],
-        port: 7946,
-        meta: None,
-        vsn: &VERSIONS,
-    };
-    net.tell(0, Message::Alive(moved));
+    net.tell(0, alive_at("n1", &[10, 0, 0, 9], incarnation + 1));
     assert_eq!(
         net.nodes[0].node("n1").unwrap().addr.ip().to_string(),
         "10.0.0.9"
@@ -856,15 +860,8 @@ fn a_forged_alive_message_brings_back_a_member_that_has_left_only_while_it_answe
             net.cut.extend([(0, 2), (1, 2)]);
             net.cut_streams.extend([(0, 2), (1, 2)]);
         }
-        let forged = Alive {
-            incarnation: net.nodes[0].node("n2").unwrap().incarnation + 1,
-            node: "n2",
-            addr: &[10, 0, 0, 3],
-            port: 7946,
-            meta: None,
-            vsn: &VERSIONS,
-        };
-        net.tell(0, Message::Alive(forged));
+        let incarnation = net.nodes[0].node("n2").unwrap().incarnation;
+        net.tell(0, alive_at("n2", &[10, 0, 0, 3], incarnation + 1));
         assert_eq!(net.state(0, 2), Some(NodeState::Alive));
         net.run(Duration::from_secs(20));
         let state = if ended {
@@ -1626,15 +1623,7 @@ fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_sile
 
 /// Tells node 0 that its name is claimed at another address, and returns that address.
 fn claim_the_name_of_node_0(net: &mut Net) -> SocketAddr {
-    let claim = Alive {
-        incarnation: 1,
-        node: &name(0),
-        addr: &[10, 0, 0, 77],
-        port: 7946,
-        meta: None,
-        vsn: &VERSIONS,
-    };
-    net.tell(0, Message::Alive(claim));
+    net.tell(0, alive_at(&name(0), &[10, 0, 0, 77], 1));
     net.settle();
     SocketAddr::from(([10, 0, 0, 77], 7946))
 }
@@ -1746,28 +1735,16 @@ fn a_leave_does_not_end_a_claim_to_the_name() {
     assert!(is_free(&net), "no member has repeated the claim");
 }
 
-/// An alive message about another member at this address.
-fn alive_at<'a>(name: &'a str, addr: &'a [u8]) -> Message<'a> {
-    Message::Alive(Alive {
-        incarnation: 1,
-        node: name,
-        addr,
-        port: 7946,
-        meta: None,
-        vsn: &VERSIONS,
-    })
-}
-
 #[test]
 fn a_new_member_that_is_claimed_at_another_address_is_probed_at_once() {
     let mut net = Net::joined(2);
-    net.tell(0, alive_at("far", &[10, 0, 0, 9]));
+    net.tell(0, alive_at("far", &[10, 0, 0, 9], 1));
     let before = net.nodes[0].stats().probes;
     let probed = |net: &Net| net.nodes[0].stats().probes - before;
-    net.tell(0, alive_at("n1", &[10, 0, 0, 8]));
+    net.tell(0, alive_at("n1", &[10, 0, 0, 8], 1));
     assert_eq!(probed(&net), 0, "n1 has answered a moment ago");
-    net.tell(0, alive_at("far", &[10, 0, 0, 8]));
-    net.tell(0, alive_at("far", &[10, 0, 0, 7]));
+    net.tell(0, alive_at("far", &[10, 0, 0, 8], 1));
+    net.tell(0, alive_at("far", &[10, 0, 0, 7], 1));
     assert_eq!(probed(&net), 1, "one probe is enough");
     net.run(Duration::from_secs(1) + STEP);
     assert_eq!(net.nodes[0].node("far").unwrap().state, NodeState::Suspect);
@@ -1785,7 +1762,7 @@ fn a_dead_member_that_is_claimed_at_another_address_is_back_when_the_claim_count
     net.run(Duration::from_secs(2));
     // Only node 0 knows of the earlier run of node 2, and does not hear the pings of the later run.
     net.cut.extend([(0, 1), (2, 0)]);
-    net.tell(0, alive_at("n2", &[10, 0, 0, 77]));
+    net.tell(0, alive_at("n2", &[10, 0, 0, 77], 1));
     let death = Accusation {
         incarnation: 1,
         node: "n2",
