@@ -138,8 +138,8 @@
  *     agent of Serf does with -discover; empty disables it. Needs a library that was built with
  *     the feature mdns.
  *
- * discover_interface: text [not set], the name of a network interface, at most 15 bytes without
- *         spaces
+ * discover_interface: text [not set], the name of an interface, at most 15 bytes without spaces
+ *         and slashes
  *     The network interface that mDNS uses; by default, all that support multicast.
  *
  * snapshot: file [not set], the path of a file

@@ -257,7 +257,9 @@ impl Value for InterfaceName {
     const TYPE: SettingType = SettingType::Text;
 
     fn allowed() -> String {
-        format!("the name of a network interface, at most {INTERFACE_LEN} bytes without spaces")
+        format!(
+            "the name of an interface, at most {INTERFACE_LEN} bytes without spaces and slashes"
+        )
     }
 
     fn read(text: &str) -> Result<InterfaceName, Reason> {
