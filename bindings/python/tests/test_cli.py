@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -173,6 +174,20 @@ def test_a_full_disk_is_a_one_line_error(command, option, message):
     assert (done.returncode, done.stderr) == (1, f"sprat: error: {message} on device\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed", "error"),
+    [
+        ("keygen", ">&-", "sprat: error: standard output: Bad file descriptor\n"),
+        ("--help", ">&- <&-", "sprat: error: Bad file descriptor\n"),
+        ("keygen", ">/dev/null 2>&- <&-", ""),
+    ],
+)
+def test_only_a_closed_stdout_is_an_error(command, arguments, closed, error):
+    line = ["sh", "-c", f"{shlex.join([*command, arguments])} {closed}"]
+    done = subprocess.run(line, stderr=subprocess.PIPE, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stderr) == (1 if error else 0, error)
+
+
 def test_a_refusal_by_the_host_or_the_network_ends_with_1(cli, addresses):
     bind = ("--bind", addresses.address(0))
     nobody = addresses.address()
@@ -254,7 +269,7 @@ def test_a_signal_ends_a_join_or_look_at_once(command, addresses, mute, name, nu
 
 
 @pytest.mark.parametrize("arguments", [("keygen",), ("members", "--help")])
-def test_a_closed_stdout_is_not_an_error(command, arguments):
+def test_a_reader_that_is_gone_is_not_an_error(command, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

@@ -131,10 +131,16 @@ fn check_own_address(own: IpAddr, is_chosen: bool, networks: &[IpNet]) -> Result
         return Ok(());
     }
     let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
-    let message = format!(
-        "the address of this node, {own}, is in none of the networks of cidrs_allowed: {}",
-        networks.join(", ")
-    );
+    let networks = networks.join(", ");
+    let message = match is_chosen {
+        true => format!(
+            "no interface that is up has an address in the networks of cidrs_allowed ({networks}); \
+             {own} is not in them"
+        ),
+        false => format!(
+            "the address of this node, {own}, is in none of the networks of cidrs_allowed: {networks}"
+        ),
+    };
     Err(Error::new(Status::Config, message))
 }
 
@@ -353,4 +359,30 @@ fn deliver(handle: &EngineHandle, callback: Callback) {
         threads.finish_inner();
     }
     drop(run);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_the_node_chose_is_not_called_its_setting() {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|it| it.parse().unwrap());
+        let check = |own: &str, is_chosen| {
+            let checked = check_own_address(own.parse().unwrap(), is_chosen, &networks);
+            checked.map_err(|error| error.message)
+        };
+        assert_eq!(check("10.1.2.3", true), Ok(()));
+        assert_eq!(check("127.0.0.1", true), Ok(()));
+        assert_eq!(
+            check("172.17.0.1", true).unwrap_err(),
+            "no interface that is up has an address in the networks of cidrs_allowed (10.0.0.0/8, \
+             fd00::/8); 172.17.0.1 is not in them"
+        );
+        assert_eq!(
+            check("127.0.0.1", false).unwrap_err(),
+            "the address of this node, 127.0.0.1, is in none of the networks of cidrs_allowed: \
+             10.0.0.0/8, fd00::/8"
+        );
+    }
 }

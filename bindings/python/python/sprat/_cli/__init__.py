@@ -81,9 +81,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: no other file may get its descriptor number
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
+    # No other file may get the descriptor number of a closed stream. Output to a closed stdout must
+    # fail, or a new key would be lost; an error that stderr does not take changes nothing.
+    for name, access in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode))
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster that the terminal cannot encode must not end a command.
         if hasattr(stream, "reconfigure"):
