@@ -44,9 +44,7 @@ python_env
     cd "$PACKAGE"
     export MYPYPATH=python
     "$VENV/bin/mypy" --config-file pyproject.toml python/sprat
-    for program in "$ROOT"/examples/python/*.py; do
-        "$VENV/bin/mypy" --config-file pyproject.toml "$program"
-    done
+    "$VENV/bin/mypy" --config-file pyproject.toml --scripts-are-modules "$ROOT"/examples/python/*.py
     "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/examples/haproxy/*.py
     MYPYPATH=python:$ROOT/examples/haproxy:$ROOT/bindings/haproxy/tests \
         "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/benches/haproxy/*.py
