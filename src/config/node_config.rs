@@ -23,6 +23,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// What Linux calls a host to which nobody has given a name.
+const UNNAMED_HOST: &str = "(none)";
 /// The maximum size in bytes of the key of a tag.
 const TAG_KEY_LEN: usize = 255;
 
@@ -279,7 +281,7 @@ impl Config {
         }
         let host = host();
         let name = printable::text(&host).into_owned();
-        if name.as_bytes() != host || !is_name(&name) {
+        if name.as_bytes() != host || !is_name(&name) || name == UNNAMED_HOST {
             let (name, allowed) = (shown(&name), NAMES);
             let message = format!(
                 "name is not set, and the host name is {name}, which cannot be a name: \

@@ -100,7 +100,7 @@ fn a_typed_value_is_the_same_as_its_text() {
     let typed = Config::new()
         .name("a")
         .bind(([127, 0, 0, 1], 99))
-        .advertise(std::net::IpAddr::from([10, 0, 0, 1]))
+        .advertise("::ffff:10.0.0.1".parse::<std::net::IpAddr>().unwrap())
         .profile(Profile::Wan)
         .mode(Mode::Memberlist)
         .probe_interval(Duration::from_secs(2))
@@ -152,7 +152,12 @@ fn a_name_that_is_not_set_is_that_of_the_host() {
     assert_eq!(name(&Config::new(), "web-1"), Ok("web-1".to_owned()));
     assert_eq!(name(&Config::new().name("a"), "web-1"), Ok("a".to_owned()));
     assert_eq!(Config::new().get("name"), Ok(String::new()));
-    for (host, shown) in [(&b""[..], "\"\""), (b"web\xff", r"web\xff"), (b"a\nb", "")] {
+    for (host, shown) in [
+        (&b""[..], "\"\""),
+        (b"web\xff", r"web\xff"),
+        (b"a\nb", ""),
+        (b"(none)", "(none)"),
+    ] {
         let error = Config::new().node_name(|| host.to_vec()).unwrap_err();
         assert_eq!(error.status, Status::Config);
         assert!(error.message.contains(shown), "{error}");

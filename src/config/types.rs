@@ -165,16 +165,22 @@ pub struct Advertise {
     pub port: Option<u16>,
 }
 
+/// An IPv4 address written as an IPv6 one, such as `::ffff:10.0.0.1`, becomes an IPv4 address: the
+/// other members know the node by that.
 impl From<IpAddr> for Advertise {
     fn from(ip: IpAddr) -> Advertise {
+        let ip = ip.to_canonical();
         Advertise { ip, port: None }
     }
 }
 
 impl From<SocketAddr> for Advertise {
     fn from(addr: SocketAddr) -> Advertise {
-        let (ip, port) = (addr.ip(), Some(addr.port()));
-        Advertise { ip, port }
+        let port = Some(addr.port());
+        Advertise {
+            port,
+            ..Advertise::from(addr.ip())
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use super::Refusal;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm, AesGcm, KeyInit, aes::Aes192};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::PAD;
 use std::fmt;
 use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
@@ -24,6 +26,13 @@ const TAG_LEN: usize = 16;
 const BLOCK_LEN: usize = 16;
 /// The number of bytes that version 1 adds: version byte, nonce, tag.
 pub const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
+
+/// The base64 of keys. The bits that fill up the last character may have any value, as in Go: stock
+/// agents accept such keys, so they are in use.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    PAD.with_decode_allow_trailing_bits(true),
+);
 
 /// A key of 16, 24 or 32 bytes. It is wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,13 +49,13 @@ impl Key {
     /// base64 of 16, 24 or 32 bytes.
     pub fn from_base64(text: &str) -> Option<Key> {
         let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
-        let bytes = Zeroizing::new(STANDARD.decode(&*text).ok()?);
+        let bytes = Zeroizing::new(KEY_BASE64.decode(&*text).ok()?);
         Key::new(&bytes)
     }
 
     /// Returns the key in base64. The text is wiped from memory when it is dropped.
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(&self.0))
+        Zeroizing::new(KEY_BASE64.encode(&self.0))
     }
 
     /// Returns the bytes of the key.
@@ -357,6 +366,7 @@ mod tests {
             written,
             &format!("{written}\r\n"),
             "AQEBAQEBAQEB\nAQEBAQEBAQ==",
+            "AQEBAQEBAQEBAQEBAQEBAR==", // bits beyond the last byte
         ] {
             assert_eq!(Key::from_base64(text), Some(key(16, 1)), "{text:?}");
         }
