@@ -20,8 +20,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The maximum number of threads of one node that resolve names.
-const THREADS: usize = 4;
+/// The maximum number of threads of one node that resolve names. Each may wait half a minute for a
+/// name whose servers do not answer, and a join may list many such names before a good one.
+const THREADS: usize = 16;
 /// The time without a name after which a thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
