@@ -4,7 +4,6 @@ use super::keyring_file;
 use super::node_config::Config;
 use crate::error::{Error, Result, Status};
 use crate::limits::KEYS;
-use crate::serf::Mode;
 use crate::wire::{Codec, Key, Keyring};
 use std::path::Path;
 
@@ -57,11 +56,9 @@ impl Config {
         Ok(Keyring::new(keys))
     }
 
-    /// The file in which the node stores keys that change while it runs. Keys change only in serf
-    /// mode.
+    /// The file in which the node stores keys that change while it runs.
     pub(crate) fn stored_keyring(&self) -> Option<&Path> {
-        let file = self.settings.keyring_file.as_deref();
-        file.filter(|_| self.settings.core.mode == Mode::Serf)
+        self.settings.keyring_file.as_deref()
     }
 
     /// The codec that writes and reads the traffic of the node.

@@ -23,7 +23,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What Linux calls a host to which nobody has given a name.
+/// The name that Linux has for a host to which nobody has given one.
 const UNNAMED_HOST: &str = "(none)";
 /// The maximum size in bytes of the key of a tag.
 const TAG_KEY_LEN: usize = 255;

@@ -356,10 +356,9 @@ fn lists_reach_the_core() {
 }
 
 #[test]
-fn a_node_needs_one_more_thread_for_services_and_one_for_a_keyring_file_that_may_change() {
+fn a_node_needs_one_more_thread_for_services_and_one_for_a_keyring_file() {
     assert_eq!(with(&[]).threads(), 2);
     let file = ("keyring_file", "/etc/keys.json");
     assert_eq!(with(&[file]).threads(), 3);
-    assert_eq!(with(&[file, ("mode", "memberlist")]).threads(), 2);
     assert_eq!(with(&[file, ("spoe_bind", "127.0.0.1:9")]).threads(), 4);
 }

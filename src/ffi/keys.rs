@@ -30,7 +30,9 @@ struct Answer {
 }
 
 /// Lets all members of an encrypted cluster, this node and Serf agents included, install a key, use
-/// it, remove it, or list their keys. Keys need mode "serf", and a node that encrypts.
+/// it, remove it, or list their keys. The node must encrypt. In mode "memberlist", the function
+/// changes or lists the keys of this node alone, because nodes cannot ask one another to change
+/// keys there: the program at each node learns of a new key in its own way.
 ///
 /// To change the key of a cluster without losing a message: SPRAT_KEY_INSTALL the new key,
 /// SPRAT_KEY_USE it, SPRAT_KEY_REMOVE the old key. Go on to the next step only when all members
@@ -45,8 +47,8 @@ struct Answer {
 /// SPRAT_OK if all members have done what was asked, SPRAT_ERR_STATE if some report that they could
 /// not (the text names up to five of them, with their messages), and SPRAT_ERR_TIMEOUT if some have
 /// failed before they answered, or have not answered in time. It is SPRAT_ERR_STATE as well if
-/// nothing was sent: if the mode is "memberlist", if this node does not encrypt or has begun to
-/// leave, if 256 queries are under way, for the use of a key that this node does not hold, and for
+/// nothing was sent: if this node does not encrypt or has begun to leave, if 256 queries are under
+/// way, for the use of a key that this node does not hold, and for
 /// the removal of its primary key. The event has no list of keys: for that, there is
 /// sprat_node_manage_keys_wait().
 ///

@@ -3,6 +3,7 @@
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
+use super::queries::own_keys::Caller;
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::lane;
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
@@ -211,14 +212,15 @@ impl Core {
         Ok(())
     }
 
-    /// Lets all members, this node included, change or list their keys. `number` is a number that
+    /// Lets all members, this node included, change or list their keys; in memberlist mode, lets
+    /// this node alone do so. `number` is a number that
     /// no other query of this node has: [`CoreEvent::KeysDone`] reports the answers with it.
     /// `timeout` is the time in which answers count; `None` is the default of a query.
     ///
     /// # Errors
-    /// `WrongMode` in memberlist mode; `NoKeyring` if this node does not encrypt; `UnknownKey` for
-    /// the use of a key that this node does not hold; `PrimaryKey` for the removal of its primary
-    /// key; `TooManyQueries`; `EventTooLarge`; `Left`.
+    /// `NoKeyring` if this node does not encrypt; `UnknownKey` for the use of a key that this node
+    /// does not hold; `PrimaryKey` for the removal of its primary key; in serf mode also
+    /// `TooManyQueries`, `EventTooLarge` and `Left`.
     pub fn manage_keys(
         &mut self,
         now: Time,
@@ -226,9 +228,15 @@ impl Core {
         query: &KeyQuery,
         timeout: Option<Duration>,
     ) -> Result<(), CommandError> {
-        self.check_serf()?;
+        let keyring = self.swim.keyring().ok_or(CommandError::NoKeyring)?;
+        query.check(keyring)?;
+        if self.serf.common.config.mode == Mode::Memberlist {
+            let (serf, caller) = (&mut self.serf, Caller::Program(number));
+            (serf.keys).manage(&mut serf.common, Some(keyring), caller, query.clone());
+            self.pump(now, false);
+            return Ok(());
+        }
         self.check_not_left()?;
-        query.check(self.swim.keyring().ok_or(CommandError::NoKeyring)?)?;
         let content = Content {
             name: query_name(query.action),
             payload: &query.payload(),

@@ -16,7 +16,7 @@ use super::membership::leave::Leave;
 use super::membership::reap::Reaper;
 use super::push_pull::{self, ClockTimes};
 use super::queries::asked::Asked;
-use super::queries::own_keys::Keys;
+use super::queries::own_keys::{Caller, Keys};
 use super::queries::query::Queries;
 use super::queries::relays::Relays;
 use super::queries::request::{Content, Request, Sender};
@@ -436,7 +436,8 @@ impl SerfState {
     /// A query about the keys of this node arrived. `keyring` is `None` if this node does not
     /// encrypt.
     pub fn keys_asked(&mut self, keyring: Option<&mut Keyring>, asker: Asker, query: KeyQuery) {
-        self.keys.on_query(&mut self.common, keyring, asker, query);
+        let caller = Caller::Member(asker);
+        self.keys.manage(&mut self.common, keyring, caller, query);
     }
 
     /// Begins to leave. If a leave is under way already, the command ends together with it.

@@ -1,7 +1,8 @@
 //! Messages and states of programs built on memberlist, between two nodes with real sockets.
 
 use super::help::{PATIENCE, join, wait_for, with, with_others};
-use sprat::{EventBody, EventKind, Node, Status};
+use sprat::{EventBody, EventKind, Key, KeyHolders, Node, Status};
+use std::fs;
 
 fn memberlist_node(name: &str) -> Node {
     let settings = [("mode", "memberlist"), ("push_pull_interval_ms", "100")];
@@ -46,6 +47,60 @@ fn messages_by_stream_datagram_and_gossip_arrive() {
             _ => None,
         });
     }
+}
+
+/// Programs on memberlist distribute keys themselves, so each node changes its own.
+#[test]
+fn each_node_changes_its_own_keys_and_stores_them() {
+    let _turn = with_others();
+    let [old, new] = [1, 2].map(|byte| Key::new(&[byte; 16]).unwrap());
+    let folder = format!("sprat-keys-{}", std::process::id());
+    let folder = std::env::temp_dir().join(folder);
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("keyring.json");
+    fs::write(&file, format!("[\"{}\"]", old.to_base64().as_str())).unwrap();
+    let [a, b] = ["a", "b"].map(|name| {
+        let mut settings = vec![("mode", "memberlist")];
+        let (text, path) = (old.to_base64(), file.to_str().unwrap());
+        settings.push(match name {
+            "a" => ("keyring_file", path),
+            _ => ("encrypt", &text),
+        });
+        Node::start(&with(name, &settings)).unwrap()
+    });
+    join(&b, &a);
+    let greet = |text: &[u8]| {
+        a.send_and_wait("b", text, Some(PATIENCE)).unwrap();
+        assert_eq!(message(&b), ("a".to_owned(), text.to_vec()));
+        b.send_and_wait("a", text, Some(PATIENCE)).unwrap();
+        assert_eq!(message(&a), ("b".to_owned(), text.to_vec()));
+    };
+    for node in [&a, &b] {
+        let done = node.install_key(&new, None).unwrap();
+        assert_eq!((done.problem, done.report.asked), (None, 1));
+    }
+    let refused = a.remove_key(&old, None).unwrap_err();
+    assert_eq!(refused.status, Status::State);
+    for (node, text) in [(&a, b"one"), (&b, b"two")] {
+        assert_eq!(node.use_key(&new, None).unwrap().problem, None);
+        greet(text);
+    }
+    for (node, text) in [(&b, b"tre"), (&a, b"for")] {
+        assert_eq!(node.remove_key(&old, None).unwrap().problem, None);
+        greet(text);
+        let listed = node.list_keys(None).unwrap().report;
+        assert_eq!(listed.answers.len(), 1);
+        let keys: Vec<_> = listed.keys.clone().into_iter().collect();
+        let holders = KeyHolders {
+            members: 1,
+            primary: 1,
+        };
+        assert_eq!(keys, [(new.clone(), holders)]);
+    }
+    let stored = fs::read_to_string(&file).unwrap();
+    assert!(stored.contains(new.to_base64().as_str()), "{stored}");
+    assert!(!stored.contains(old.to_base64().as_str()), "{stored}");
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -87,12 +87,13 @@ def test_members_that_do_not_answer_are_named(start):
     assert caught.value.report.missing == ("other",)
 
 
-def test_keys_are_stored_and_a_failure_is_reported(start, tmp_path):
+@pytest.mark.parametrize("mode", ["serf", "memberlist"])
+def test_keys_are_stored_and_a_failure_is_reported(start, tmp_path, mode):
     folder = tmp_path / "keys"
     folder.mkdir()
     path = folder / "ring.json"
     path.write_text(json.dumps([OLD_TEXT]))
-    node = start("node", keyring_file=path)
+    node = start("node", keyring_file=path, mode=mode)
     node.keyring.install(NEW)
     assert path.read_text() == f'[\n  "{OLD_TEXT}",\n  "{NEW_TEXT}"\n]'
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -100,7 +101,7 @@ def test_keys_are_stored_and_a_failure_is_reported(start, tmp_path):
     node.keyring.use(NEW)
     assert json.loads(path.read_text()) == [NEW_TEXT, OLD_TEXT]
     node.close()
-    node = start("again", keyring_file=path)
+    node = start("again", keyring_file=path, mode=mode)
     path.unlink()
     folder.rmdir()
     with pytest.raises(sprat.KeyringError, match="1 of 1 members report a failure") as caught:

@@ -19,12 +19,15 @@ impl Node {
     /// remove the old key. Each step must have succeeded at all members before the next: a member
     /// that does not know the primary key of the others can no longer talk to them.
     ///
+    /// In memberlist mode, this changes the keys of this node alone, because nodes cannot ask one
+    /// another to change keys there: the program at each node learns of a new key in its own way.
+    ///
     /// A member whose setting `keyring_file` is set stores its keys after each change; if that
     /// fails, it reports the failure, but has changed its keys. Every step can be repeated.
     ///
     /// # Errors
-    /// `State` in memberlist mode, if this node does not encrypt, once a leave has begun, or if 256
-    /// queries are under way; `Closed`; `Forked`; `Deadlock` on a thread that must not wait.
+    /// `State` if this node does not encrypt, and in serf mode also once a leave has begun, or if
+    /// 256 queries are under way; `Closed`; `Forked`; `Deadlock` on a thread that must not wait.
     pub fn install_key(&self, key: &Key, timeout: Option<Duration>) -> Result<KeyResult> {
         self.manage_keys(KeyQuery::install(key.clone()), timeout)
     }

@@ -138,7 +138,8 @@ fn check_own_address(own: IpAddr, is_chosen: bool, networks: &[IpNet]) -> Result
              {own} is not in them"
         ),
         false => format!(
-            "the address of this node, {own}, is in none of the networks of cidrs_allowed: {networks}"
+            "the address of this node, {own}, is in none of the networks of cidrs_allowed: \
+             {networks}"
         ),
     };
     Err(Error::new(Status::Config, message))

@@ -326,15 +326,17 @@ class Keyring(BaseKeyring):
     Otherwise it raises `KeyringError`; repeat the call before you go on to the next: a member that
     does not know the primary key of the others can no longer talk to them.
 
+    In ``mode="memberlist"``, the calls change and list the keys of this node alone, because nodes
+    cannot ask one another to change keys there.
+
     A key is given as bytes, or as a str in base64. A member whose setting `keyring_file` is set
     stores its keys after each change; if that fails, it reports an error, but has changed its keys.
 
     Each method takes the seconds in which answers count; `None` lets the size of the cluster
     decide, as in Serf. It returns a `KeyReport`. It raises `KeyringError` if members report an
     error, have failed before they answered, or have not answered in time, with the answers of all
-    in `report`; `ConfigError` for a key of a wrong length; and `StateError` if nothing was sent: in
-    ``mode="memberlist"``, if this node does not encrypt, after `Node.leave`, or if 256 queries are
-    under way.
+    in `report`; `ConfigError` for a key of a wrong length; and `StateError` if nothing was sent: if
+    this node does not encrypt, after `Node.leave`, or if 256 queries are under way.
     """
 
     __slots__ = ()
