@@ -49,6 +49,8 @@ mod ours;
 mod program;
 #[path = "interop/refused.rs"]
 mod refused;
+#[path = "interop/removing.rs"]
+mod removing;
 #[path = "interop/snapshot.rs"]
 mod snapshot;
 #[path = "interop/stopped.rs"]

@@ -267,11 +267,11 @@ impl Agent {
         self.must(&["event", name, payload]);
     }
 
-    /// Sends a query to the cluster, and returns the answers as JSON. At most `helpers` other
-    /// members also relay each answer.
-    pub fn query(&self, name: &str, helpers: u8) -> serde_json::Value {
-        let relay = format!("-relay-factor={helpers}");
-        let output = self.ask(&["query", "-format=json", "-timeout=3s", &relay, name]);
+    /// Sends a query to the cluster, with these options of `serf query`, and returns the answers as
+    /// JSON.
+    pub fn query(&self, name: &str, options: &[&str]) -> serde_json::Value {
+        let args = [&["query", "-format=json", "-timeout=3s"], options, &[name]].concat();
+        let output = self.ask(&args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "serf query: {said}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {

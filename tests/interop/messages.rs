@@ -125,7 +125,7 @@ fn a_query_from_an_agent_gets_four_acks_and_four_answers_and_every_node_is_reach
     let ([first, second], applications) = cluster(&block, &notes);
     for agent in [&first, &second] {
         until("four acks and four answers", || {
-            let got = agent.query("load", 1);
+            let got = agent.query("load", &["-relay-factor=1"]);
             let acks = got["Acks"].as_array().map_or(0, Vec::len);
             let answers = got["Responses"].as_object().map_or(0, serde_json::Map::len);
             let right = ["ours3", "ours4", "web1", "web2"]
@@ -141,6 +141,39 @@ fn a_query_from_an_agent_gets_four_acks_and_four_answers_and_every_node_is_reach
         first.try_run(&["reachability"])
     });
     drop(applications);
+}
+
+#[test]
+fn the_filters_of_an_agents_query_mean_the_same_to_sprat_nodes_and_agents() {
+    let block = Block::new();
+    let notes = [Note::new("filter-1"), Note::new("filter-2")];
+    let ([first, _second], _applications) = cluster(&block, &notes);
+    // The agents have the tag role=agent, the sprat nodes kind=sprat.
+    let filters: [(&[&str], &[&str]); 7] = [
+        (&["-node=ours3", "-node=web2"], &["ours3", "web2"]),
+        (&["-tag=kind=^spr(at|ing)$"], &["ours3", "ours4"]),
+        (&["-tag=role=g.nt"], &["web1", "web2"]),
+        (&["-tag=kind=.", "-node=ours4", "-node=web1"], &["ours4"]),
+        (&["-tag=kind=(?i:SPRAT)", "-tag=role=."], &[]),
+        (&["-tag=other=."], &[]),
+        // A member without the tag is treated like one whose tag is empty.
+        (&["-tag=other=.*"], &["ours3", "ours4", "web1", "web2"]),
+    ];
+    for (options, expected) in filters {
+        until(&format!("{expected:?} answer {options:?}"), || {
+            let got = first.query("load", options);
+            let mut acks: Vec<&str> = (got["Acks"].as_array().into_iter().flatten())
+                .filter_map(serde_json::Value::as_str)
+                .collect();
+            acks.sort_unstable();
+            let answers = got["Responses"].as_object();
+            let answers = answers.map_or(Vec::new(), |it| it.keys().cloned().collect());
+            match acks == expected && answers == expected {
+                true => Ok(()),
+                false => Err(got.to_string()),
+            }
+        });
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
 fn hears_answer(asker: &Agent, name: &str, answer: &str) {
     let what = format!("{} hears {name}", asker.name());
     until(&what, || {
-        let got = asker.query("load", 2);
+        let got = asker.query("load", &["-relay-factor=2"]);
         let acked = got["Acks"]
             .as_array()
             .is_some_and(|all| all.iter().any(|it| it == name));
