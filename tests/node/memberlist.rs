@@ -109,7 +109,7 @@ fn a_message_that_cannot_be_sent_is_refused_with_the_reason() {
     let a = memberlist_node("a");
     let error = a.broadcast(&[0; 2000], None).unwrap_err();
     assert_eq!(error.status, Status::TooLarge);
-    let text = "the broadcast has 2000 bytes; the limit of a gossip packet is 1395 bytes";
+    let text = "the broadcast: it has 2000 bytes; the limit of a gossip packet is 1395 bytes";
     assert_eq!(error.message, text);
     let error = a.send_and_wait("nobody", b"x", None).unwrap_err();
     assert_eq!(error.status, Status::NotFound);

@@ -42,14 +42,11 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (number, line) in source.product_code() {
         let head = line.trim_start();
-        let words: Vec<&str> = head.split_whitespace().collect();
-        let Some(at) = words.iter().position(|word| *word == "fn") else {
-            continue;
+        let mut words = without_visibility(head).split_whitespace();
+        let is_qualifier = |word: &&str| {
+            ["const", "async", "unsafe", "extern"].contains(word) || word.starts_with('"')
         };
-        let qualifier = |word: &&str| {
-            word.starts_with("pub") || ["const", "async", "unsafe", "extern"].contains(word)
-        };
-        if !words[..at].iter().all(qualifier) {
+        if words.find(|word| !is_qualifier(word)) != Some("fn") {
             continue;
         }
         let indent = &line[..line.len() - head.len()];
@@ -67,6 +64,14 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
         found.push((number, closes.unwrap_or(rest.len()) + 1));
     }
     found
+}
+
+/// The head of an item without its visibility, such as `pub` or `pub(in crate::driver)`.
+fn without_visibility(head: &str) -> &str {
+    match head.strip_prefix("pub(") {
+        Some(rest) => rest.split_once(')').map_or(head, |(_, rest)| rest),
+        None => head.strip_prefix("pub ").unwrap_or(head),
+    }
 }
 
 fn long_functions(sources: &[Source]) -> Vec<Finding> {
@@ -215,14 +220,18 @@ fn broken_sizes_and_forms_are_found() {
     let wide = format!("// {}\n", "x".repeat(LINE_CHARS));
     let short = "#[test]\nfn short() {}\n";
     let unproved = "fn h() {\n    a.unwrap();\n    unsafe { b() }\n}\n";
-    let text = long + &wide + short + unproved + &"\n".repeat(FILE_LINES);
+    let restricted = format!("pub(in crate::driver) const {long}");
+    let text = long + &restricted + &wide + short + unproved + &"\n".repeat(FILE_LINES);
     let sources = [Source::new("src/wire/x.rs", &text)];
     let rules = |found: Vec<Finding>| found.into_iter().map(|it| it.rule).collect::<Vec<_>>();
     assert_eq!(
         rules(head_comments_and_file_lengths(&sources)),
         ["head comment", "file length"]
     );
-    assert_eq!(rules(long_functions(&sources)), ["function length"]);
+    assert_eq!(
+        rules(long_functions(&sources)),
+        ["function length", "function length"]
+    );
     assert_eq!(rules(wide_lines(&sources)), ["line length"]);
     assert_eq!(rules(unnamed_tests(&sources)), ["test name"]);
     assert_eq!(rules(unproved_unwraps(&sources)), ["unwrap"]);

@@ -2,9 +2,10 @@
 
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
-use crate::serf::{self, KeyReport, LeaveEnd};
+use crate::serf::{CommandError, KeyReport, LeaveEnd};
 use crate::swim::{JoinFailure, JoinReport, SpreadEnd};
 use crate::wire::Refusal;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Returns the outcome of a join or look, with the error of every target that was not reached.
@@ -220,96 +221,79 @@ pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
 }
 
 /// Returns the error of a refused command. `what` names the command.
-pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> Error {
-    use serf::CommandError;
-    let (status, text) = match why {
-        CommandError::TooLarge { len, max } => {
+pub(in crate::driver) fn command_error(what: &str, why: &CommandError) -> Error {
+    let text = command_text(why);
+    Error::new(command_status(why), format!("{what}: {text}"))
+}
+
+fn command_status(why: &CommandError) -> Status {
+    use CommandError::*;
+    match why {
+        TooLarge { .. } | EventTooLarge { .. } | MessageTooLarge { .. } => Status::TooLarge,
+        BadExpression { .. } | ReservedName => Status::Invalid,
+        UnknownQuery | UnknownMember | NotMeasured => Status::NotFound,
+        QueryOver => Status::Timeout,
+        TooManyMessages | TooManyQueries | TooManyLooks | Limited => Status::State,
+        NoKeyring | PrimaryKey | UnknownKey => Status::State,
+        WrongMode | AckPayloadTaken | NoCoordinates => Status::State,
+        Left | AlreadyAnswered | NotAlive | Myself | NotFailed => Status::State,
+    }
+}
+
+fn command_text(why: &CommandError) -> Cow<'static, str> {
+    use CommandError::*;
+    let text = match why {
+        TooLarge { len, max } => {
             let len = format!("the tags or meta take {len} bytes together");
-            let message = format!("{what}: {len}, at most {max} are allowed");
-            return Error::new(Status::TooLarge, message);
+            return format!("{len}, at most {max} are allowed").into();
         }
-        CommandError::EventTooLarge { content, len, max } => {
-            let message = format!(
-                "{what}: its name and payload have {content} bytes, and take {len} bytes when \
-                 encoded; at most {max} are allowed"
-            );
-            return Error::new(Status::TooLarge, message);
+        EventTooLarge { content, len, max } => {
+            let len = format!("{content} bytes, and take {len} bytes when encoded");
+            let max = format!("at most {max} are allowed");
+            return format!("its name and payload have {len}; {max}").into();
         }
-        CommandError::MessageTooLarge { len, max, bound } => {
-            let message = format!("{what} has {len} bytes; the limit {bound} is {max} bytes");
-            return Error::new(Status::TooLarge, message);
+        MessageTooLarge { len, max, bound } => {
+            return format!("it has {len} bytes; the limit {bound} is {max} bytes").into();
         }
-        CommandError::TooManyMessages => {
-            let text = "1,024 messages or 64 MiB of them wait to be sent by stream, which is the \
-                        maximum; try again later";
-            (Status::State, text)
+        BadExpression { expression, why } => {
+            return format!("the regular expression \"{expression}\" is wrong: {why}").into();
         }
-        CommandError::BadExpression { expression, why } => {
-            let message =
-                format!("{what}: the regular expression \"{expression}\" is wrong: {why}");
-            return Error::new(Status::Invalid, message);
+        TooManyMessages => {
+            "1,024 messages or 64 MiB of them wait to be sent by stream, which is the maximum; try \
+             again later"
         }
-        CommandError::ReservedName => {
-            let text = "names that begin with \"_serf_\" are reserved for Serf itself";
-            (Status::Invalid, text)
+        ReservedName => "names that begin with \"_serf_\" are reserved for Serf itself",
+        TooManyQueries => "256 queries are under way, which is the maximum; try again later",
+        UnknownQuery => "there is no such query",
+        QueryOver => "the time for an answer is over",
+        AlreadyAnswered => "the query was answered already",
+        NoKeyring => "this node does not encrypt, so it manages no keys; start it with a key",
+        PrimaryKey => "the key is the primary key of this node; let the cluster use another first",
+        UnknownKey => "this node does not hold the key; install it first",
+        WrongMode => {
+            "tags, user events, queries and keys need mode = serf; raw meta, messages and states \
+             need mode = memberlist"
         }
-        CommandError::TooManyQueries => {
-            let text = "256 queries are under way, which is the maximum; try again later";
-            (Status::State, text)
+        AckPayloadTaken => {
+            "in mode = serf, acks carry the network coordinate of this node; a payload of the \
+             program needs mode = memberlist"
         }
-        CommandError::UnknownQuery => (Status::NotFound, "there is no such query"),
-        CommandError::QueryOver => (Status::Timeout, "the time for an answer is over"),
-        CommandError::AlreadyAnswered => (Status::State, "the query was answered already"),
-        CommandError::NoKeyring => {
-            let text = "this node does not encrypt, so it manages no keys; start it with a key";
-            (Status::State, text)
+        Left => "this node is leaving or has left; a join makes it a member again",
+        TooManyLooks => "16 looks are under way, which is the maximum; try again later",
+        UnknownMember => "there is no such member",
+        NoCoordinates => "coordinates need mode = serf and coordinates = true",
+        NotMeasured => {
+            "the member has not sent its coordinate to this node yet; it comes with the answer to \
+             a ping"
         }
-        CommandError::PrimaryKey => {
-            let text = "the key is the primary key of this node; let the cluster use another first";
-            (Status::State, text)
-        }
-        CommandError::UnknownKey => {
-            let text = "this node does not hold the key; install it first";
-            (Status::State, text)
-        }
-        CommandError::WrongMode => {
-            let text = "tags, user events, queries and keys need mode = serf; raw meta, messages \
-                        and states need mode = memberlist";
-            (Status::State, text)
-        }
-        CommandError::AckPayloadTaken => {
-            let text = "in mode = serf, acks carry the network coordinate of this node; a payload \
-                        of the program needs mode = memberlist";
-            (Status::State, text)
-        }
-        CommandError::Left => {
-            let text = "this node is leaving or has left; a join makes it a member again";
-            (Status::State, text)
-        }
-        CommandError::TooManyLooks => {
-            let text = "16 looks are under way, which is the maximum; try again later";
-            (Status::State, text)
-        }
-        CommandError::UnknownMember => (Status::NotFound, "there is no such member"),
-        CommandError::NoCoordinates => {
-            let text = "coordinates need mode = serf and coordinates = true";
-            (Status::State, text)
-        }
-        CommandError::NotMeasured => {
-            let text = "the member has not sent its coordinate to this node yet; it comes with \
-                        the answer to a ping";
-            (Status::NotFound, text)
-        }
-        CommandError::NotAlive => (Status::State, "the member has failed or left"),
-        CommandError::Myself => (Status::State, "the member is this node itself"),
-        CommandError::NotFailed => (Status::State, "the member has not failed"),
-        CommandError::Limited => {
-            let text = "a hint about this member is still under way, or too many others are; \
-                        try again later";
-            (Status::State, text)
+        NotAlive => "the member has failed or left",
+        Myself => "the member is this node itself",
+        NotFailed => "the member has not failed",
+        Limited => {
+            "a hint about this member is still under way, or too many others are; try again later"
         }
     };
-    Error::new(status, format!("{what}: {text}"))
+    text.into()
 }
 
 #[cfg(test)]
