@@ -32,7 +32,7 @@ pub use events::completion::Operation;
 pub use events::pending::{FailedAddr, Outcome, Pending};
 pub use events::subscriptions::Subscription;
 #[cfg(all(feature = "internals", feature = "mdns"))]
-pub use net::mdns::message::{Announced, Asked, Meaning, News, Service};
+pub use net::mdns::message::{Announced, Meaning, Notification, QuestionId, Service};
 #[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]

@@ -1,7 +1,6 @@
 //! The counters of a node: those of the core, of the engine and of the services in one list.
 
 use crate::driver::engine::Engine;
-#[cfg(feature = "mdns")]
 use crate::driver::engine::discovery::Discovery;
 use crate::serf::Counter;
 
@@ -58,7 +57,6 @@ impl Engine {
             ),
         ];
         all.extend(own.map(|(name, value, help)| Counter::new(name, value, help)));
-        #[cfg(feature = "mdns")]
         all.extend(self.discovery.iter().flat_map(Discovery::counters));
         for service in &self.handle.services {
             all.extend(service.read());

@@ -10,11 +10,9 @@
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | `counters` | the counters of the engine and of all other parts |
-//! | `discover` | running mDNS; only with the feature `mdns` |
-//! | `discovery` | finding other nodes with mDNS; only with the feature `mdns` |
-//! | `found` | the addresses that mDNS has found; only with the feature `mdns` |
-//! | [`handle`] | the handle that other threads hold |
+//! | `discovery` | finding other nodes with mDNS |
 //! | `dispatch` | running commands |
+//! | [`handle`] | the handle that other threads hold |
 //! | `messages` | running the commands about user events, queries and messages |
 //! | `keys` | the keys of the cluster and of this node |
 //! | [`key_writer`] | the thread that writes the keyring file |
@@ -31,13 +29,9 @@
 
 pub(in crate::driver) mod command;
 mod counters;
-#[cfg(feature = "mdns")]
-mod discover;
-#[cfg(feature = "mdns")]
+#[cfg_attr(not(feature = "mdns"), path = "discovery/absent.rs")]
 mod discovery;
 mod dispatch;
-#[cfg(feature = "mdns")]
-mod found;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod key_writer;
 mod keys;
@@ -55,7 +49,6 @@ mod woken;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
-#[cfg(feature = "mdns")]
 use crate::driver::engine::discovery::Discovery;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::key_writer::KeyWriter;
@@ -123,7 +116,6 @@ pub(in crate::driver) struct Engine {
     /// `None` if no snapshot is kept.
     snapshot: Option<SnapshotKeeper>,
     /// `None` if the node does not use mDNS.
-    #[cfg(feature = "mdns")]
     discovery: Option<Discovery>,
     counts: Counts,
     /// The time of the next check of all eventfds.
@@ -155,10 +147,9 @@ impl Engine {
         snapshot: Option<SnapshotKeeper>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
-        #[cfg(feature = "mdns")]
-        let discovery = Discovery::new(config, &handle.name, sockets.bound, now);
         let mut engine = Engine {
             core,
+            discovery: Discovery::new(config, &handle.name, sockets.bound, now),
             log: Log::new(config.settings.log_level.0, now),
             handle,
             own_address: OwnAddress::new(config, sockets.bound, now),
@@ -174,8 +165,6 @@ impl Engine {
             operations: Operations::default(),
             shortage: Shortage::new()?,
             snapshot,
-            #[cfg(feature = "mdns")]
-            discovery,
             counts: Counts::default(),
             eventfds_due: now,
             left_over: Vec::new(),
@@ -198,7 +187,6 @@ impl Engine {
             }
             self.shortage.renew_reserve();
             self.check_own_address();
-            #[cfg(feature = "mdns")]
             self.discover();
             self.core.handle_timeout(self.now);
             self.settle();
@@ -214,14 +202,12 @@ impl Engine {
                 return self.handle.on_lost_descriptors();
             }
             if woken.commands && self.run_commands() {
-                #[cfg(feature = "mdns")]
                 self.end_discovery();
                 return self.end_snapshot();
             }
             if woken.datagrams {
                 self.receive();
             }
-            #[cfg(feature = "mdns")]
             if woken.discovery {
                 self.receive_discovery();
             }
@@ -239,9 +225,9 @@ impl Engine {
     /// Sockets are checked in each turn, after the sleep. An eventfd is checked whenever it is
     /// written or read, so all eventfds are checked here only from time to time, to notice a loss.
     fn owns_its_descriptors(&mut self) -> bool {
-        let owns_sockets = self.sockets.are_intact() && self.streams.are_intact();
-        #[cfg(feature = "mdns")]
-        let owns_sockets = owns_sockets && self.discovery.as_ref().is_none_or(Discovery::is_intact);
+        let owns_sockets = self.sockets.are_intact()
+            && self.streams.are_intact()
+            && self.discovery.as_ref().is_none_or(Discovery::is_intact);
         if !owns_sockets || self.now < self.eventfds_due {
             return owns_sockets;
         }
@@ -429,7 +415,6 @@ impl Engine {
             sources.push(PollSource::Connections);
             fds.push(self.sockets.listener.poll_entry());
         }
-        #[cfg(feature = "mdns")]
         if let Some(discovery) = &self.discovery {
             wanted = wanted.min(discovery.deadline().unwrap_or(wanted));
             for fd in discovery.poll_entries() {

@@ -9,7 +9,6 @@ pub(super) enum PollSource {
     Commands,
     Datagrams,
     Connections,
-    #[cfg(feature = "mdns")]
     Discovery,
     Stream(StreamId),
 }
@@ -23,7 +22,6 @@ pub(super) struct Woken {
     pub datagrams: bool,
     pub connections: bool,
     /// True if messages of mDNS wait.
-    #[cfg(feature = "mdns")]
     pub discovery: bool,
     pub streams: Vec<(StreamId, PollFlags)>,
 }
@@ -39,7 +37,6 @@ impl Woken {
                 PollSource::Commands => woken.commands = true,
                 PollSource::Datagrams => woken.datagrams = true,
                 PollSource::Connections => woken.connections = true,
-                #[cfg(feature = "mdns")]
                 PollSource::Discovery => woken.discovery = true,
                 PollSource::Stream(id) => woken.streams.push((id, flags)),
             }

@@ -23,7 +23,7 @@ pub(in crate::driver) struct Link {
 /// The interfaces that mDNS may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::driver) enum Choice {
-    /// The interface of this name, of whatever kind.
+    /// The interface of this name, even if it is loopback or a tunnel.
     Named(String),
     /// The loopback interface.
     Loopback,

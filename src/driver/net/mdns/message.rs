@@ -10,9 +10,10 @@
 //! web-1._serf_prod._tcp.local  A     10.0.0.5      (AAAA for an IPv6 address)
 //! ```
 //!
-//! Old agents of Serf read only the first section of a message, so all four records are there. The
-//! name of the instance also takes the place of the host name, because two nodes on one host can
-//! have different addresses, and because it clashes with no other responder of the host.
+//! Old agents of Serf read only the first section of a message, so all four records are in that
+//! section. The name of the instance also takes the place of the host name, because two nodes on
+//! one host can have different addresses, and because another mDNS responder on the host does not
+//! use it.
 //!
 //! Agents of Serf join every address that a message names, even if the message is about another
 //! cluster. So a node sends its address only to a program that has asked for the cluster, never to
@@ -58,22 +59,19 @@ pub enum Meaning {
     /// It does not concern the nodes of the cluster.
     Nothing,
     /// It asks about the nodes of the cluster, or about this node.
-    Question(Asked),
-    /// It is about other nodes.
-    News(Vec<News>),
+    Question(QuestionId),
+    /// It announces other nodes, or is the goodbye of other nodes.
+    Notifications(Vec<Notification>),
 }
 
-/// A question about this node.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The number of the message.
-    pub id: u16,
-}
+/// The number of a question, which its answer repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuestionId(pub u16);
 
-/// A message about another node.
+/// The announcement or the goodbye of another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    /// The checksum of the name of the node, which is hardly ever that of another name.
+pub struct Notification {
+    /// The checksum of the name of the node. Two names rarely have the same one.
     pub name: u32,
     /// `None` if the node says goodbye.
     pub addr: Option<SocketAddr>,
@@ -103,9 +101,9 @@ impl Service {
         packet.build_bytes_vec_compressed().ok()
     }
 
-    /// Returns the answer to the question with this number.
-    pub fn answer(&self, id: u16, node: &Announced) -> Option<Vec<u8>> {
-        let mut packet = reply(id);
+    /// Returns the answer to a question.
+    pub fn answer(&self, id: QuestionId, node: &Announced) -> Option<Vec<u8>> {
+        let mut packet = reply(id.0);
         packet.questions.push(self.asks_for_all());
         let label = label_of(node.name);
         let instance = self.instance(&label);
@@ -170,17 +168,17 @@ impl Service {
         }
         let packet = Packet::parse(bytes).ok()?;
         if !packet.has_flags(PacketFlag::RESPONSE) {
-            let asked = self.question_in(&packet, own);
-            return Some(asked.map_or(Meaning::Nothing, Meaning::Question));
+            let id = self.question_in(&packet, own);
+            return Some(id.map_or(Meaning::Nothing, Meaning::Question));
         }
-        let news = self.news_in(&packet);
-        Some(match news.is_empty() {
+        let found = self.notifications_in(&packet);
+        Some(match found.is_empty() {
             true => Meaning::Nothing,
-            false => Meaning::News(news),
+            false => Meaning::Notifications(found),
         })
     }
 
-    fn question_in(&self, packet: &Packet, own: &str) -> Option<Asked> {
+    fn question_in(&self, packet: &Packet, own: &str) -> Option<QuestionId> {
         let label = label_of(own);
         let (all, instance) = (self.name(), self.instance(&label));
         // Agents of Serf ask for the pointer of an instance if its address is missing in a message,
@@ -191,36 +189,36 @@ impl Service {
             _ => it.qname == instance,
         };
         let asks = packet.questions.iter().any(is_ours);
-        asks.then(|| Asked { id: packet.id() })
+        asks.then(|| QuestionId(packet.id()))
     }
 
-    fn news_in(&self, packet: &Packet) -> Vec<News> {
+    fn notifications_in(&self, packet: &Packet) -> Vec<Notification> {
         let service = self.name();
         let records = || packet.answers.iter().chain(&packet.additional_records);
-        let mut news = Vec::new();
+        let mut all = Vec::new();
         for record in records() {
             match &record.rdata {
                 RData::PTR(PTR(instance)) if record.ttl == 0 && record.name == service => {
                     let name = checksum(instance);
-                    news.push(News { name, addr: None });
+                    all.push(Notification { name, addr: None });
                 }
-                RData::SRV(found) if record.name.is_subdomain_of(&service) && found.port != 0 => {
+                RData::SRV(place) if record.name.is_subdomain_of(&service) && place.port != 0 => {
                     let name = checksum(&record.name);
-                    let ips = records().filter_map(|it| ip_of(it, &found.target));
-                    let addrs = ips.map(|ip| Some(SocketAddr::new(ip, found.port)));
-                    news.extend(addrs.take(ADDRS).map(|addr| News { name, addr }));
+                    let ips = records().filter_map(|it| ip_of(it, &place.target));
+                    let addrs = ips.map(|ip| Some(SocketAddr::new(ip, place.port)));
+                    all.extend(addrs.take(ADDRS).map(|addr| Notification { name, addr }));
                 }
                 _ => {}
             }
         }
         // A node that says goodbye with all its records is gone as well.
-        let is_gone = |it: &News| it.addr.is_none();
-        let gone: Vec<u32> = (news.iter().filter(|it| is_gone(it)))
+        let is_gone = |it: &Notification| it.addr.is_none();
+        let gone: Vec<u32> = (all.iter().filter(|it| is_gone(it)))
             .map(|it| it.name)
             .collect();
-        news.retain(|it| is_gone(it) || !gone.contains(&it.name));
-        news.truncate(ADDRS);
-        news
+        all.retain(|it| is_gone(it) || !gone.contains(&it.name));
+        all.truncate(ADDRS);
+        all
     }
 }
 
@@ -294,10 +292,10 @@ mod tests {
     }
 
     /// The addresses in a message; `None` stands for a goodbye.
-    fn news(prod: &Service, bytes: &[u8]) -> Vec<Option<String>> {
+    fn announced(prod: &Service, bytes: &[u8]) -> Vec<Option<String>> {
         match prod.read(bytes, "a") {
-            Some(Meaning::News(news)) => {
-                let addrs = news.iter().map(|it| it.addr);
+            Some(Meaning::Notifications(all)) => {
+                let addrs = all.iter().map(|it| it.addr);
                 addrs.map(|it| it.map(|it| it.to_string())).collect()
             }
             Some(Meaning::Nothing) => Vec::new(),
@@ -307,7 +305,7 @@ mod tests {
 
     fn name_in(prod: &Service, bytes: &[u8]) -> u32 {
         match prod.read(bytes, "a") {
-            Some(Meaning::News(news)) => news[0].name,
+            Some(Meaning::Notifications(all)) => all[0].name,
             other => panic!("{other:?}"),
         }
     }
@@ -323,7 +321,10 @@ mod tests {
     fn the_answer_of_an_agent_gives_its_address() {
         let (prod, bytes) = (Service::new("prod"), bytes(OF_AGENT));
         assert!(prod.is_mentioned(&bytes));
-        assert_eq!(news(&prod, &bytes), [Some("10.99.0.1:7946".to_owned())]);
+        assert_eq!(
+            announced(&prod, &bytes),
+            [Some("10.99.0.1:7946".to_owned())]
+        );
         let other = Service::new("test");
         assert!(!other.is_mentioned(&bytes));
         assert_eq!(other.read(&bytes, "a"), Some(Meaning::Nothing));
@@ -336,7 +337,9 @@ mod tests {
     #[test]
     fn an_answer_has_the_four_records_in_the_section_that_agents_read() {
         let prod = Service::new("prod");
-        let sent = prod.answer(7, &node("web-1", "10.0.0.5:7946")).unwrap();
+        let sent = prod
+            .answer(QuestionId(7), &node("web-1", "10.0.0.5:7946"))
+            .unwrap();
         let packet = Packet::parse(&sent).unwrap();
         let records: Vec<(String, u16, u32)> = (packet.answers.iter())
             .map(|it| (it.name.to_string(), it.rdata.type_code().into(), it.ttl))
@@ -362,30 +365,40 @@ mod tests {
             ("ü\\", "127.0.0.1:65535"),
             (&"n".repeat(255), "10.0.0.5:7946"),
         ] {
-            let said = prod.answer(7, &node(name, addr)).unwrap();
+            let said = prod.answer(QuestionId(7), &node(name, addr)).unwrap();
             let goodbye = prod.goodbye(name).unwrap();
             for say in [|it: &[u8]| it.to_vec(), |it: &[u8]| it.to_ascii_uppercase()] {
                 assert!(prod.is_mentioned(&say(&said)));
-                assert_eq!(news(&prod, &say(&said)), [Some(addr.to_owned())], "{name}");
-                assert_eq!(news(&prod, &say(&goodbye)), [None], "{name}");
+                assert_eq!(
+                    announced(&prod, &say(&said)),
+                    [Some(addr.to_owned())],
+                    "{name}"
+                );
+                assert_eq!(announced(&prod, &say(&goodbye)), [None], "{name}");
                 assert_eq!(name_in(&prod, &say(&said)), name_in(&prod, &say(&goodbye)));
             }
         }
-        let mapped = prod.answer(7, &node("a", "[::ffff:10.0.0.5]:1")).unwrap();
-        assert_eq!(news(&prod, &mapped), [Some("10.0.0.5:1".to_owned())]);
-        let no_port = prod.answer(7, &node("a", "10.0.0.5:0")).unwrap();
-        assert_eq!(news(&prod, &no_port), []);
+        let mapped = prod
+            .answer(QuestionId(7), &node("a", "[::ffff:10.0.0.5]:1"))
+            .unwrap();
+        assert_eq!(announced(&prod, &mapped), [Some("10.0.0.5:1".to_owned())]);
+        let no_port = prod
+            .answer(QuestionId(7), &node("a", "10.0.0.5:0"))
+            .unwrap();
+        assert_eq!(announced(&prod, &no_port), []);
     }
 
     #[test]
     fn a_goodbye_with_all_records_or_without_the_pointer_names_no_address() {
         let prod = Service::new("prod");
-        let said = prod.answer(0, &node("b", "10.0.0.5:1")).unwrap();
+        let said = prod
+            .answer(QuestionId(0), &node("b", "10.0.0.5:1"))
+            .unwrap();
         let mut packet = Packet::parse(&said).unwrap();
         packet.answers.iter_mut().for_each(|it| it.ttl = 0);
-        assert_eq!(news(&prod, &packet.build_bytes_vec().unwrap()), [None]);
+        assert_eq!(announced(&prod, &packet.build_bytes_vec().unwrap()), [None]);
         packet.answers.remove(0);
-        assert_eq!(news(&prod, &packet.build_bytes_vec().unwrap()), []);
+        assert_eq!(announced(&prod, &packet.build_bytes_vec().unwrap()), []);
     }
 
     #[test]
@@ -400,7 +413,7 @@ mod tests {
     #[test]
     fn a_question_about_the_cluster_or_this_node_is_recognised() {
         let prod = Service::new("prod");
-        let question = |id| Some(Meaning::Question(Asked { id }));
+        let question = |id| Some(Meaning::Question(QuestionId(id)));
         let asked = prod.question().unwrap();
         assert_eq!(prod.read(&asked, "a"), question(0));
         let other = Service::new("test");
@@ -462,10 +475,10 @@ mod tests {
             packet.answers.push(record(address(ip)));
         }
         let bytes = packet.build_bytes_vec().unwrap();
-        let Some(Meaning::News(news)) = prod.read(&bytes, "a") else {
+        let Some(Meaning::Notifications(all)) = prod.read(&bytes, "a") else {
             panic!("it announces nothing");
         };
-        assert_eq!(news.len(), ADDRS);
+        assert_eq!(all.len(), ADDRS);
     }
 
     #[test]

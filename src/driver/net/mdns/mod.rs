@@ -7,7 +7,7 @@
 //! | [`sockets`] | the two sockets |
 //!
 //! The names and records are those of Serf's agents, so nodes and agents find each other. The
-//! engine decides when to ask and whom to join (`engine/discovery.rs`).
+//! engine decides when to ask and whom to join (`engine/discovery`).
 
 pub(crate) mod links;
 pub(crate) mod message;

@@ -1,7 +1,7 @@
 //! The two sockets of mDNS.
 //!
 //! The listener is bound to the multicast group at the port of mDNS, so it gets what is sent to the
-//! group, as other programs on this host do, and takes no datagram away from them. The questioner
+//! group. Other programs on this host that are bound to it still get every message. The questioner
 //! has a port of its own: it sends the questions, and answers to them come back to that port.
 //!
 //! mDNS is used over IPv4 only. The announced addresses may be of both families.

@@ -2,16 +2,25 @@
 //!
 //! While the node runs, it asks for the nodes of its cluster: a few times at first, and then once a
 //! minute. It answers the questions of others with its advertised address. It joins the addresses
-//! that it hears of, unless an alive member has the address. When it leaves or ends, it says
-//! goodbye.
+//! that it hears of and may reach, a few at a time, unless an alive member has the address. When it
+//! leaves or ends, it says goodbye.
 //!
 //! Nothing waits. A failure, such as a network that is down, is logged and tried again; it never
 //! ends the node.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `absent` | the face of this module in a library without the feature `mdns` |
+//! | `found` | the addresses that were announced, and when the node asks each of them |
+//! | `run` | running mDNS on the engine's thread |
+
+mod found;
+mod run;
 
 use crate::Config;
-use crate::driver::engine::found::FoundAddrs;
+use crate::driver::engine::discovery::found::FoundAddrs;
 use crate::driver::net::mdns::links::{self, Choice};
-use crate::driver::net::mdns::message::{Announced, Asked, Meaning, News, Service};
+use crate::driver::net::mdns::message::{Announced, Meaning, Notification, QuestionId, Service};
 use crate::driver::net::mdns::sockets::MulticastSockets;
 use crate::driver::os::descriptors::PollFd;
 use crate::driver::os::panic;
@@ -39,14 +48,15 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 /// The minimum time between two warnings about failures.
 const REPEAT: Duration = Duration::from_secs(5 * 60);
-/// The time from an announcement until the node joins, so that it hears of several nodes first.
+/// The time for which the node waits after an announcement, so that it hears of several nodes
+/// before it joins.
 const QUIET: Duration = Duration::from_millis(100);
 /// The minimum time between two groups of joins.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum number of joins at a time.
 const JOINS: usize = 4;
-/// The maximum number of answers in a second. One question of every node of a large cluster in a
-/// minute takes less.
+/// The maximum number of answers in a second. 3,000 nodes that each ask once a minute cause as
+/// many.
 const ANSWERS: u32 = 50;
 
 /// The state of mDNS.
@@ -55,7 +65,7 @@ pub(super) struct Discovery {
     /// The name of this node.
     name: String,
     /// The interface in the settings; empty for all that are suitable.
-    pub interface: String,
+    interface: String,
     /// The address that the node is bound to.
     bound: IpAddr,
     /// The networks of `cidrs_allowed`.
@@ -73,12 +83,12 @@ pub(super) struct Discovery {
     is_failing: bool,
     found: FoundAddrs,
     /// The joins under way.
-    pub joins: Vec<OpId>,
+    joins: Vec<OpId>,
     /// The time of the next joins, if addresses wait.
     join_at: Time,
     answers: PerSecond,
     /// The number of joins so far.
-    pub joined: u64,
+    joined: u64,
     /// The number of messages and addresses that were not used.
     refused: u64,
 }
@@ -134,7 +144,7 @@ impl Discovery {
         self.joins.is_empty() && self.found.any_waits()
     }
 
-    /// Says goodbye, and forgets everything.
+    /// Says goodbye, closes the sockets, and forgets the addresses.
     pub fn stop(&mut self) {
         self.say_goodbye();
         self.sockets = None;
@@ -145,14 +155,14 @@ impl Discovery {
     fn say_goodbye(&mut self) {
         let sockets = self.announced.take().and(self.sockets.as_ref());
         if let (Some(sockets), Some(bytes)) = (sockets, self.service.goodbye(&self.name)) {
-            // If nobody hears it, the others notice in some other way that the node is gone.
+            // If the message is lost, failure detection still shows that the node is gone.
             let _ = sockets.tell_all(&bytes);
         }
     }
 
     /// Asks for other nodes if a question is due, and answers with the address `own` from then on.
-    /// Returns the failure if one is to be logged.
-    pub fn ask_if_due(&mut self, now: Time, own: SocketAddr) -> Option<io::Error> {
+    /// Returns a warning if one is to be logged.
+    pub fn ask_if_due(&mut self, now: Time, own: SocketAddr) -> Option<String> {
         if self.announced.is_some_and(|addr| addr != own) {
             self.say_goodbye();
             self.sockets = None;
@@ -179,10 +189,18 @@ impl Discovery {
                 let is_due = self.warned.is_none_or(|at| now.since(at) >= REPEAT);
                 is_due.then(|| {
                     self.warned = Some(now);
-                    error
+                    self.warning(&error)
                 })
             }
         }
+    }
+
+    fn warning(&self, error: &io::Error) -> String {
+        let place = match &*self.interface {
+            "" => String::new(),
+            name => format!(" on {name}"),
+        };
+        format!("mDNS does not work{place}, and is tried again: {error}")
     }
 
     /// Sends a question on all interfaces. Opens the sockets if necessary.
@@ -220,24 +238,24 @@ impl Discovery {
 
     /// Reads a message that has arrived, and answers a question. Returns what it says about other
     /// nodes.
-    pub fn read(&mut self, now: Time, bytes: &[u8], from: SocketAddr) -> Vec<News> {
+    pub fn read(&mut self, now: Time, bytes: &[u8], from: SocketAddr) -> Vec<Notification> {
         if !self.service.is_mentioned(bytes) {
             return Vec::new();
         }
         let is_local = (self.sockets.as_ref()).is_some_and(|it| it.is_local(from));
-        // The decoder is a crate that was not written for a process that must go on.
+        // The crate that decodes may panic on malformed input, and a panic must not end the node.
         let read = panic::caught(|| self.service.read(bytes, &self.name));
         let meaning = read.ok().flatten();
         match meaning.filter(|_| is_local) {
             None => self.refused += 1,
             Some(Meaning::Nothing) => {}
-            Some(Meaning::Question(asked)) => self.answer(now, &asked, from),
-            Some(Meaning::News(news)) => return news,
+            Some(Meaning::Question(id)) => self.answer(now, id, from),
+            Some(Meaning::Notifications(all)) => return all,
         }
         Vec::new()
     }
 
-    fn answer(&mut self, now: Time, asked: &Asked, from: SocketAddr) {
+    fn answer(&mut self, now: Time, id: QuestionId, from: SocketAddr) {
         let (Some(sockets), Some(addr)) = (&self.sockets, self.announced) else {
             return;
         };
@@ -249,7 +267,7 @@ impl Discovery {
             name: &self.name,
             addr,
         };
-        if let Some(bytes) = self.service.answer(asked.id, &node) {
+        if let Some(bytes) = self.service.answer(id, &node) {
             sockets.answer(from, &bytes);
         }
     }
@@ -270,15 +288,15 @@ impl Discovery {
 
     /// Notes a message about another node. `is_alive_at` returns true if an alive member has an
     /// address.
-    pub fn hear(
+    pub fn on_notification(
         &mut self,
         now: Time,
-        news: &News,
+        notification: &Notification,
         own: SocketAddr,
         is_alive_at: impl Fn(SocketAddr) -> bool,
     ) {
-        let Some(addr) = news.addr else {
-            return self.found.hear_goodbye(news.name);
+        let Some(addr) = notification.addr else {
+            return self.found.on_goodbye(notification.name);
         };
         if addr == own || !self.has_family_of(addr) || is_alive_at(addr) {
             return self.found.forget(addr);
@@ -290,12 +308,28 @@ impl Discovery {
         if !self.found.any_waits() {
             self.join_at = self.join_at.max(now + QUIET);
         }
-        self.found.hear(now, addr, news.name);
+        self.found.on_announcement(now, addr, notification.name);
     }
 
     /// Forgets an address that an alive member has.
     pub fn forget(&mut self, addr: SocketAddr) {
         self.found.forget(addr);
+    }
+
+    /// Returns true if joins of addresses that were found are under way.
+    pub fn is_joining(&self) -> bool {
+        !self.joins.is_empty()
+    }
+
+    /// Forgets the joins that have ended: those that are not among the joins under way.
+    pub fn keep_joins(&mut self, under_way: &[OpId]) {
+        self.joins.retain(|op| under_way.contains(op));
+    }
+
+    /// Notes a join of an address that was found.
+    pub fn on_join_begun(&mut self, op: OpId) {
+        self.joins.push(op);
+        self.joined += 1;
     }
 
     /// Returns the addresses to join now.
@@ -340,9 +374,10 @@ mod tests {
         Time::from_nanos(1) + Duration::from_millis(millis)
     }
 
-    fn news(text: Option<&str>) -> News {
+    /// An announcement of an address, or a goodbye.
+    fn notification(text: Option<&str>) -> Notification {
         let (name, addr) = (1, text.map(addr));
-        News { name, addr }
+        Notification { name, addr }
     }
 
     fn discovery(settings: &[(&str, &str)]) -> Discovery {
@@ -358,7 +393,7 @@ mod tests {
     /// The addresses that a node joins after it has heard these announcements.
     fn joined(discovery: &mut Discovery, own: &str, heard: &[&str]) -> Vec<SocketAddr> {
         for text in heard {
-            discovery.hear(at(0), &news(Some(text)), addr(own), |_| false);
+            discovery.on_notification(at(0), &notification(Some(text)), addr(own), |_| false);
         }
         discovery.take_found(at(100))
     }
@@ -400,8 +435,8 @@ mod tests {
         let other = "10.0.0.2:7946";
         for (said, is_member) in [(Some(other), true), (None, false)] {
             let mut it = discovery(&[]);
-            it.hear(at(0), &news(Some(other)), addr(OWN), |_| false);
-            it.hear(at(1), &news(said), addr(OWN), |_| is_member);
+            it.on_notification(at(0), &notification(Some(other)), addr(OWN), |_| false);
+            it.on_notification(at(1), &notification(said), addr(OWN), |_| is_member);
             assert_eq!(it.take_found(at(9999)), []);
         }
     }
@@ -414,10 +449,12 @@ mod tests {
         assert_eq!(it.deadline(), None);
         assert_eq!(joined(&mut it, OWN, &heard).len(), JOINS);
         assert_eq!(it.deadline(), Some(at(1100)));
-        it.joins.push(OpId(1));
+        it.on_join_begun(OpId(1));
+        it.keep_joins(&[OpId(1)]);
         assert_eq!(it.deadline(), None, "the end of a join wakes the engine");
         assert_eq!(it.take_found(at(1100)), []);
-        it.joins.clear();
+        it.keep_joins(&[OpId(2)]);
+        assert!(!it.is_joining());
         assert_eq!(it.take_found(at(1099)), []);
         assert_eq!(it.take_found(at(1100)).len(), JOINS);
         assert_eq!(it.take_found(at(2100)).len(), 2);
@@ -432,10 +469,10 @@ mod tests {
             name: "b",
             addr: from,
         };
-        let bytes = Service::new("prod").answer(7, &node).unwrap();
+        let bytes = Service::new("prod").answer(QuestionId(7), &node).unwrap();
         assert_eq!(it.read(at(0), &bytes, from), [], "there is no link yet");
         assert_eq!(it.refused, 1);
-        let bytes = Service::new("test").answer(7, &node).unwrap();
+        let bytes = Service::new("test").answer(QuestionId(7), &node).unwrap();
         assert_eq!(it.read(at(0), &bytes, from), []);
         assert_eq!(it.refused, 1);
     }

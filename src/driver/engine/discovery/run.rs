@@ -1,4 +1,6 @@
-//! Running mDNS on the engine's thread: see `discovery.rs` for what it does and when.
+//! Runs mDNS on the engine's thread. [`Discovery`] decides what to send and when, and whom to join.
+//!
+//! [`Discovery`]: crate::driver::engine::discovery::Discovery
 
 use crate::driver::engine::Engine;
 use crate::driver::events::completion::Waiter;
@@ -10,7 +12,7 @@ const BURST: usize = 64;
 
 impl Engine {
     /// Does what mDNS has to do now.
-    pub(super) fn discover(&mut self) {
+    pub(in crate::driver::engine) fn discover(&mut self) {
         let own = self.handle.addr();
         let is_running = self.handle.lifecycle.state() == NodeState::Running;
         let Some(discovery) = &mut self.discovery else {
@@ -19,12 +21,7 @@ impl Engine {
         if !is_running {
             return discovery.stop();
         }
-        if let Some(error) = discovery.ask_if_due(self.now, own) {
-            let place = match &*discovery.interface {
-                "" => String::new(),
-                name => format!(" on {name}"),
-            };
-            let text = format!("mDNS does not work{place}, and is tried again: {error}");
+        if let Some(text) = discovery.ask_if_due(self.now, own) {
             self.warn("mdns", text);
         }
         self.join_found();
@@ -34,9 +31,8 @@ impl Engine {
         let Some(discovery) = &mut self.discovery else {
             return;
         };
-        if !discovery.joins.is_empty() {
-            let under_way = self.operations.joins();
-            discovery.joins.retain(|op| under_way.contains(op));
+        if discovery.is_joining() {
+            discovery.keep_joins(&self.operations.joins());
         }
         for addr in discovery.take_found(self.now) {
             // It may have become a member since it was found.
@@ -49,13 +45,12 @@ impl Engine {
                 .line(&self.handle.events, Level::Info, "mdns", text);
             let op = self.core.join_found(self.now, addr);
             self.operations.begin_join(op, Waiter::Nobody);
-            discovery.joins.push(op);
-            discovery.joined += 1;
+            discovery.on_join_begun(op);
         }
     }
 
     /// Receives messages of mDNS.
-    pub(super) fn receive_discovery(&mut self) {
+    pub(in crate::driver::engine) fn receive_discovery(&mut self) {
         let own = self.handle.addr();
         let Some(discovery) = &mut self.discovery else {
             return;
@@ -65,15 +60,15 @@ impl Engine {
             let Some((len, from)) = received else {
                 return;
             };
-            for news in discovery.read(self.now, &self.buffer[..len], from) {
+            for it in discovery.read(self.now, &self.buffer[..len], from) {
                 let is_alive_at = |addr| self.core.is_alive_at(addr);
-                discovery.hear(self.now, &news, own, is_alive_at);
+                discovery.on_notification(self.now, &it, own, is_alive_at);
             }
         }
     }
 
     /// Says goodbye at the end of the node.
-    pub(super) fn end_discovery(&mut self) {
+    pub(in crate::driver::engine) fn end_discovery(&mut self) {
         if let Some(discovery) = &mut self.discovery {
             discovery.stop();
         }
