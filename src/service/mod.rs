@@ -5,7 +5,8 @@
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
 //! - [`CONNECTIONS`] connections at once. A further connection takes the place of the one that has
-//!   been silent longest; connections that never had a question answered give way first;
+//!   been silent longest; connections that never had a question answered give way first. If the
+//!   process has run out of descriptors, an idle connection gives way in the same order;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;
@@ -38,6 +39,7 @@ use crate::error::Result;
 use crate::event::{Event, EventKind};
 use crate::serf::{Counter, Member};
 use crate::swim::Seed;
+use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,10 +149,12 @@ pub enum Request {
 /// refused connections, failures to accept a connection.
 pub type CounterNames = [(&'static str, &'static str); 4];
 
-/// The counters of a service.
+/// The counters of a service, and the time of its last shortage.
 #[derive(Debug)]
 pub(crate) struct ServiceCounters {
     names: CounterNames,
+    /// In nanoseconds; 0 if the system has never refused a descriptor for a connection.
+    last_shortage: AtomicU64,
     pub open: AtomicU64,
     pub served: AtomicU64,
     pub refused: AtomicU64,
@@ -162,6 +166,7 @@ impl ServiceCounters {
     pub fn new(names: CounterNames) -> ServiceCounters {
         ServiceCounters {
             names,
+            last_shortage: AtomicU64::new(0),
             open: AtomicU64::new(0),
             served: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -169,7 +174,18 @@ impl ServiceCounters {
         }
     }
 
-    /// The current values.
+    /// Notes that the system has refused a descriptor for a connection.
+    pub fn note_shortage(&self, now: Time) {
+        self.last_shortage.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// The time at which the system last refused a descriptor for a connection.
+    pub fn last_shortage(&self) -> Option<Time> {
+        let nanos = self.last_shortage.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Time::from_nanos(nanos))
+    }
+
+    /// The current values of the counters.
     pub fn read(&self) -> [Counter; 4] {
         let values = [
             &self.open,

@@ -14,6 +14,7 @@ use sprat::serf::MemberState;
 use sprat::{EventBody, NodeState};
 use sprat::{Node, Status};
 use std::fs::File;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -197,10 +198,41 @@ fn a_service_in_a_process_without_descriptors_logs_that_it_cannot_accept() {
             lines.iter().any(|it| it.contains("spoe_accept_failures"))
         });
         assert_logged(&lines, "spoe_accept_failures", begun);
+        let health = a.health().unwrap();
+        assert!(health.summary.contains("a service"), "{health:?}");
         drop(files);
         eventually("the connection is accepted", || {
             counter(&a, "spoe_connections") == 1
         });
+    });
+}
+
+#[cfg(feature = "spoe")]
+#[test]
+fn an_idle_connection_of_a_service_gives_way_when_descriptors_run_out() {
+    in_a_process(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        let a = Node::start(&with("a", &[("spoe_bind", &*addr.to_string())])).unwrap();
+        allow(128);
+        let mut idle = [(); 2].map(|()| {
+            let idle = TcpStream::connect(addr).unwrap();
+            idle.set_read_timeout(Some(PATIENCE)).unwrap();
+            idle
+        });
+        eventually("both are accepted", || counter(&a, "spoe_connections") == 2);
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let files = exhaust();
+        socket.connect(&addr.into()).unwrap();
+        // The connection that was opened first has been silent longest.
+        assert_eq!(idle[0].read(&mut [0]).unwrap(), 0);
+        eventually("the new one is accepted", || {
+            counter(&a, "spoe_connections") == 2 && counter(&a, "spoe_refused") == 1
+        });
+        let health = a.health().unwrap();
+        assert!(health.summary.contains("a service"), "{health:?}");
+        drop(files);
     });
 }
 

@@ -450,11 +450,11 @@ impl Engine {
         if health.name_conflict.is_some() {
             return health;
         }
-        if self.shortage.lasts(self.now) {
-            health.summary = shortage::SUMMARY;
-        } else if let Some(problem) = self.own_address.problem() {
-            health.summary = problem;
-        }
+        let services = self.handle.services.iter();
+        let service = services.filter_map(|it| it.last_shortage()).max();
+        let shortage = self.shortage.summary(self.now, service);
+        let problem = shortage.or_else(|| self.own_address.problem());
+        health.summary = problem.unwrap_or(health.summary);
         health
     }
 }

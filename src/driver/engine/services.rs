@@ -12,14 +12,14 @@
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::streams::ACCEPTS;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::queue::EventQueue;
-use crate::driver::net::listener::Listener;
+use crate::driver::net::listener::{Acceptor, Listener, accept_waiting};
 use crate::driver::net::streams::{StreamEvent, StreamSet};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::driver::os::oneshot::{Waited, oneshot};
+use crate::driver::os::own_fd::OwnFd;
 use crate::error::Result;
 use crate::event::{Event, EventBody, EventKind};
 use crate::service::sessions::AnyService;
@@ -30,6 +30,7 @@ use crate::sorted_map::SortedMap;
 use crate::swim::StreamId;
 use crate::time::Time;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,6 +45,9 @@ const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
 /// The longest time that a peer may take to receive the last bytes of a connection.
 const FLUSH: Duration = Duration::from_secs(5);
+/// The time for which a connection is silent before it gives way to another one that needs its
+/// descriptor.
+const IDLE: Duration = Duration::from_secs(1);
 /// The maximum number of bytes read from one connection before other connections have their turn.
 const PORTION: usize = 64 * 1024;
 /// The maximum number of events and outcomes of requests that may wait for this thread.
@@ -123,47 +127,17 @@ impl Hosted {
         Hosted { places, ..self }
     }
 
-    /// Accepts the connections that wait, but not so many that the others would have to wait for
-    /// their turn.
-    fn accept(&mut self, now: Time) {
-        for _ in 0..ACCEPTS {
-            let (socket, peer) = match self.listener.accept() {
-                Ok(Some(accepted)) => accepted,
-                Ok(None) => return,
-                Err(_) => {
-                    // Descriptors or memory are short. The engine logs that this counter has grown.
-                    let failures = &self.counters.accept_failures;
-                    failures.fetch_add(1, Ordering::Relaxed);
-                    return self.listener.pause(now);
-                }
-            };
-            let Ok(id) = self.streams.accept(now, socket) else {
-                continue; // this connection is broken already
-            };
-            self.make_place();
-            self.service.open(id.0, peer);
-            let connection = Connection {
-                input: Vec::new(),
-                heard: now,
-                requests: 0,
-                served: false,
-                more: false,
-            };
-            self.connections.insert(id, connection);
-        }
-    }
-
-    /// Makes room for a connection if all places are taken: drops the connection that has been
-    /// silent longest. Connections that never had a question answered are dropped first.
-    fn make_place(&mut self) {
-        if self.connections.len() < self.places {
-            return;
-        }
-        let silent = self.connections.iter();
-        let silent = silent.min_by_key(|(_, it)| (it.served, it.heard));
-        if let Some(id) = silent.map(|(id, _)| id) {
+    /// Makes room for a connection: drops one of those that may be dropped, and returns whether
+    /// there is one. The one that has been silent longest gives way, but connections that never had
+    /// a question answered come first.
+    fn drop_first(&mut self, may_drop: impl Fn(&Connection) -> bool) -> bool {
+        let open = self.connections.iter().filter(|(_, it)| may_drop(it));
+        let first = open.min_by_key(|(_, it)| (it.served, it.heard));
+        let id = first.map(|(id, _)| id);
+        id.is_some_and(|id| {
             self.refuse(id);
-        }
+            true
+        })
     }
 
     /// Drops a connection that exceeds a bound or must make room, and counts it as refused.
@@ -251,6 +225,54 @@ impl Hosted {
     }
 }
 
+impl Acceptor for Hosted {
+    fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    /// If all places are taken, any connection can give way.
+    fn has_room(&self, _: Time) -> bool {
+        true
+    }
+
+    fn take(&mut self, now: Time, socket: OwnFd<TcpStream>, peer: SocketAddr) {
+        let Ok(id) = self.streams.accept(now, socket) else {
+            return; // this connection is broken already
+        };
+        if self.connections.len() >= self.places {
+            self.drop_first(|_| true);
+        }
+        self.service.open(id.0, peer);
+        let connection = Connection {
+            input: Vec::new(),
+            heard: now,
+            requests: 0,
+            served: false,
+            more: false,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    /// Only an idle connection gives way.
+    fn free_descriptor(&mut self, now: Time, _: &io::Error) -> bool {
+        self.counters.note_shortage(now);
+        self.streams.drop_lingering() || self.drop_first(|it| it.is_idle(now))
+    }
+
+    /// The engine logs that this counter has grown.
+    fn count_failure(&mut self) {
+        let failures = &self.counters.accept_failures;
+        failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    /// Returns true if the peer has sent nothing for a while, and waits for nothing.
+    fn is_idle(&self, now: Time) -> bool {
+        self.requests == 0 && !self.more && now.since(self.heard) >= IDLE
+    }
+}
+
 impl ServiceHost {
     /// A host of these services.
     ///
@@ -279,7 +301,7 @@ impl ServiceHost {
             for (source, flags) in ready {
                 match source {
                     PollSource::Events => self.take_events(now),
-                    PollSource::Listener(at) => self.services[at].accept(now),
+                    PollSource::Listener(at) => accept_waiting(&mut self.services[at], now),
                     PollSource::Stream(at, id) => self.serve(now, at, id, flags),
                 }
             }

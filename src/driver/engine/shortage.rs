@@ -4,7 +4,7 @@
 //! gives way, the node gives up the reserve, so that it can still open a stream, or accept one if
 //! no accepted stream is open. The system's resolver needs a descriptor as well, and does not
 //! report a shortage. So if no other descriptor is free when a name is looked up, the node gives up
-//! the reserve until all look-ups have ended. When no look-up is under way, the next free
+//! the reserve until all lookups have ended. When no lookup is under way, the next free
 //! descriptor becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
@@ -18,8 +18,12 @@ const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_secs(60);
 
 /// The sentence about the health of a node that is short of descriptors.
-pub(super) const SUMMARY: &str = "this process has run out of descriptors (RLIMIT_NOFILE, \
+const SUMMARY: &str = "this process has run out of descriptors (RLIMIT_NOFILE, \
                                  ulimit -n): only a few streams work at a time";
+
+/// The sentence about the health of a node whose service is short of descriptors.
+const SERVICE_SUMMARY: &str = "this process has run out of descriptors (RLIMIT_NOFILE, ulimit -n): \
+                               a service accepts a connection only if an idle one gives way";
 
 /// The work that a node cannot do without a descriptor.
 #[derive(Clone, Copy)]
@@ -69,7 +73,7 @@ impl Shortage {
         self.reserve.take().is_some()
     }
 
-    /// Notes that the look-up of a name begins. If no other descriptor is free, the resolver gets
+    /// Notes that the lookup of a name begins. If no other descriptor is free, the resolver gets
     /// the reserve.
     pub fn begin_lookup(&mut self, now: Time) {
         self.lookups += 1;
@@ -79,23 +83,28 @@ impl Shortage {
         }
     }
 
-    /// Notes that the look-up of a name has ended.
+    /// Notes that the lookup of a name has ended.
     pub fn end_lookup(&mut self) {
         self.lookups = self.lookups.saturating_sub(1);
     }
 
-    /// Renews the reserve if a descriptor is free and no look-up is under way.
+    /// Renews the reserve if a descriptor is free and no lookup is under way.
     pub fn renew_reserve(&mut self) {
         if self.reserve.is_none() && self.lookups == 0 {
             self.reserve = Wakeup::new().ok();
         }
     }
 
-    /// Returns true while descriptors are short: the reserve is spent, or the system has refused a
-    /// descriptor a short time ago.
-    pub fn lasts(&self, now: Time) -> bool {
-        let recent = |at: Time| now.since(at) < REFUSAL_COUNTS_FOR;
-        self.reserve.is_none() || self.last_refusal.is_some_and(recent)
+    /// The sentence about the health of the node while descriptors are short: the system has
+    /// refused a descriptor a short time ago, or the reserve is spent. `service` is the time of the
+    /// last refusal for a connection of a service.
+    pub fn summary(&self, now: Time, service: Option<Time>) -> Option<&'static str> {
+        let is_recent = |at: Time| now.since(at) < REFUSAL_COUNTS_FOR;
+        if service.is_some_and(is_recent) {
+            return Some(SERVICE_SUMMARY);
+        }
+        let lasts = self.reserve.is_none() || self.last_refusal.is_some_and(is_recent);
+        lasts.then_some(SUMMARY)
     }
 
     /// Returns true unless the host program has closed or replaced the reserve.
@@ -127,21 +136,30 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_for_a_service_counts_for_ten_seconds_and_comes_first() {
+        let mut shortage = Shortage::new().unwrap();
+        shortage.on_refusal(START, Consequence::Connect);
+        let summary = |seconds: u32| shortage.summary(START + seconds * SECOND, Some(START));
+        assert_eq!(summary(9), Some(SERVICE_SUMMARY));
+        assert_eq!(summary(10), None);
+    }
+
+    #[test]
     fn the_reserve_is_spent_once_and_renewed_later() {
         let mut shortage = Shortage::new().unwrap();
-        assert!(!shortage.lasts(START));
+        assert_eq!(shortage.summary(START, None), None);
         assert!(shortage.spend_reserve());
         assert!(!shortage.spend_reserve());
-        assert!(shortage.lasts(START + 60 * SECOND));
+        assert_eq!(shortage.summary(START + 60 * SECOND, None), Some(SUMMARY));
         shortage.renew_reserve();
-        assert!(!shortage.lasts(START + SECOND));
+        assert_eq!(shortage.summary(START + SECOND, None), None);
         shortage.on_refusal(START + SECOND, Consequence::Accept);
-        assert!(shortage.lasts(START + 10 * SECOND));
-        assert!(!shortage.lasts(START + 11 * SECOND));
+        assert_eq!(shortage.summary(START + 10 * SECOND, None), Some(SUMMARY));
+        assert_eq!(shortage.summary(START + 11 * SECOND, None), None);
         assert!(shortage.spend_reserve());
         shortage.begin_lookup(START);
         shortage.renew_reserve();
-        assert!(!shortage.spend_reserve(), "not renewed during a look-up");
+        assert!(!shortage.spend_reserve(), "not renewed during a lookup");
         shortage.end_lookup();
         shortage.renew_reserve();
         assert!(shortage.spend_reserve());

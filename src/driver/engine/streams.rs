@@ -6,18 +6,18 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::shortage::Consequence;
+use crate::driver::net::listener::{Acceptor, Listener, accept_waiting};
 use crate::driver::net::streams::{StreamEvent, stream_end};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFlags, is_shortage};
+use crate::driver::os::own_fd::OwnFd;
 use crate::limits;
 use crate::swim::{StreamEnd, StreamId};
 use crate::time::Time;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The maximum number of connections accepted in one turn.
-pub(super) const ACCEPTS: usize = 32;
 /// The time after which a turn serves no further stream. A single request can cost milliseconds,
 /// because its answer can be the state of the whole cluster.
 const STREAM_TIME: Duration = Duration::from_millis(10);
@@ -51,33 +51,8 @@ impl Engine {
 
     /// Accepts the connections that wait.
     pub(super) fn accept(&mut self) {
-        for _ in 0..ACCEPTS {
-            let from = self.accept_from(self.now);
-            if from.is_none_or(|from| from > self.now) {
-                return;
-            }
-            match self.sockets.listener.accept() {
-                Ok(None) => return,
-                Ok(Some((socket, from))) => {
-                    self.debug("net", || format!("accepted a connection from {from}"));
-                    if !self.has_place() {
-                        self.drop_accepted(Duration::ZERO);
-                    }
-                    self.check_own_address_for(from);
-                    if let Ok(id) = self.streams.accept(self.now, socket) {
-                        self.core.handle_stream_accepted(self.now, id, from);
-                        self.settle();
-                    }
-                }
-                Err(error) => {
-                    self.on_refusal(Consequence::Accept, "cannot accept connections", &error);
-                    if !self.free_descriptor_for_accept() {
-                        self.counts.accept_failures += 1;
-                        return self.sockets.listener.pause(self.now);
-                    }
-                }
-            }
-        }
+        let now = self.now;
+        accept_waiting(self, now);
     }
 
     /// Opens a connection for the core.
@@ -111,18 +86,6 @@ impl Engine {
                      {limit} descriptors (RLIMIT_NOFILE, ulimit -n)"
                 ),
             );
-        }
-    }
-
-    /// Frees a descriptor for a connection that waits, and returns whether that was possible. The
-    /// reserve is spent only if this node has no accepted stream.
-    fn free_descriptor_for_accept(&mut self) -> bool {
-        if self.streams.drop_lingering() {
-            return true;
-        }
-        match self.streams.first_to_drop() {
-            Some(_) => self.drop_accepted(self.protection()),
-            None => self.shortage.spend_reserve(),
         }
     }
 
@@ -178,5 +141,43 @@ impl Engine {
         self.streams
             .ready(now, id, ready, &mut self.buffer, &mut tell);
         self.settle();
+    }
+}
+
+impl Acceptor for Engine {
+    fn listener(&mut self) -> &mut Listener {
+        &mut self.sockets.listener
+    }
+
+    fn has_room(&self, now: Time) -> bool {
+        self.accept_from(now).is_some_and(|from| from <= now)
+    }
+
+    fn take(&mut self, now: Time, socket: OwnFd<TcpStream>, peer: SocketAddr) {
+        self.debug("net", || format!("accepted a connection from {peer}"));
+        if !self.has_place() {
+            self.drop_accepted(Duration::ZERO);
+        }
+        self.check_own_address_for(peer);
+        if let Ok(id) = self.streams.accept(now, socket) {
+            self.core.handle_stream_accepted(now, id, peer);
+            self.settle();
+        }
+    }
+
+    /// The reserve is spent only if this node has no accepted stream.
+    fn free_descriptor(&mut self, _: Time, error: &io::Error) -> bool {
+        self.on_refusal(Consequence::Accept, "cannot accept connections", error);
+        if self.streams.drop_lingering() {
+            return true;
+        }
+        match self.streams.first_to_drop() {
+            Some(_) => self.drop_accepted(self.protection()),
+            None => self.shortage.spend_reserve(),
+        }
+    }
+
+    fn count_failure(&mut self) {
+        self.counts.accept_failures += 1;
     }
 }

@@ -1,8 +1,8 @@
 //! A TCP listener that never blocks, and can pause while the process is short of descriptors.
 //!
-//! Gossip and services accept their connections here. During a pause the listener is not polled,
-//! and connections wait in the backlog of the kernel. Without the pause, a thread that cannot
-//! accept connections would wake up again and again.
+//! Gossip and services accept their connections here, by one rule: [`accept_waiting`]. During a
+//! pause the listener is not polled, and connections wait in the backlog of the kernel. Without the
+//! pause, a thread that cannot accept connections would wake up again and again.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
 use crate::driver::os::own_fd::OwnFd;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// The length of a pause.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The maximum number of connections accepted in one turn.
+const ACCEPTS: usize = 32;
 /// The maximum number of broken connections that are skipped in one call. After that, the remaining
 /// connections wait for the next turn.
 const BROKEN: usize = 8;
@@ -75,6 +77,51 @@ impl Listener {
             }
         }
         Ok(None)
+    }
+}
+
+/// The owner of a listener and of the connections that it has accepted.
+pub(in crate::driver) trait Acceptor {
+    /// The listener.
+    fn listener(&mut self) -> &mut Listener;
+
+    /// Returns true if a connection can be accepted: a place is free, or can be freed.
+    fn has_room(&self, now: Time) -> bool;
+
+    /// Takes over a connection, and frees a place for it if all are taken.
+    fn take(&mut self, now: Time, socket: OwnFd<TcpStream>, peer: SocketAddr);
+
+    /// Frees a descriptor after the system has refused one with this error, and returns whether
+    /// that was possible.
+    fn free_descriptor(&mut self, now: Time, error: &io::Error) -> bool;
+
+    /// Counts that no connection could be accepted.
+    fn count_failure(&mut self);
+}
+
+/// Accepts the connections that wait, but not so many that other work would have to wait long for
+/// its turn. The caller has found that one waits. If descriptors are short, an older connection
+/// gives way to that one. If none gives way, or if that does not help, the listener pauses.
+pub(in crate::driver) fn accept_waiting(owner: &mut impl Acceptor, now: Time) {
+    for accepted_so_far in 0..ACCEPTS {
+        if !owner.has_room(now) {
+            return;
+        }
+        let accepted = match owner.listener().accept() {
+            // The system needs a descriptor even to find out that no connection waits. If one does,
+            // the next turn shows it.
+            Err(_) if accepted_so_far > 0 => return,
+            Err(error) if owner.free_descriptor(now, &error) => owner.listener().accept(),
+            accepted => accepted,
+        };
+        match accepted {
+            Ok(None) => return,
+            Ok(Some((socket, peer))) => owner.take(now, socket, peer),
+            Err(_) => {
+                owner.count_failure();
+                return owner.listener().pause(now);
+            }
+        }
     }
 }
 
