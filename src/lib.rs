@@ -118,7 +118,6 @@ pub use member::{Member, MemberState, MemberTags, NodeFacts};
 pub use serf::{
     Coordinate, Counter, KeyAnswer, KeyHolders, KeyQuery, KeyReport, Mode, QueryOptions, Tags,
 };
-pub use swim::NodeState as ProtocolState;
 pub use swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,
     Seed,

@@ -4,10 +4,7 @@
 use super::operation::OperationId;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
-use crate::member::MemberState;
-use crate::swim::{
-    ConflictVerdict, Explanation, Health, HelperReport, NodeState, ProbeAnswer, ProbeReport,
-};
+use crate::swim::{ConflictVerdict, Explanation, Health, HelperReport, ProbeAnswer, ProbeReport};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
@@ -176,7 +173,7 @@ impl ExplanationRecord {
         let c_view = sprat_explanation {
             name: keep(&explanation.name),
             addr: keep(&explanation.addr.to_string()),
-            state: member_state(explanation.state).number(),
+            state: explanation.state.number(),
             incarnation: explanation.incarnation,
             since_ms: millis(explanation.since),
             accuser: explanation
@@ -254,15 +251,6 @@ fn millis(time: Duration) -> i64 {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn member_state(state: NodeState) -> MemberState {
-    match state {
-        NodeState::Alive => MemberState::Alive,
-        NodeState::Suspect => MemberState::Suspect,
-        NodeState::Dead => MemberState::Failed,
-        NodeState::Left => MemberState::Left,
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::swim::shared::context::Context;
 use crate::swim::shared::refusals::RefusalSources;
 use crate::swim::table::record::MemberRecord;
 use crate::time::Time;
+use crate::vocabulary::MemberState;
 use crate::wire::Refusal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,15 @@ pub struct Health {
     pub summary: &'static str,
 }
 
+fn member_state(state: NodeState) -> MemberState {
+    match state {
+        NodeState::Alive => MemberState::Alive,
+        NodeState::Suspect => MemberState::Suspect,
+        NodeState::Dead => MemberState::Failed,
+        NodeState::Left => MemberState::Left,
+    }
+}
+
 /// Explains the state of a member; `suspicion` is `None` if the member is not a suspect.
 pub(super) fn explanation(
     record: &MemberRecord,
@@ -54,7 +64,7 @@ pub(super) fn explanation(
     Explanation {
         name: node.name.clone(),
         addr: node.addr,
-        state: node.state,
+        state: member_state(node.state),
         since: now.since(node.since),
         incarnation: node.incarnation,
         accuser: suspicion

@@ -1,8 +1,8 @@
 //! The explanation of a member's state, and its text: one paragraph of plain English.
 
 use crate::printable;
-use crate::swim::NodeState;
 use crate::swim::table::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+use crate::vocabulary::MemberState;
 use crate::wire::Refusal;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ pub struct Explanation {
     pub name: Arc<str>,
     /// Its address.
     pub addr: SocketAddr,
-    /// Its state in the SWIM layer.
-    pub state: NodeState,
+    /// Its state in the SWIM layer, which does not know that a member is leaving.
+    pub state: MemberState,
     /// The time that it has been in this state.
     pub since: Duration,
     /// Its incarnation.
@@ -52,13 +52,14 @@ fn describe_answer(answer: ProbeAnswer) -> &'static str {
 
 /// Returns the end of a sentence about a member: its state, and how long the member has been in
 /// that state.
-fn describe_state(state: NodeState, since: Duration) -> String {
+fn describe_state(state: MemberState, since: Duration) -> String {
     let since = duration(since);
     match state {
-        NodeState::Alive => format!("has been alive for {since}"),
-        NodeState::Suspect => format!("has been suspected for {since}"),
-        NodeState::Dead => format!("failed {since} ago"),
-        NodeState::Left => format!("left {since} ago"),
+        MemberState::Alive => format!("has been alive for {since}"),
+        MemberState::Suspect => format!("has been suspected for {since}"),
+        MemberState::Failed => format!("failed {since} ago"),
+        MemberState::Leaving => format!("has been leaving for {since}"),
+        MemberState::Left => format!("left {since} ago"),
     }
 }
 
@@ -153,7 +154,7 @@ impl Explanation {
         Explanation {
             name: "db1".into(),
             addr: ([10, 0, 0, 3], 7946).into(),
-            state: NodeState::Suspect,
+            state: MemberState::Suspect,
             since: Duration::from_millis(2_340),
             incarnation: 4,
             accuser: Some("web1".into()),
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn a_member_that_is_not_suspected_has_a_short_paragraph() {
         let calm = Explanation {
-            state: NodeState::Alive,
+            state: MemberState::Alive,
             since: Duration::from_secs(10_000),
             accuser: None,
             confirmations: Vec::new(),

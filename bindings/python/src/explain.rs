@@ -2,23 +2,14 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{ConflictVerdict, Explanation, Health, NodeState, ProbeReport};
-
-fn state_name(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Alive => "alive",
-        NodeState::Suspect => "suspect",
-        NodeState::Dead => "failed",
-        NodeState::Left => "left",
-    }
-}
+use sprat::swim::{ConflictVerdict, Explanation, Health, ProbeReport};
 
 /// Returns the fields of `sprat.Explanation`.
 pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("name", &*it.name)?;
     dict.set_item("address", it.addr.to_string())?;
-    dict.set_item("state", state_name(it.state))?;
+    dict.set_item("state", it.state.name())?;
     dict.set_item("incarnation", it.incarnation)?;
     dict.set_item("since", it.since.as_secs_f64())?;
     dict.set_item("accuser", it.accuser.as_deref())?;
