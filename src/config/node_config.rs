@@ -426,20 +426,10 @@ fn unknown(name: &str) -> Error {
 /// A value as error messages show it, in quotes. A long value is cut, and its size is added.
 fn shown(value: &str) -> String {
     if value.len() <= SHOWN {
-        return format!("\"{}\"", readable(value.chars()));
+        return format!("\"{value}\"");
     }
-    let beginning = readable(value.chars().take(SHOWN / 2));
+    let beginning: String = value.chars().take(SHOWN / 2).collect();
     format!("\"{beginning}...\" ({} bytes)", value.len())
-}
-
-/// The text with its control characters escaped, since they could act on a terminal or garble a
-/// log.
-fn readable(text: impl Iterator<Item = char>) -> String {
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.map(escaped).collect()
 }
 
 /// The error for a value that a setting does not allow.

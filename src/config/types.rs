@@ -8,39 +8,74 @@ use crate::networks;
 use crate::vocabulary::SettingType;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The name of a node; empty stands for the host name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NodeName(pub(crate) String);
+/// Declares types of values that are text: whether space around the text belongs to the value, what
+/// is allowed, and the function that checks it.
+macro_rules! text_values {
+    ($(
+        $(#[$attribute:meta])*
+        $name:ident { keeps_space: $keeps:literal, allowed: $allowed:expr, check: $check:expr }
+    )*) => {$(
+        $(#[$attribute])*
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct $name(pub(crate) String);
+
+        impl From<String> for $name {
+            fn from(text: String) -> $name {
+                $name(text)
+            }
+        }
+
+        impl Value for $name {
+            const TYPE: SettingType = SettingType::Text;
+            const KEEPS_SPACE: bool = $keeps;
+
+            fn allowed() -> String {
+                $allowed
+            }
+
+            fn read(text: &str) -> Result<$name, Reason> {
+                Ok($name(text.to_owned()))
+            }
+
+            fn check(&self) -> Result<(), Reason> {
+                let is_allowed: fn(&str) -> bool = $check;
+                allow(is_allowed(&self.0))
+            }
+
+            fn write(&self) -> String {
+                self.0.clone()
+            }
+        }
+    )*};
+}
+
+text_values! {
+    /// The name of a node; empty stands for the host name.
+    NodeName { keeps_space: true, allowed: NAMES.to_owned(), check: is_name }
+    /// The label in front of all traffic; empty for no label.
+    Label {
+        keeps_space: true,
+        allowed: format!("at most {} bytes", limits::LABEL_LEN),
+        check: |label| label.len() <= limits::LABEL_LEN
+    }
+    /// The name of the cluster that mDNS looks for; empty if mDNS is disabled.
+    Discover {
+        keeps_space: false,
+        allowed: format!("ASCII letters, digits, \"-\" and \"_\", at most {DISCOVER_LEN}"),
+        check: is_cluster
+    }
+    /// The name of a network interface; empty for every suitable one.
+    InterfaceName {
+        keeps_space: false,
+        allowed: format!(
+            "the name of an interface, at most {INTERFACE_LEN} bytes without spaces or slashes"
+        ),
+        check: is_interface
+    }
+}
 
 /// A description of the names that [`is_name`] allows.
 pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
-
-impl From<String> for NodeName {
-    fn from(name: String) -> NodeName {
-        NodeName(name)
-    }
-}
-
-impl Value for NodeName {
-    const TYPE: SettingType = SettingType::Text;
-    const KEEPS_SPACE: bool = true;
-
-    fn allowed() -> String {
-        NAMES.to_owned()
-    }
-
-    fn read(text: &str) -> Result<NodeName, Reason> {
-        Ok(NodeName(text.to_owned()))
-    }
-
-    fn check(&self) -> Result<(), Reason> {
-        allow(is_name(&self.0))
-    }
-
-    fn write(&self) -> String {
-        self.0.clone()
-    }
-}
 
 /// Returns true if this is a valid name of a node. Control characters would garble output, and
 /// space at the ends would be invisible.
@@ -48,37 +83,6 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=limits::NAME_LEN).contains(&name.len())
         && !name.chars().any(char::is_control)
         && name.trim() == name
-}
-
-/// The label in front of all traffic; empty for no label.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Label(pub(crate) String);
-
-impl From<String> for Label {
-    fn from(label: String) -> Label {
-        Label(label)
-    }
-}
-
-impl Value for Label {
-    const TYPE: SettingType = SettingType::Text;
-    const KEEPS_SPACE: bool = true;
-
-    fn allowed() -> String {
-        format!("at most {} bytes", limits::LABEL_LEN)
-    }
-
-    fn read(text: &str) -> Result<Label, Reason> {
-        Ok(Label(text.to_owned()))
-    }
-
-    fn check(&self) -> Result<(), Reason> {
-        allow(self.0.len() <= limits::LABEL_LEN)
-    }
-
-    fn write(&self) -> String {
-        self.0.clone()
-    }
 }
 
 /// The key and the value of a tag.
@@ -211,75 +215,23 @@ impl Value for Advertise {
     }
 }
 
-/// The name of the cluster that mDNS looks for; empty if mDNS is disabled.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Discover(pub(crate) String);
-
 /// The length of the longest name of a cluster in bytes: with `_serf_` in front of it, it must fit
 /// into a DNS label, which has at most 63 bytes.
 const DISCOVER_LEN: usize = 57;
 
-impl From<String> for Discover {
-    fn from(name: String) -> Discover {
-        Discover(name)
-    }
+/// Returns true if the name of a cluster can be a part of a DNS label.
+fn is_cluster(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    name.len() <= DISCOVER_LEN && name.bytes().all(is_allowed)
 }
-
-impl Value for Discover {
-    const TYPE: SettingType = SettingType::Text;
-
-    fn allowed() -> String {
-        format!("ASCII letters, digits, \"-\" and \"_\", at most {DISCOVER_LEN}")
-    }
-
-    fn read(text: &str) -> Result<Discover, Reason> {
-        Ok(Discover(text.to_owned()))
-    }
-
-    fn check(&self) -> Result<(), Reason> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        allow(self.0.len() <= DISCOVER_LEN && self.0.bytes().all(is_allowed))
-    }
-
-    fn write(&self) -> String {
-        self.0.clone()
-    }
-}
-
-/// The name of a network interface; empty for every suitable one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct InterfaceName(pub(crate) String);
 
 /// The length of the longest name of an interface in bytes, as Linux defines it.
 const INTERFACE_LEN: usize = 15;
 
-impl From<String> for InterfaceName {
-    fn from(name: String) -> InterfaceName {
-        InterfaceName(name)
-    }
-}
-
-impl Value for InterfaceName {
-    const TYPE: SettingType = SettingType::Text;
-
-    fn allowed() -> String {
-        format!(
-            "the name of an interface, at most {INTERFACE_LEN} bytes without spaces and slashes"
-        )
-    }
-
-    fn read(text: &str) -> Result<InterfaceName, Reason> {
-        Ok(InterfaceName(text.to_owned()))
-    }
-
-    fn check(&self) -> Result<(), Reason> {
-        let is_foreign = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-        allow(self.0.len() <= INTERFACE_LEN && !self.0.contains(is_foreign))
-    }
-
-    fn write(&self) -> String {
-        self.0.clone()
-    }
+/// Returns true if Linux could give an interface this name.
+fn is_interface(name: &str) -> bool {
+    let is_foreign = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    name.len() <= INTERFACE_LEN && !name.contains(is_foreign)
 }
 
 /// The address at which a service listens; `None` if the service is disabled.

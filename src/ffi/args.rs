@@ -119,6 +119,19 @@ pub(super) fn timeout(timeout_ms: c_int) -> Result<Option<Duration>> {
     }
 }
 
+/// Reads the time in which answers count, in milliseconds; `None` for the default.
+pub(super) fn answer_timeout(argument: &str, timeout_ms: c_int) -> Result<Option<Duration>> {
+    match u64::try_from(timeout_ms) {
+        Ok(0) => Ok(None),
+        Ok(ms) => Ok(Some(Duration::from_millis(ms))),
+        Err(_) => {
+            let message =
+                format!("{argument} is {timeout_ms}, allowed: 0 for the default, or more");
+            Err(Error::new(Status::Invalid, message))
+        }
+    }
+}
+
 /// Refuses flags that are not among `known`.
 pub(super) fn flags(flags: c_uint, known: c_uint) -> Result<()> {
     match flags & !known {
@@ -215,6 +228,16 @@ mod tests {
         assert_eq!(timeout(0), Ok(Some(Duration::ZERO)));
         assert_eq!(timeout(-2).unwrap_err().status, Status::Invalid);
         assert_eq!(timeout(i32::MIN).unwrap_err().status, Status::Invalid);
+    }
+
+    #[test]
+    fn a_timeout_of_answers_is_the_default_if_it_is_zero_and_is_never_negative() {
+        assert_eq!(answer_timeout("timeout_ms", 0), Ok(None));
+        let got = answer_timeout("timeout_ms", 7);
+        assert_eq!(got, Ok(Some(Duration::from_millis(7))));
+        let got = answer_timeout("options.timeout_ms", -1).unwrap_err();
+        let expected = "options.timeout_ms is -1, allowed: 0 for the default, or more";
+        assert_eq!(got.message, expected);
     }
 
     #[test]

@@ -9,12 +9,13 @@ use super::handle::{self, NodeSlot};
 use super::record::EventRecord;
 use super::types::{sprat_event, sprat_event_cb, sprat_node};
 use super::{args, entry};
+use crate::driver::os::clock;
 use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventBody};
+use crate::time::Time;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Reads the events of a node for one call of a program.
 ///
@@ -26,7 +27,7 @@ use std::time::Duration;
 struct Reader {
     node: *const sprat_node,
     /// The time at which the reader stops waiting; `None` if it waits without limit.
-    deadline: Option<Duration>,
+    deadline: Option<Time>,
     /// The number of events that the reader may still take once it has stopped waiting: the events
     /// that were queued at that time. So a call ends even if events keep coming, or if the callback
     /// for log lines causes further lines.
@@ -38,7 +39,7 @@ impl Reader {
     fn new(node: *const sprat_node, timeout_ms: c_int) -> Result<Reader> {
         check_reader(&*handle::get(node)?)?;
         let timeout = args::timeout(timeout_ms)?;
-        let deadline = timeout.map(|timeout| now().saturating_add(timeout));
+        let deadline = timeout.map(|timeout| clock::now() + timeout);
         Ok(Reader {
             node,
             deadline,
@@ -52,7 +53,7 @@ impl Reader {
             return Ok(None);
         }
         let slot = handle::get(self.node).map_err(freed)?;
-        let timeout = self.deadline.map(|it| it.saturating_sub(now()));
+        let timeout = self.deadline.map(|it| it.since(clock::now()));
         let Some(event) = slot.node.next_event(timeout)? else {
             return Ok(None);
         };
@@ -71,7 +72,7 @@ impl Reader {
 
     /// Lets the reader take only the events that were queued behind the last one taken.
     fn stop_waiting(&mut self, waiting: usize) {
-        self.deadline = Some(Duration::ZERO);
+        self.deadline = Some(Time::ZERO);
         self.left.get_or_insert(waiting);
     }
 }
@@ -120,17 +121,6 @@ pub(super) fn give_line(guard: &CallbackGuard, event: &Event) -> bool {
         }
         _ => false,
     }
-}
-
-/// Returns the time of the monotonic clock, for measuring how much of a timeout is left.
-fn now() -> Duration {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is a live timespec, which the call fills; CLOCK_MONOTONIC always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
 /// Refuses the call if the settings have an event callback, because that callback takes the events.

@@ -10,7 +10,6 @@ use crate::vocabulary::KeyAction;
 use crate::wire::Key;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
-use std::time::Duration;
 
 /// The largest length of a key that is read. Whether the length is right is checked afterwards.
 const LONGEST_KEY: usize = 64;
@@ -78,7 +77,7 @@ pub unsafe extern "C" fn sprat_node_manage_keys(
         let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `key_len` bytes.
         let query = unsafe { read_query(action, key, key_len)? };
-        let timeout = read_timeout(timeout_ms)?;
+        let timeout = args::answer_timeout("timeout_ms", timeout_ms)?;
         id.begin(&slot.node, op_data, |operation| {
             slot.node.manage_keys_async(operation, query, timeout)
         })
@@ -117,7 +116,7 @@ pub unsafe extern "C" fn sprat_node_manage_keys_wait(
         let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `key_len` bytes.
         let query = unsafe { read_query(action, key, key_len)? };
-        let timeout = read_timeout(timeout_ms)?;
+        let timeout = args::answer_timeout("timeout_ms", timeout_ms)?;
         let KeyResult { report, problem } = slot.node.manage_keys(query, timeout)?;
         if !out.is_null() {
             let report = Box::new(sprat_key_report::of(&report));
@@ -173,19 +172,6 @@ unsafe fn read_query(action: c_int, key: *const c_void, len: usize) -> Result<Ke
             Err(invalid(message.to_owned()))
         }
         (_, None) => Err(wrong()),
-    }
-}
-
-/// Reads the time in which answers count; `None` for the default.
-fn read_timeout(timeout_ms: c_int) -> Result<Option<Duration>> {
-    match u64::try_from(timeout_ms) {
-        Ok(0) => Ok(None),
-        Ok(ms) => Ok(Some(Duration::from_millis(ms))),
-        Err(_) => {
-            let message =
-                format!("timeout_ms is {timeout_ms}, allowed: 0 for the default, or more");
-            Err(Error::new(Status::Invalid, message))
-        }
     }
 }
 

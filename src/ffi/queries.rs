@@ -8,7 +8,6 @@ use crate::error::{Error, Result, Status};
 use crate::serf::QueryOptions;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
-use std::time::Duration;
 
 /// The largest plausible size of options. A greater value means that the program did not set it.
 const LONGEST_OPTIONS: usize = 4096;
@@ -173,17 +172,7 @@ unsafe fn read_options(options: *const sprat_query_options) -> Result<QueryOptio
         let value = unsafe { args::string(&format!("options.tags[{i}].value"), tag.value)? };
         tags.push((key.to_owned(), value.to_owned()));
     }
-    let timeout = match options.timeout_ms {
-        0 => None,
-        1.. => Some(Duration::from_millis(options.timeout_ms as u64)),
-        _ => {
-            let message = format!(
-                "options.timeout_ms is {}, allowed: 0 for the default, or more",
-                options.timeout_ms
-            );
-            return Err(Error::new(Status::Invalid, message));
-        }
-    };
+    let timeout = args::answer_timeout("options.timeout_ms", options.timeout_ms)?;
     let relay_factor = u8::try_from(options.relay_factor).map_err(|_| {
         let message = format!(
             "options.relay_factor is {}, at most 255 is allowed",

@@ -28,7 +28,7 @@ pub(in crate::driver) fn jump_ahead(by: Duration) {
 }
 
 /// The time by CLOCK_MONOTONIC.
-pub(in crate::driver) fn now() -> Time {
+pub(crate) fn now() -> Time {
     let nanos = read(ClockId::CLOCK_MONOTONIC).as_nanos();
     Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

@@ -5,7 +5,7 @@ use crate::driver::os::own_fd::OwnFd;
 use crate::error::{Error, Result, Status};
 use crate::networks;
 use ipnet::IpNet;
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::unistd::gethostname;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -18,12 +18,16 @@ pub(crate) fn host_name() -> Vec<u8> {
     gethostname().map_or_else(|_| Vec::new(), OsString::into_vec)
 }
 
-/// The addresses of all interfaces that are up; `None` if the system does not list them, for
-/// instance because descriptors have run out.
+/// The interfaces that are up, an entry for each address; `None` if the system does not list them,
+/// for instance because descriptors have run out.
+pub(in crate::driver) fn interfaces() -> Option<impl Iterator<Item = InterfaceAddress>> {
+    let all = between_forks(getifaddrs).ok()?;
+    Some(all.filter(|it| it.flags.contains(InterfaceFlags::IFF_UP)))
+}
+
+/// The addresses of all interfaces that are up; `None` if the system does not list them.
 pub fn addresses() -> Option<Vec<IpAddr>> {
-    let interfaces = between_forks(getifaddrs).ok()?;
-    let up = interfaces.filter(|it| it.flags.contains(InterfaceFlags::IFF_UP));
-    let addresses = up.filter_map(|it| {
+    let addresses = interfaces()?.filter_map(|it| {
         let addr = it.address?;
         let v4 = addr.as_sockaddr_in().map(|it| it.ip().into());
         v4.or_else(|| addr.as_sockaddr_in6().map(|it| it.ip().into()))

@@ -1,8 +1,9 @@
 //! The interfaces of this host that carry mDNS, with their IPv4 addresses.
 
 use crate::driver::os::fork_gate::between_forks;
+use crate::driver::os::interfaces::interfaces;
 use ipnet::Ipv4Net;
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::ifaddrs::InterfaceAddress;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -36,23 +37,21 @@ impl Choice {
         let has = |flag: InterfaceFlags| interface.flags.contains(flag);
         let is_loopback = has(InterfaceFlags::IFF_LOOPBACK);
         let is_tunnel = has(InterfaceFlags::IFF_POINTOPOINT);
-        has(InterfaceFlags::IFF_UP)
-            && match self {
-                Choice::Named(name) => interface.interface_name == *name,
-                Choice::Loopback => is_loopback,
-                Choice::Lan => has(InterfaceFlags::IFF_MULTICAST) && !is_loopback && !is_tunnel,
-            }
+        match self {
+            Choice::Named(name) => interface.interface_name == *name,
+            Choice::Loopback => is_loopback,
+            Choice::Lan => has(InterfaceFlags::IFF_MULTICAST) && !is_loopback && !is_tunnel,
+        }
     }
 }
 
 /// Returns the addresses of the interfaces that `choice` includes and that are up; empty if there
 /// are none, or if the system does not list them.
 pub(in crate::driver) fn links(choice: &Choice) -> Vec<Link> {
-    between_forks(|| {
-        let all = getifaddrs().into_iter().flatten();
-        let chosen = all.filter(|it| choice.includes(it));
-        chosen.filter_map(|it| link(&it)).take(LINKS).collect()
-    })
+    let up = interfaces().into_iter().flatten();
+    let chosen = up.filter(|it| choice.includes(it));
+    // The system opens a socket to find the number of an interface.
+    between_forks(|| chosen.filter_map(|it| link(&it)).take(LINKS).collect())
 }
 
 fn link(interface: &InterfaceAddress) -> Option<Link> {
