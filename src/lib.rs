@@ -105,7 +105,7 @@ mod vocabulary;
 #[cfg(not(feature = "internals"))]
 mod wire;
 
-pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
+pub use config::{Advertise, Config, Profile, Setting, SettingType, TagPair, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
@@ -114,6 +114,7 @@ pub use driver::{
 };
 pub use error::{Error, Result, Status};
 pub use event::{Coalescing, Event, EventBody, EventKind, Level};
+pub use ipnet::IpNet;
 pub use member::{Member, MemberState, MemberTags, NodeFacts};
 pub use serf::{
     Coordinate, Counter, KeyAnswer, KeyHolders, KeyQuery, KeyReport, Mode, QueryOptions, Tags,

@@ -38,4 +38,4 @@ pub use setting::Setting;
 #[cfg(feature = "capi")]
 pub(crate) use table::position;
 pub use table::settings;
-pub use types::{Advertise, Profile};
+pub use types::{Advertise, Profile, TagPair};

@@ -30,8 +30,8 @@ const TAG_KEY_LEN: usize = 255;
 
 /// The settings of a node; [`settings()`] lists them.
 ///
-/// Each setting can be set from text, which is checked immediately. Most also have a typed setter,
-/// whose value is checked when the node starts.
+/// Each setting can be set from text, which is checked immediately, or by a typed setter, whose
+/// value is checked when the node starts.
 ///
 /// ```
 /// use sprat::{Config, Profile};
@@ -336,10 +336,16 @@ impl Config {
         self.settings.event_queue
     }
 
+    /// The rules that decide which members are servers for HAProxy, for the bindings.
+    #[cfg(all(feature = "spoe", feature = "internals"))]
+    pub fn spoe_rules(&self) -> Rules {
+        self.server_rules()
+    }
+
     /// The rules that decide which members are servers for HAProxy. They exclude members at
     /// loopback addresses.
     #[cfg(feature = "spoe")]
-    pub fn spoe_rules(&self) -> Rules {
+    pub(crate) fn server_rules(&self) -> Rules {
         let settings = &self.settings;
         let (tag, port) = (&settings.spoe_servers, settings.spoe_port);
         Rules {

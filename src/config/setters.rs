@@ -2,18 +2,18 @@
 
 use super::node_config::Config;
 use super::table::settings_table;
-use super::types::{Advertise, Profile};
+use super::types::{Advertise, Profile, TagPair};
 use crate::event::{EventKind, Level};
 use crate::serf::Mode;
 use crate::swim::Seed;
 use crate::wire::Key;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Makes the typed setter of an entry of the table, if the entry names a setter.
+/// Makes the typed setter of each entry of the table.
 macro_rules! setters {
-    (@setter $name:literal $help:literal $($at:ident).+) => {};
     (@setter $name:literal $help:literal $($at:ident).+, $setter:ident $type:ty) => {
         #[doc = $help]
         #[must_use]
@@ -27,13 +27,13 @@ macro_rules! setters {
         $(: $lan:literal, $wan:literal, $local:literal
           in $min:literal..=$max:literal $unit:literal)?
         $(= $default:expr)?,
-        $([$setter:ident($type:ty)])?
+        [$setter:ident($type:ty)]
         $help:literal;
     )* + $($others:expr),*) => {
         /// Typed setters, as in `Config::new().name("a")`. A value outside its bounds is reported
         /// by [`Config::check`] and by [`Node::start`](crate::Node::start).
         impl Config {
-            $(setters!(@setter $name $help $($at).+ $(, $setter $type)?);)*
+            $(setters!(@setter $name $help $($at).+, $setter $type);)*
         }
     };
 }

@@ -173,7 +173,7 @@ macro_rules! rows {
         $(: $lan:literal, $wan:literal, $local:literal
           in $min:literal..=$max:literal $unit:literal)?
         $(= $default:expr)?,
-        $([$setter:ident($type:ty)])?
+        [$setter:ident($type:ty)]
         $help:literal;
     )* + $($others:expr),*) => {
         &[

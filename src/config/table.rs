@@ -1,7 +1,7 @@
 //! The table of all settings.
 //!
 //! An entry consists of the name of the setting, its place in [`Settings`], its default, the typed
-//! setter of [`Config`](super::Config) if it has one, and its description. For a number, the
+//! setter of [`Config`](super::Config), and its description. For a number, the
 //! defaults of the profiles lan, wan and local replace the single default, followed by the
 //! bounds and the unit. A new setting is one entry here, and a field: in the `Config` of `swim` or
 //! `serf`, or else in [`Settings`].
@@ -49,16 +49,17 @@ macro_rules! settings_table {
              again whenever no alive member has that address.";
         "discover" => discover = Discover::default(), [discover(String)]
             "The name of the cluster whose nodes this node finds on the local network with mDNS, \
-             as an agent of Serf does with -discover; empty disables it. Needs a library that was \
-             built with the feature mdns.";
+             as an agent of Serf does with -discover; empty disables it. The library must be built \
+             with the feature mdns.";
         "discover_interface" => discover_interface = InterfaceName::default(),
             [discover_interface(String)]
-            "The network interface that mDNS uses; by default, all that support multicast.";
+            "The network interface that mDNS uses; by default, every interface that supports \
+             multicast, except tunnels; at a loopback address, the loopback interface.";
         "snapshot" => snapshot = None, [snapshot(PathBuf)]
             "A file in which the node keeps its members and clocks for its next run, as Serf \
              does. After a restart, the node looks for these members, unless reconnect is false, \
              and gets the user events that it has missed.";
-        "rejoin_after_leave" => rejoin_after_leave = false,
+        "rejoin_after_leave" => rejoin_after_leave = false, [rejoin_after_leave(bool)]
             "Whether the node looks for the members in the snapshot even if its last run has left \
              the cluster.";
 
@@ -72,7 +73,7 @@ macro_rules! settings_table {
         "indirect_checks" => core.swim.indirect_checks: 3, 3, 1 in 0..=32 "members",
             [indirect_checks(usize)]
             "The maximum number of helpers that are asked for an indirect probe.";
-        "stream_pings" => core.swim.stream_pings = true,
+        "stream_pings" => core.swim.stream_pings = true, [stream_pings(bool)]
             "Whether a probe that gets no answer over UDP is also tried over TCP.";
         "suspicion_mult" => core.swim.suspicion_mult: 4, 6, 3 in 1..=100 "", [suspicion_mult(u32)]
             "Multiplier for the suspicion timeout: the time a suspect is given to refute the \
@@ -117,25 +118,26 @@ macro_rules! settings_table {
             "The memory that the members may take: for each, 256 bytes and the lengths of its name \
              and tags. Beyond that, members that never answered make room for new ones.";
         "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
+            [cidrs_allowed(Vec<IpNet>)]
             "The networks in which the addresses of members must lie; empty allows all.";
-        "compression" => compression = true,
+        "compression" => compression = true, [compression(bool)]
             "Whether messages are compressed where that saves bytes.";
-        "verify_incoming" => verify_incoming = true,
+        "verify_incoming" => verify_incoming = true, [verify_incoming(bool)]
             "Whether unencrypted traffic is refused when there is a key.";
-        "verify_outgoing" => verify_outgoing = true,
+        "verify_outgoing" => verify_outgoing = true, [verify_outgoing(bool)]
             "Whether outgoing traffic is encrypted when there is a key.";
-        "skip_label_check" => skip_label_check = false,
+        "skip_label_check" => skip_label_check = false, [skip_label_check(bool)]
             "Whether to accept incoming traffic without a label, and refuse traffic with one. For \
              use behind a proxy that removes the label.";
-        "join_sync" => core.swim.join_sync = true,
+        "join_sync" => core.swim.join_sync = true, [join_sync(bool)]
             "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
              missed.";
-        "repeat_pings" => core.swim.repeat_pings = true,
+        "repeat_pings" => core.swim.repeat_pings = true, [repeat_pings(bool)]
             "Whether a probe repeats its ping until an answer comes, so that packet loss alone \
              does not make a member a suspect.";
-        "final_probe" => core.swim.final_probe = true,
+        "final_probe" => core.swim.final_probe = true, [final_probe(bool)]
             "Whether a suspect is probed a few more times before it is declared failed.";
-        "reconnect" => core.swim.reconnect = true,
+        "reconnect" => core.swim.reconnect = true, [reconnect(bool)]
             "Whether seeds and lost members are tried again, so that a split cluster heals.";
         "reconnect_min_ms" => core.swim.reconnect_min: 250, 250, 250 in 50..=86_400_000 "ms",
             [reconnect_min(Duration)]
@@ -173,7 +175,7 @@ macro_rules! settings_table {
             in 64..=9_216 "bytes", [query_response_bytes(usize)]
             "The size of the largest answer to a query that this node sends, encoded. Only in serf \
              mode.";
-        "replay_events" => core.replay_events = false,
+        "replay_events" => core.replay_events = false, [replay_events(bool)]
             "Whether a node that joins gets the user events that were sent before. Only in serf \
              mode.";
         "coalesce_members_ms" => core.coalesce_members.period: 0, 0, 0 in 0..=600_000 "ms",
@@ -191,11 +193,11 @@ macro_rules! settings_table {
         "coalesce_events_quiet_ms" => core.coalesce_events.quiet: 1_000, 1_000, 1_000
             in 1..=600_000 "ms", [coalesce_events_quiet(Duration)]
             "The time without such a user event after which collected events are delivered.";
-        "coordinates" => core.coordinates = true,
+        "coordinates" => core.coordinates = true, [coordinates(bool)]
             "Whether this node keeps a network coordinate, from which round-trip times between any \
              two members are estimated, and sends it with each ack. Only in serf mode.";
 
-        "ping_acks" => core.ping_acks = false,
+        "ping_acks" => core.ping_acks = false, [ping_acks(bool)]
             "Whether each answer of a member to a ping of this node becomes an event, with the \
              round-trip time and the payload of the ack.";
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
@@ -218,11 +220,13 @@ macro_rules! settings_table {
             "The address at which HAProxy may ask about requests (SPOE); empty disables it. A \
              client that can reach it can read all tags, so a loopback address is advisable.";
         "spoe_servers" => spoe_servers = TagPair::new("role", "backend"),
+            [spoe_servers(TagPair)]
             "The tag that makes a member a server in the answers to HAProxy's questions at \
              spoe_bind.";
         "spoe_port" => spoe_port: 0, 0, 0 in 0..=65_535 "", [spoe_port(u16)]
             "The port used for members without a `port` tag; 0 ignores such members.";
         "spoe_networks" => spoe_networks = Vec::new(),
+            [spoe_networks(Vec<IpNet>)]
             "The networks in which the addresses of servers must lie; empty allows all.";
         "filter.names" => core.filter.names = Vec::new(), [filter_names(Vec<String>)]
             "The node lists and reports only itself and the members whose name matches one of \

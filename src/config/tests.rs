@@ -2,13 +2,14 @@
 
 use super::node_config::Config;
 use super::table::{defaults_of, find, settings};
-use super::types::Profile;
+use super::types::{Profile, TagPair};
 use super::values::Settings;
 use crate::error::Status;
 use crate::event::{EventKind, Level};
 use crate::serf::{self, Mode};
 use crate::swim::Seed;
 use crate::wire::Key;
+use ipnet::IpNet;
 use std::time::Duration;
 
 fn with(pairs: &[(&str, &str)]) -> Config {
@@ -106,6 +107,9 @@ fn a_typed_value_is_the_same_as_its_text() {
         .probe_interval(Duration::from_secs(2))
         .seeds([Seed::Host("db".into(), 99)])
         .event_queue(64_usize)
+        .compression(false)
+        .cidrs_allowed(["10.0.0.0/8".parse::<IpNet>().unwrap()])
+        .spoe_servers(TagPair::new("role", "web"))
         .log_level(Level::Debug);
     let text = with(&[
         ("name", "a"),
@@ -116,6 +120,9 @@ fn a_typed_value_is_the_same_as_its_text() {
         ("probe_interval_ms", "2000"),
         ("seeds", "db:99"),
         ("event_queue", "64"),
+        ("compression", "no"),
+        ("cidrs_allowed", "10.0.0.0/8"),
+        ("spoe_servers", "role=web"),
         ("log_level", "debug"),
     ]);
     assert_eq!(format!("{typed:?}"), format!("{text:?}"));

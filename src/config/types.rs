@@ -87,13 +87,16 @@ pub(super) fn is_name(name: &str) -> bool {
 
 /// The key and the value of a tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TagPair {
-    pub(crate) key: String,
-    pub(crate) value: String,
+pub struct TagPair {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
 }
 
 impl TagPair {
-    pub(super) fn new(key: &str, value: &str) -> TagPair {
+    /// The tag with this key and value.
+    pub fn new(key: &str, value: &str) -> TagPair {
         let (key, value) = (key.to_owned(), value.to_owned());
         TagPair { key, value }
     }

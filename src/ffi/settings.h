@@ -38,12 +38,13 @@
  *
  * discover: text [not set], ASCII letters, digits, "-" and "_", at most 57
  *     The name of the cluster whose nodes this node finds on the local network with mDNS, as an
- *     agent of Serf does with -discover; empty disables it. Needs a library that was built with
- *     the feature mdns.
+ *     agent of Serf does with -discover; empty disables it. The library must be built with the
+ *     feature mdns.
  *
  * discover_interface: text [not set], the name of an interface, at most 15 bytes without spaces
- *         and slashes
- *     The network interface that mDNS uses; by default, all that support multicast.
+ *         or slashes
+ *     The network interface that mDNS uses; by default, every interface that supports
+ *     multicast, except tunnels; at a loopback address, the loopback interface.
  *
  * snapshot: file [not set], the path of a file
  *     A file in which the node keeps its members and clocks for its next run, as Serf does.

@@ -255,7 +255,7 @@ fn services(config: &Config, loopback: bool) -> Result<Services> {
     let spoe = || {
         Spoe::new(Rules {
             loopback,
-            ..config.spoe_rules()
+            ..config.server_rules()
         })
     };
     let [spoe_bind] = config.service_addrs();

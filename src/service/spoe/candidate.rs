@@ -84,6 +84,7 @@ pub enum Unfit {
 
 impl Unfit {
     /// A description for people.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn text(&self) -> String {
         match self {
             Unfit::Name => format!(
@@ -113,6 +114,7 @@ pub enum Ignored {
 
 impl Ignored {
     /// A description for people.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn text(&self) -> String {
         match self {
             Ignored::Weight(text, taken) => {
