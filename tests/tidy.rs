@@ -1,4 +1,5 @@
-//! Checks of the house rules: layers, parts, cycles, vocabularies, words, sizes, forms, scripts.
+//! Checks of the house rules: layers, parts, cycles, heads of folders, vocabularies, words, sizes,
+//! forms, scripts.
 //!
 //! The rules are about text, so the checks read text. Each check is a function of files. It runs on
 //! the files of the project, and on broken examples, in which it must find the faults. Exceptions
@@ -8,6 +9,8 @@
 mod cycles;
 #[path = "tidy/findings.rs"]
 mod findings;
+#[path = "tidy/heads.rs"]
+mod heads;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/modules.rs"]

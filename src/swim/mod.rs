@@ -42,6 +42,7 @@
 //! | `shared` | the context, the broadcast queue, the outbox, timers, open streams, counters |
 //! | `table` | the member table; the state of a member changes in one function there |
 //! | `config`, `seed`, `output` | settings, seeds, and everything that comes out |
+//! | `explanation` | the explanation of a member's state, and its text |
 //! | `address`, `rng` | addresses on the wire, random numbers |
 
 mod address;

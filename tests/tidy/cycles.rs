@@ -1,8 +1,9 @@
-//! The imports between the files of a layer form no cycle, nor do those between its folders.
+//! The imports between the files of a layer form no cycle, nor do those between its folders. A
+//! crate of the bindings counts as one layer.
 
 use super::findings::{Finding, assert_no_findings};
 use super::modules::{Modules, module_path};
-use super::source::{Source, product};
+use super::source::{Source, product, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The files of each layer, each with the files of the same layer that it imports from; or folders
@@ -10,25 +11,48 @@ use std::collections::{BTreeMap, BTreeSet};
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 fn graph(sources: &[Source]) -> Graph {
-    let modules = Modules::of(sources);
     let top = |path: &str| module_path(path).into_iter().next();
+    imports_within(sources, |from, to| top(from) == top(to))
+}
+
+/// The graph of the imports between two files of the same layer.
+fn imports_within(sources: &[Source], is_same_layer: impl Fn(&str, &str) -> bool) -> Graph {
+    let modules = Modules::of(sources);
     let mut graph = Graph::new();
     for source in sources.iter().filter(|source| source.product > 0) {
         let imports = modules
             .imports(source)
             .into_iter()
             .map(|import| import.target);
-        let inside = imports.filter(|target| top(target) == top(&source.path));
+        let inside = imports.filter(|target| is_same_layer(&source.path, target));
         graph.insert(source.path.clone(), inside.collect());
     }
     graph
 }
 
-/// The graph of the folders in each layer. A file in no folder stands for itself.
-fn folders(files: &Graph) -> Graph {
+/// The crates of the bindings.
+const CRATES: [&str; 4] = [
+    "bindings/python",
+    "bindings/haproxy",
+    "bindings/haproxy/lua",
+    "bindings/haproxy/hap",
+];
+
+/// The graph of a crate of the bindings, with the paths of its files from the root of the crate.
+fn graph_of_crate(root: &str) -> Graph {
+    let mut sources = sources(&[&format!("{root}/src")]);
+    for source in &mut sources {
+        source.path = source.path[root.len() + 1..].to_owned();
+    }
+    imports_within(&sources, |_, _| true)
+}
+
+/// The graph of the folders in each layer, which are `depth` folders below the root. A file in no
+/// such folder stands for itself.
+fn folders(files: &Graph, depth: usize) -> Graph {
     let folder = |file: &str| {
         let parts: Vec<&str> = file.split('/').collect();
-        parts[..parts.len().min(3)].join("/")
+        parts[..parts.len().min(depth)].join("/")
     };
     let mut graph = Graph::new();
     for (file, imports) in files {
@@ -79,7 +103,18 @@ fn the_files_of_a_layer_import_from_one_another_in_one_direction() {
 
 #[test]
 fn the_folders_of_a_layer_import_from_one_another_in_one_direction() {
-    assert_no_findings(&["cycle"], cycles(&folders(&graph(&product()))));
+    assert_no_findings(&["cycle"], cycles(&folders(&graph(&product()), 3)));
+}
+
+#[test]
+fn the_files_and_folders_of_a_binding_import_from_one_another_in_one_direction() {
+    for root in CRATES {
+        let files = graph_of_crate(root);
+        let imports: usize = files.values().map(BTreeSet::len).sum();
+        assert!(imports > 3, "the check found {imports} imports in {root}");
+        assert_no_findings(&[], cycles(&files));
+        assert_no_findings(&[], cycles(&folders(&files, 2)));
+    }
 }
 
 #[test]
@@ -95,7 +130,7 @@ fn a_cycle_of_folders_is_found_even_if_their_files_form_none() {
     ];
     let files = graph(&sources);
     assert_eq!(cycles(&files), []);
-    let found: Vec<String> = cycles(&folders(&files))
+    let found: Vec<String> = cycles(&folders(&files, 3))
         .into_iter()
         .map(|it| it.what)
         .collect();

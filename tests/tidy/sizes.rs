@@ -2,9 +2,9 @@
 //! justify `unwrap` and `unsafe`.
 
 use super::findings::{Finding, assert_no_findings};
-use super::source::{Source, everything, names, shipped};
+use super::source::{Source, everything, files, names, relative, shipped};
 
-/// The maximum number of lines of a file without its tests.
+/// The maximum number of lines of a file without its tests. Python and Lua keep tests elsewhere.
 const FILE_LINES: usize = 500;
 /// The maximum number of lines of a function, its head and closing brace included.
 const FUNCTION_LINES: usize = 70;
@@ -34,6 +34,12 @@ fn head_comments_and_file_lengths(sources: &[Source]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// A file in Python or Lua that is too long; `lines` is the number of its lines.
+fn script_length(path: &str, lines: usize) -> Option<Finding> {
+    let what = format!("{lines} lines, allowed: {FILE_LINES}");
+    (lines > FILE_LINES).then(|| Finding::new("script length", path, 1, what))
 }
 
 /// The line of the head and the number of lines of every function of the product, except functions
@@ -181,6 +187,21 @@ fn a_file_is_short_and_begins_with_a_comment_about_itself() {
         &["head comment", "file length"],
         head_comments_and_file_lengths(&everything()),
     );
+}
+
+#[test]
+fn a_script_that_is_shipped_is_short() {
+    let scripts = files(
+        &["bindings/python/python", "bindings/haproxy/lua"],
+        &["py", "lua"],
+    );
+    let findings = scripts.iter().filter_map(|path| {
+        let text = std::fs::read_to_string(path).expect("a script is text");
+        script_length(&relative(path), text.lines().count())
+    });
+    assert_no_findings(&["script length"], findings.collect());
+    assert_eq!(script_length("a.py", FILE_LINES), None);
+    assert!(script_length("a.py", FILE_LINES + 1).is_some());
 }
 
 #[test]

@@ -19,6 +19,7 @@
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
 //! | `leave_thread` | a leave in a process that may open no more descriptors |
 //! | `member`, `members`, `event` | values |
+//! | `base_event` | the class from which all classes of events are derived |
 //! | `messages` | user events, queries, and what comes back for a query |
 //! | `memberlist` | messages, states and name conflicts of programs built on memberlist |
 //! | `event_class` | the methods of a class of events, from the list of its fields |
