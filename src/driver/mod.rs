@@ -4,7 +4,7 @@
 //! ```text
 //!   application --commands--> engine --events, members--> application
 //!   services                  |    ^                      services
-//!                     look-ups|    |addresses
+//!                      lookups|    |addresses
 //!                             v    |
 //!                            resolvers
 //! ```

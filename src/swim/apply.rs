@@ -248,7 +248,8 @@ impl Swim {
     }
 
     /// Another member is claimed at another address. The known address may be that of an earlier
-    /// run, and then this node should find that out, and accept the claim, soon. Beyond memberlist.
+    /// run. If it is, this node should soon find out and accept the claim. memberlist does not do
+    /// this.
     fn on_claim_of_other(&mut self, member: MemberIndex) {
         let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) else {
             return;

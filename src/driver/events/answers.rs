@@ -43,6 +43,6 @@ pub struct KeyResult {
     /// The answers of the members.
     pub report: Arc<KeyReport>,
     /// The error that names the members that could not do what was asked (status `State`), or have
-    /// not answered in time (status `Timeout`); `None` if all members have done it.
+    /// failed or not answered in time (status `Timeout`); `None` if all members have done it.
     pub problem: Option<Error>,
 }

@@ -3,9 +3,10 @@
 //! A fork copies the open descriptors of the process at one moment, and its memory at a later one.
 //! If another thread opened or closed a descriptor of this library at that time, the child could
 //! have a descriptor that its [`open_table`](super::open_table) does not list, and would keep it
-//! forever. So a fork waits while a change is under way, and a change waits while a fork is.
+//! forever. So a fork waits while a change is under way, and a change waits while a fork is under
+//! way.
 //!
-//! Both waits are bounded, because the wait could be for each other. If the host program registers
+//! Both waits are bounded, because the two could wait for each other. If the host program registers
 //! fork handlers and then loads this library, the handlers of the host run while the gate is
 //! closed, and may wait for a thread of the host that wants to change a descriptor in a call of
 //! this library. And a file may be on a disk that does not answer. If a wait has reached its bound,

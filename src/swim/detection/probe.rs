@@ -135,7 +135,7 @@ impl Probing {
 
     /// Probes an alive member that is claimed at another address, unless it was probed a short time
     /// ago or too many such probes are under way. Otherwise a node that has just joined would learn
-    /// only in the turn of each member that its old address is silent. Beyond memberlist.
+    /// only in the turn of each member that its old address is silent. memberlist does not do this.
     pub fn doubt(&mut self, ctx: &mut Context, member: MemberIndex) {
         let known = ctx.table.get(member);
         let Some(record) = known.filter(|it| it.node().state == NodeState::Alive) else {

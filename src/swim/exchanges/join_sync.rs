@@ -1,4 +1,5 @@
-//! The join sync: after a burst of joins, pull the state of one more node. memberlist has none.
+//! The join sync: after a burst of joins, pull the state of one more node. memberlist does not do
+//! this.
 //!
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, where L is the
 //! number of transmissions. If 50 nodes start at the same time, one node misses one member in half

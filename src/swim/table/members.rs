@@ -1,4 +1,4 @@
-//! The member table: look-up by name and address, member states, the probe order, random choice.
+//! The member table: lookup by name and address, member states, the probe order, random choice.
 //!
 //! Every known node has a record with an index, so that timers and probes can refer to a member
 //! without owning it. This node has a record, too. A member that died or left stays known for
