@@ -1779,9 +1779,9 @@ int sprat_node_send_event(struct sprat_node *node,
  * options; the text names up to five of these. The number is stored before the query is sent, as
  * for sprat_node_join_async().
  *
- * Gossip can miss a member. So the node sends the query again, up to three times and directly, to
- * the members that have neither answered nor acknowledged it, if they are at most 64. No program
- * gets it twice. In a cluster in which many programs do not answer, `ack` avoids these messages.
+ * Gossip can miss a member. If at most 64 members have neither answered nor acknowledged the
+ * query, the node sends it to them again, directly and up to three times. No program gets it
+ * twice. In a cluster in which many programs do not answer, `want_ack` avoids these repetitions.
  *
  * The name `_serf_ping` without a payload asks the nodes themselves: each acknowledges it, and no
  * program sees it. Other names that begin with `_serf_` are reserved.
@@ -1821,8 +1821,8 @@ int sprat_node_query(struct sprat_node *node,
  * @param out          receives the answers, to be freed with sprat_answers_free(); NULL after a
  *                     failure
  * @return the number of answers, which may be 0; an error as for sprat_node_query(). Members that
- *         do not answer are not an error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if
- *         the node is shut down during the call.
+ *         do not answer are not an error: see sprat_answers_missing() and
+ *         sprat_answers_problem(). SPRAT_ERR_CLOSED also if the node is shut down during the call.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events; this node's own
  * answer to the query then cannot come.
@@ -1881,13 +1881,26 @@ size_t sprat_answers_count(const struct sprat_answers *answers);
 size_t sprat_answers_acks(const struct sprat_answers *answers);
 
 /**
- * Returns a sentence that names members whose ack or answer is missing.
+ * Returns the name of a member whose ack or answer is missing, by its index. These names are
+ * sorted. They are those of members that have failed, or have not replied in time, and names in
+ * the options that no present member has. A member that has left is not among them.
  *
  * @param answers  the answers
- * @return the sentence, which lives as long as the answers; "" if none is missing, or if answers
- *         is NULL. Never NULL.
+ * @param i        the index, from 0
+ * @return the name, which lives as long as the answers; NULL past the end or if answers is NULL.
  */
-const char *sprat_answers_missing(const struct sprat_answers *answers);
+const char *sprat_answers_missing(const struct sprat_answers *answers,
+                                  size_t i);
+
+/**
+ * Returns a sentence that says what is missing, and names up to five of the members that
+ * sprat_answers_missing() gives.
+ *
+ * @param answers  the answers
+ * @return the sentence, which lives as long as the answers; "" if nothing is missing, or if
+ *         answers is NULL. Never NULL.
+ */
+const char *sprat_answers_problem(const struct sprat_answers *answers);
 
 /**
  * Returns an answer by its index, in the order in which the answers came.
@@ -2009,16 +2022,15 @@ const char *sprat_key_report_answer(const struct sprat_key_report *report,
                                     const char **message);
 
 /**
- * Returns a member that has not answered in time, by its index. These members are sorted by name.
- * A member that has failed meanwhile is among them, one that has left is not.
+ * Returns the name of a member that has failed or has not answered in time, by its index. These
+ * names are sorted. A member that has left is not among them.
  *
  * @param report  the answers
  * @param i       the index, from 0
  * @return the name of the member, which lives as long as the report; NULL past the end or if
  *         report is NULL.
  */
-const char *sprat_key_report_missing(const struct sprat_key_report *report,
-                                     size_t i);
+const char *sprat_key_report_missing(const struct sprat_key_report *report, size_t i);
 
 /**
  * Returns a key by its index. The keys have no particular order. Only SPRAT_KEY_LIST gives keys.

@@ -124,7 +124,7 @@ def run(node: sprat.Node, command: str, tag: tuple[str, str], timeout: float) ->
             failed += status != "0"
             verdict = "ok" if status == "0" else f"status {status}"
             progress.answer(f"{response.member}: {verdict}\n{printable(output)}".rstrip())
-    progress.close(result.missing or f"{len(hosts)} hosts, {failed} failed")
+    progress.close(result.problem or f"{len(hosts)} hosts, {failed} failed")
     return result.complete and not failed
 
 

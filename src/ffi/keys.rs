@@ -218,8 +218,8 @@ pub unsafe extern "C" fn sprat_key_report_answer(
     })
 }
 
-/// Returns a member that has not answered in time, by its index. These members are sorted by name.
-/// A member that has failed meanwhile is among them, one that has left is not.
+/// Returns the name of a member that has failed or has not answered in time, by its index. These
+/// names are sorted. A member that has left is not among them.
 ///
 /// @param report  the answers
 /// @param i       the index, from 0

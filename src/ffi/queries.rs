@@ -16,7 +16,8 @@ const LONGEST_OPTIONS: usize = 4096;
 pub struct sprat_answers {
     answers: Vec<Answer>,
     acks: usize,
-    missing: CString,
+    missing: Vec<CString>,
+    problem: CString,
 }
 
 struct Answer {
@@ -38,9 +39,9 @@ struct Answer {
 /// options; the text names up to five of these. The number is stored before the query is sent, as
 /// for sprat_node_join_async().
 ///
-/// Gossip can miss a member. So the node sends the query again, up to three times and directly, to
-/// the members that have neither answered nor acknowledged it, if they are at most 64. No program
-/// gets it twice. In a cluster in which many programs do not answer, `ack` avoids these messages.
+/// Gossip can miss a member. If at most 64 members have neither answered nor acknowledged the
+/// query, the node sends it to them again, directly and up to three times. No program gets it
+/// twice. In a cluster in which many programs do not answer, `want_ack` avoids these repetitions.
 ///
 /// The name `_serf_ping` without a payload asks the nodes themselves: each acknowledges it, and no
 /// program sees it. Other names that begin with `_serf_` are reserved.
@@ -95,8 +96,8 @@ pub unsafe extern "C" fn sprat_node_query(
 /// @param out          receives the answers, to be freed with sprat_answers_free(); NULL after a
 ///                     failure
 /// @return the number of answers, which may be 0; an error as for sprat_node_query(). Members that
-///         do not answer are not an error: see sprat_answers_missing(). SPRAT_ERR_CLOSED also if
-///         the node is shut down during the call.
+///         do not answer are not an error: see sprat_answers_missing() and
+///         sprat_answers_problem(). SPRAT_ERR_CLOSED also if the node is shut down during the call.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events; this node's own
 /// answer to the query then cannot come.
@@ -133,11 +134,12 @@ impl sprat_answers {
             from: args::text(&it.from),
             payload: it.payload,
         };
-        let missing = back.incomplete.map_or(String::new(), |error| error.message);
+        let problem = back.problem.map_or(String::new(), |error| error.message);
         sprat_answers {
             answers: back.answers.into_iter().map(answer).collect(),
             acks: back.acks.len(),
-            missing: args::text(&missing),
+            missing: back.missing.iter().map(|name| args::text(name)).collect(),
+            problem: args::text(&problem),
         }
     }
 }
@@ -278,16 +280,36 @@ pub unsafe extern "C" fn sprat_answers_acks(answers: *const sprat_answers) -> us
     })
 }
 
-/// Returns a sentence that names members whose ack or answer is missing.
+/// Returns the name of a member whose ack or answer is missing, by its index. These names are
+/// sorted. They are those of members that have failed, or have not replied in time, and names in
+/// the options that no present member has. A member that has left is not among them.
 ///
 /// @param answers  the answers
-/// @return the sentence, which lives as long as the answers; "" if none is missing, or if answers
-///         is NULL. Never NULL.
+/// @param i        the index, from 0
+/// @return the name, which lives as long as the answers; NULL past the end or if answers is NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sprat_answers_missing(answers: *const sprat_answers) -> *const c_char {
-    entry::quiet("sprat_answers_missing", c"".as_ptr(), || {
+pub unsafe extern "C" fn sprat_answers_missing(
+    answers: *const sprat_answers,
+    i: usize,
+) -> *const c_char {
+    entry::quiet("sprat_answers_missing", ptr::null(), || {
         // SAFETY: the program passes NULL or answers that it has not freed.
-        unsafe { answers.as_ref() }.map_or(c"".as_ptr(), |answers| answers.missing.as_ptr())
+        let name = unsafe { answers.as_ref() }.and_then(|answers| answers.missing.get(i));
+        name.map_or(ptr::null(), |name| name.as_ptr())
+    })
+}
+
+/// Returns a sentence that says what is missing, and names up to five of the members that
+/// sprat_answers_missing() gives.
+///
+/// @param answers  the answers
+/// @return the sentence, which lives as long as the answers; "" if nothing is missing, or if
+///         answers is NULL. Never NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_answers_problem(answers: *const sprat_answers) -> *const c_char {
+    entry::quiet("sprat_answers_problem", c"".as_ptr(), || {
+        // SAFETY: the program passes NULL or answers that it has not freed.
+        unsafe { answers.as_ref() }.map_or(c"".as_ptr(), |answers| answers.problem.as_ptr())
     })
 }
 

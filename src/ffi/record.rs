@@ -165,7 +165,9 @@ fn fill(c_view: &mut sprat_event, body: &EventBody) -> Parts {
             (c_view.id, name) = (*id, args::text(from));
             payload = Arc::from(&**content);
         }
-        EventBody::Done { id, token, result } => {
+        EventBody::Done {
+            id, token, result, ..
+        } => {
             (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
             if let Err(error) = result {
                 (c_view.status, text) = (error.status as i32, args::text(&error.message));
@@ -454,6 +456,7 @@ mod tests {
             id: 7,
             token: 1,
             result: Err(error()),
+            missing: Vec::new(),
         };
         let fatal = EventBody::Fatal { error: error() };
         let shown = |body| {
@@ -478,6 +481,7 @@ mod tests {
                     id: 6,
                     token: 0,
                     result: Ok(3),
+                    missing: Vec::new(),
                 },
                 (14, 0, 6, 0, 0),
                 words("", ""),

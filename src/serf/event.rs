@@ -80,20 +80,22 @@ pub enum CoreEvent {
         /// How the leave ended.
         end: LeaveEnd,
     },
-    /// A query has ended: every member that it was addressed to has answered, its time is up, or it
-    /// was cancelled.
+    /// A query has ended: every member that it was addressed to has answered, failed or left, its
+    /// time is up, or it was cancelled.
     QueryDone {
         /// The number that was given to `Core::query`.
         number: u64,
         /// The number of members that answered.
         answers: usize,
-        /// The members whose ack or answer is missing.
+        /// The names of the members whose ack or answer is missing, sorted: members that have
+        /// failed, or have not replied in time, and names in the options that no present member
+        /// has.
         missing: Vec<Arc<str>>,
     },
     /// A query has changed the keys of this node, or has confirmed them.
     KeysChanged(KeyChange),
     /// A query about the keys of the cluster has ended: every member that was asked has answered,
-    /// or its time is up.
+    /// failed or left, or its time is up.
     KeysDone {
         /// The number that was given to `Core::manage_keys`.
         number: u64,

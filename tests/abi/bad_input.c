@@ -606,7 +606,8 @@ static void objects(sprat_node *node)
     sprat_explanation_free(NULL);
     SAME(sprat_answers_count(NULL), 0);
     SAME(sprat_answers_acks(NULL), 0);
-    CHECK(strcmp(sprat_answers_missing(NULL), "") == 0);
+    CHECK(!sprat_answers_missing(NULL, 0));
+    CHECK(strcmp(sprat_answers_problem(NULL), "") == 0);
     CHECK(!sprat_answers_get(NULL, 0, NULL, NULL));
     sprat_answers_free(NULL);
     SAME(sprat_key_report_asked(NULL), 0);

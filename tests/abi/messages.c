@@ -102,7 +102,8 @@ static void query_that_waits(void)
     pthread_join(thread, NULL);
     SAME(sprat_answers_count(answers), 1);
     SAME(sprat_answers_acks(answers), 0);
-    SAME(strcmp(sprat_answers_missing(answers), ""), 0);
+    CHECK(!sprat_answers_missing(answers, 0));
+    SAME(strcmp(sprat_answers_problem(answers), ""), 0);
     const uint8_t *payload;
     size_t len;
     SAME(strcmp(sprat_answers_get(answers, 0, &payload, &len), "b"), 0);
@@ -116,7 +117,18 @@ static void query_that_waits(void)
     sprat_answers_free(answers);
     options.timeout_ms = 1;
     SAME(sprat_node_query_wait(a, "silence", NULL, 0, &options, &answers), 0);
-    CHECK(strstr(sprat_answers_missing(answers), "the query: a, b"));
+    SAME(strcmp(sprat_answers_missing(answers, 0), "a"), 0);
+    SAME(strcmp(sprat_answers_missing(answers, 1), "b"), 0);
+    CHECK(!sprat_answers_missing(answers, 2));
+    CHECK(strstr(sprat_answers_problem(answers), "an ack or answer from: a, b (each has failed"));
+    sprat_answers_free(answers);
+    options.timeout_ms = 60000;
+    nodes[0] = "typo";
+    options.nodes = nodes, options.nnodes = 1;
+    SAME(sprat_node_query_wait(a, "silence", NULL, 0, &options, &answers), 0);
+    SAME(strcmp(sprat_answers_missing(answers, 0), "typo"), 0);
+    CHECK(strstr(sprat_answers_problem(answers), "from: typo (each has failed, has not replied in"
+                                                 " time, or is not a member)"));
     sprat_answers_free(answers);
 }
 

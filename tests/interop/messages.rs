@@ -195,7 +195,7 @@ fn a_query_from_a_sprat_node_is_answered_by_agents_and_ends_when_all_have_answer
                 .iter()
                 .all(|answer| String::from_utf8_lossy(&answer.payload).trim() == answer.from);
             assert!(right, "{back:?}");
-            match from == names && back.acks.len() == names.len() && back.incomplete.is_none() {
+            match from == names && back.acks.len() == names.len() && back.missing.is_empty() {
                 true => Ok(()),
                 false => Err(format!("{back:?}")),
             }

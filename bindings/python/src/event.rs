@@ -163,9 +163,9 @@ macro_rules! member_events {
                     let (member, payload) = (from.clone(), payload.clone());
                     Py::new(py, base.add_subclass(Response { member, payload }))?.into_any()
                 }
-                EventBody::Done { result, .. } => {
-                    let result = result.clone();
-                    Py::new(py, base.add_subclass(QueryEnd { result }))?.into_any()
+                EventBody::Done { result, missing, .. } => {
+                    let (result, missing) = (result.clone(), missing.clone());
+                    Py::new(py, base.add_subclass(QueryEnd { result, missing }))?.into_any()
                 }
             })
         }

@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use sprat::{Error, EventKind, Status};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 /// Copies the bytes of a payload. Text is refused, because only the program knows its encoding.
 pub fn payload_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
@@ -225,6 +225,7 @@ impl QueryEnd {
     fn error(&self, py: Python<'_>) -> Option<Py<PyBaseException>> {
         let error = self.result.as_ref().err();
         error.map(|error| raised(py, error).into_value(py))
+    pub missing: Vec<Arc<str>>,
     }
 }
 
@@ -235,4 +236,10 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Response>()?;
     module.add_class::<QueryAck>()?;
     module.add_class::<QueryEnd>()
+
+    /// The names of the members whose ack or answer is missing.
+    #[getter]
+    fn missing(&self) -> Vec<&str> {
+        self.missing.iter().map(|name| &**name).collect()
+    }
 }

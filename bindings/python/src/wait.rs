@@ -167,7 +167,7 @@ impl Pending {
             Ok(contacted) => (Some(contacted), None),
             Err(error) => (None, Some(exception(&error))),
         };
-        let unacked = outcome.unacked.iter().map(|name| name.to_string());
+        let unacked = outcome.missing.iter().map(|name| name.to_string());
         let unacked = unacked.collect();
         let members = Members::new(outcome.members);
         let keys = outcome.keys.as_deref().map(key_answers);

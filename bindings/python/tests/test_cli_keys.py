@@ -131,7 +131,7 @@ def test_a_member_that_reports_an_error_is_named_and_the_command_fails(keys, add
         assert error.startswith("ours: cannot write keyring_file ")
         assert summary == "0 of 1 members have installed the key"
         assert done.stderr == (
-            "sprat: error: 1 of 1 members did not do it or did not answer;"
+            "sprat: error: 1 of 1 members did not do it, failed or did not answer;"
             " repeat the command before you go on\n"
         )
 

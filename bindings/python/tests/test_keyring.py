@@ -78,9 +78,7 @@ def test_a_node_without_keys_manages_none(node):
 def test_members_that_do_not_answer_are_named(start):
     node, other = start("node"), start("other")
     other.join(node.address)
-    with pytest.raises(
-        sprat.KeyringError, match="1 of 2 members have not answered: other"
-    ) as caught:
+    with pytest.raises(sprat.KeyringError, match="no answer from 1 of 2 members: other ") as caught:
         node.keyring.install(NEW, timeout=1e-6)
     assert caught.value.code == "SPRAT_ERR_TIMEOUT"
     assert caught.value.report.answered == ("node",)

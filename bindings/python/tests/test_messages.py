@@ -117,7 +117,7 @@ def test_a_query_returns_the_answers_of_all_members(answering):
     assert answers == {"first": b"it is first", "second": b"first"}
     assert sorted(result.acks) == ["first", "second"]
     assert result.complete
-    assert result.missing == ""
+    assert (result.missing, result.problem) == ((), "")
 
 
 def test_nodes_and_tags_select_who_answers(answering):
@@ -133,15 +133,20 @@ def test_a_query_to_a_name_that_no_member_has_is_not_complete(node):
     result = node.query("uptime", nodes=["nobody"])
     assert list(result) == []
     assert not result.complete
-    assert result.missing == "these members have not answered the query: nobody"
+    assert result.missing == ("nobody",)
+    assert result.problem == (
+        "the query lacks an ack or answer from: nobody"
+        " (each has failed, has not replied in time, or is not a member)"
+    )
 
 
-def test_a_query_that_no_one_answers_names_the_missing_members(node):
-    result = node.query("uptime", timeout=0.05)
-    assert not result.complete
+def test_a_query_that_no_one_answers_names_all_missing_members(node):
+    names = [f"no{i}" for i in range(9)]
+    result = node.query("uptime", timeout=0.05, nodes=["ours", *names])
+    assert (result.complete, result.missing, result.problem) == (False, (), "")
     assert list(result) == []
-    assert not result.complete
-    assert "ours" in result.missing
+    assert (result.complete, result.missing) == (False, (*names, "ours"))
+    assert "from: no0, no1, no2, no3, no4, 5 more (each has failed" in result.problem
 
 
 def test_a_cancelled_query_ends(node):

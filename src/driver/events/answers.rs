@@ -32,8 +32,11 @@ pub struct QueryAnswers {
     pub answers: Vec<QueryAnswer>,
     /// The names of the members that acknowledged the query, in the same order.
     pub acks: Vec<String>,
-    /// The error that names the members whose ack or answer is missing; `None` if none is missing.
-    pub incomplete: Option<Error>,
+    /// The names of the members whose ack or answer is missing, sorted: members that have failed,
+    /// or have not replied in time, and names in the options that no present member has.
+    pub missing: Vec<String>,
+    /// The error that names the first few of the missing members; `None` if none is missing.
+    pub problem: Option<Error>,
 }
 
 /// The end of a key query.
@@ -42,7 +45,7 @@ pub struct QueryAnswers {
 pub struct KeyResult {
     /// The answers of the members.
     pub report: Arc<KeyReport>,
-    /// The error that names the members that could not do what was asked (status `State`), or have
-    /// failed or not answered in time (status `Timeout`); `None` if all members have done it.
+    /// The error that names the members that could not do what was asked (status `State`), or that
+    /// have failed or not answered in time (status `Timeout`); `None` if all members have done it.
     pub problem: Option<Error>,
 }

@@ -38,12 +38,21 @@ impl Waiter {
         match self {
             Waiter::Caller(reply) => reply.send(outcome),
             Waiter::Event(Operation { id, token }) => {
-                let result = outcome.result;
-                events.push(EventBody::Done { id, token, result });
+                events.push(EventBody::Done {
+                    id,
+                    token,
+                    result: outcome.result,
+                    missing: Vec::new(),
+                });
             }
             Waiter::Queue(queue, id) => {
-                let (token, result) = (0, outcome.result);
-                queue.push(clock::now(), EventBody::Done { id, token, result });
+                let done = EventBody::Done {
+                    id,
+                    token: 0,
+                    result: outcome.result,
+                    missing: outcome.missing,
+                };
+                queue.push(clock::now(), done);
             }
             Waiter::Pending(promise) => promise.fulfil(outcome),
             Waiter::Nobody => {}

@@ -37,29 +37,29 @@ pub(in crate::driver) fn leave_outcome(end: LeaveEnd) -> Outcome {
     };
     let error = Error::new(Status::Unreachable, unacked_text(&unacked));
     Outcome {
-        unacked,
+        missing: unacked,
         ..Err(error).into()
     }
 }
 
-/// Returns the outcome of a query. It is a failure if a member that the query was addressed to has
-/// not answered.
+/// Returns the outcome of a query. It is a failure if `missing` names anyone.
 pub(in crate::driver) fn query_outcome(answers: usize, missing: Vec<Arc<str>>) -> Outcome {
     if missing.is_empty() {
         return Ok(answers).into();
     }
     let text = format!(
-        "these members have not answered the query: {}",
+        "the query lacks an ack or answer from: {} (each has failed, has not replied in time, or \
+         is not a member)",
         some_names(&missing)
     );
     Outcome {
-        unacked: missing,
+        missing,
         ..Err(Error::new(Status::Timeout, text)).into()
     }
 }
 
-/// Returns the outcome of a key query. It is a failure if a member could not do what was
-/// asked, or has not answered.
+/// Returns the outcome of a key query. It is a failure if a member could not do what was asked, has
+/// failed, or has not answered in time.
 pub(in crate::driver) fn keys_outcome(report: KeyReport) -> Outcome {
     let failures: Vec<String> = report
         .failures()
@@ -77,7 +77,8 @@ pub(in crate::driver) fn keys_outcome(report: KeyReport) -> Outcome {
     if !report.missing.is_empty() {
         let (count, names) = (report.missing.len(), some_names(&report.missing));
         text.push(format!(
-            "{count} of {asked} members have not answered: {names}"
+            "no answer from {count} of {asked} members: {names} (each has failed or has not \
+             replied in time)"
         ));
     }
     let status = match text.len() {
@@ -349,7 +350,7 @@ mod tests {
         let outcome = leave_outcome(unacked(&["a", "b", "c", "d", "e", "f", "g"]));
         let error = outcome.result.unwrap_err();
         assert_eq!(
-            (error.status, outcome.unacked.len()),
+            (error.status, outcome.missing.len()),
             (Status::Unreachable, 7)
         );
         assert!(
@@ -358,6 +359,19 @@ mod tests {
         );
         let cancelled = leave_outcome(LeaveEnd::Cancelled).result.unwrap_err();
         assert_eq!(cancelled.status, Status::State);
+    }
+
+    #[test]
+    fn the_error_of_a_query_holds_for_members_that_failed_that_are_silent_and_that_do_not_exist() {
+        assert_eq!(query_outcome(3, Vec::new()).result, Ok(3));
+        let missing: Vec<Arc<str>> = ["a", "b", "c", "d", "e", "f"].map(Arc::from).into();
+        let outcome = query_outcome(3, missing.clone());
+        assert_eq!(outcome.missing, missing);
+        let error = outcome.result.unwrap_err();
+        assert_eq!(error.status, Status::Timeout);
+        let expected = "the query lacks an ack or answer from: a, b, c, d, e, 1 more (each has \
+                        failed, has not replied in time, or is not a member)";
+        assert_eq!(error.message, expected);
     }
 
     #[test]
@@ -377,12 +391,13 @@ mod tests {
         report.missing.push("c".into());
         let error = keys_outcome(report.clone()).result.unwrap_err();
         assert_eq!(error.status, Status::Timeout);
-        assert_eq!(error.message, "1 of 3 members have not answered: c");
+        let no_answer = "no answer from 1 of 3 members: c (each has failed or has not replied in \
+                         time)";
+        assert_eq!(error.message, no_answer);
         report.answers.insert("b".into(), answer(false, "no\nkey"));
         let error = keys_outcome(report).result.unwrap_err();
         assert_eq!(error.status, Status::State);
-        let expected = "1 of 3 members report a failure: b: no\\x0akey. \
-                        1 of 3 members have not answered: c";
-        assert_eq!(error.message, expected);
+        let failure = "1 of 3 members report a failure: b: no\\x0akey";
+        assert_eq!(error.message, format!("{failure}. {no_answer}"));
     }
 }

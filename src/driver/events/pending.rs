@@ -19,8 +19,9 @@ pub struct Outcome {
     /// The addresses that a join or look did not reach, with the reasons; empty for other
     /// operations.
     pub failures: Vec<FailedAddr>,
-    /// The live members that have not acknowledged a leave; empty for other operations.
-    pub unacked: Vec<Arc<str>>,
+    /// The names of the live members that have not acknowledged a leave, or of the members whose
+    /// ack or answer to a query is missing; empty for other operations.
+    pub missing: Vec<Arc<str>>,
     /// The members that a look has found, sorted by name; empty for other operations.
     pub members: Arc<Vec<Member>>,
     /// The answers to a key query that was sent; `None` for other operations.
@@ -41,7 +42,7 @@ impl From<Result<usize>> for Outcome {
         Outcome {
             result,
             failures: Vec::new(),
-            unacked: Vec::new(),
+            missing: Vec::new(),
             members: Arc::default(),
             keys: None,
         }

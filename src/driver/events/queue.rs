@@ -435,6 +435,7 @@ mod tests {
             id,
             token: 0,
             result: Ok(0),
+            missing: Vec::new(),
         }
     }
 

@@ -279,6 +279,7 @@ mod tests {
             id,
             token: 0,
             result: Ok(0),
+            missing: Vec::new(),
         }
     }
 

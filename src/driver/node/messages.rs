@@ -110,7 +110,8 @@ impl Node {
         let mut back = QueryAnswers {
             answers: Vec::new(),
             acks: Vec::new(),
-            incomplete: None,
+            missing: Vec::new(),
+            problem: None,
         };
         while let Ok(Some(Event { body, .. })) = queue.take(None) {
             match body {
@@ -118,8 +119,11 @@ impl Node {
                 EventBody::QueryResponse { from, payload, .. } => {
                     back.answers.push(QueryAnswer { from, payload });
                 }
-                EventBody::Done { result, .. } => {
-                    back.incomplete = result.err();
+                EventBody::Done {
+                    result, missing, ..
+                } => {
+                    back.missing = missing.iter().map(|name| name.to_string()).collect();
+                    back.problem = result.err();
                     return Ok(back);
                 }
                 _ => {}

@@ -566,6 +566,8 @@ class Pending:
     def wait(self, timeout: float | None = None) -> bool: ...
     def outcome(
         self,
+    @property
+    def missing(self) -> list[str]: ...
     ) -> (
         tuple[
             int | None,

@@ -28,7 +28,8 @@ class QueryReader(BaseEvents[Response]):
         super().__init__(subscription, Selection(()), native.name, node)
         self._query = (native, number)
         self._acks: tuple[str, ...] = ()
-        self._missing = ""
+        self._missing: tuple[str, ...] = ()
+        self._problem = ""
         self._complete = False
         self._is_over = False
 
@@ -43,9 +44,21 @@ class QueryReader(BaseEvents[Response]):
         return self._complete
 
     @property
-    def missing(self) -> str:
-        """A sentence that names members whose ack or answer is missing; empty before the end."""
+    def missing(self) -> tuple[str, ...]:
+        """The names of the members whose ack or answer is missing, sorted; empty before the end.
+
+        They are members that have failed, or have not replied in time, and names in `nodes` that
+        no present member has. A member that has left is not among them.
+        """
         return self._missing
+
+    @property
+    def problem(self) -> str:
+        """A sentence that names the first few of `missing`, and says why a reply may be missing.
+
+        It is empty before the end, and if nothing is missing.
+        """
+        return self._problem
 
     def cancel(self) -> None:
         """End the query now. The answers that have come can still be read."""
@@ -82,7 +95,7 @@ class QueryReader(BaseEvents[Response]):
         if event.error is None:
             self._complete = True
         elif isinstance(event.error, TimeoutError):
-            self._missing = str(event.error)
+            self._missing, self._problem = tuple(event.missing), str(event.error)
         else:
             self._failure = event.error
 

@@ -113,7 +113,8 @@ def _install(changed: str, style: str, connection: Connection) -> None:
 def _use(changed: str, style: str, connection: Connection) -> None:
     """Let all members encrypt with KEY, which they must have installed before.
 
-    The command asks first whether all of them hold the key, and otherwise changes nothing.
+    The command first asks all members whether they hold the key. If one does not, it changes
+    nothing.
 
     \b
       sprat keys use - --join 10.0.0.5 --key-file /etc/sprat.key < new.key
@@ -197,7 +198,7 @@ def _ask(action: str, key: str | None, style: str, connection: Connection) -> No
     failed = len(facts["missing"]) + len(facts["errors"])
     if failed:
         raise click.ClickException(
-            f"{failed} of {facts['asked']} members did not do it or did not answer;"
+            f"{failed} of {facts['asked']} members did not do it, failed or did not answer;"
             " repeat the command before you go on"
         )
 

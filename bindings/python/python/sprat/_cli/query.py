@@ -79,9 +79,9 @@ def query(
       sprat query uptime --join 10.0.0.5 --format json | jq -r 'select(.payload).payload'
 
     JSON: one object per line with "event". An "ack" has "member"; a "response" has "member",
-    "payload" (as text; bytes that are not UTF-8 are replaced) and "payload_base64" (exact); the
-    last line, "end", has the numbers "acks" and "responses", "complete", which is true if no ack or
-    answer is missing, and "missing", a sentence that names some of the missing members.
+    "payload" (as text; bytes that are not UTF-8 are escaped) and "payload_base64" (exact); the last
+    line, "end", has the numbers "acks" and "responses", "complete", which is true if no ack or
+    answer is missing, and "missing", the names of the members whose ack or answer is missing.
     """  # noqa: D301
     report = _Json() if style == "json" else _Text()
     with visit(connection) as node:
@@ -129,7 +129,7 @@ def _incoming(
         acks, shown = result.acks[shown:], len(result.acks)
         yield from (member for member in acks if member != node.name)
         if response is None:
-            if result.complete or result.missing:
+            if result.complete or result.problem:
                 return
             poll.poll()
         elif response.member != node.name:
@@ -151,8 +151,8 @@ class _Text:
 
     def end(self, acks: int, responses: int, result: sprat.QueryResult) -> None:
         write(f"acks: {acks}, responses: {responses}")
-        if result.missing:
-            write(clean(result.missing))
+        if result.problem:
+            write(clean(result.problem))
 
 
 class _Json:
