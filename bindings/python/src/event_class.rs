@@ -1,7 +1,7 @@
 //! The classes of events whose content is a few fields: their methods, from one list of the fields.
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -13,6 +13,11 @@ pub trait Field {
         Self: 'a;
 
     fn shown<'a, 'py>(&'a self, py: Python<'py>) -> Self::Shown<'a, 'py>;
+
+    /// Adds the field to a dict of values that `json` knows.
+    fn put_into(&self, dict: &Bound<'_, PyDict>, name: &str) -> PyResult<()> {
+        dict.set_item(name, self.shown(dict.py()))
+    }
 }
 
 impl Field for String {
@@ -23,6 +28,22 @@ impl Field for String {
     }
 }
 
+/// Adds bytes to a dict twice, because `json` has no bytes: as text for people, in which bytes that
+/// are not UTF-8 are escaped, and in base64, from which a program gets all bytes back.
+fn put_bytes(dict: &Bound<'_, PyDict>, name: &str, bytes: &[u8]) -> PyResult<()> {
+    let py = dict.py();
+    let bytes = PyBytes::new(py, bytes);
+    let base64 = py.import("base64")?.call_method1("b64encode", (&bytes,))?;
+    dict.set_item(
+        name,
+        bytes.call_method1("decode", ("utf-8", "backslashreplace"))?,
+    )?;
+    dict.set_item(
+        format!("{name}_base64"),
+        base64.call_method1("decode", ("ascii",))?,
+    )
+}
+
 macro_rules! payloads {
     ($($type:ty),*) => {$(
         impl Field for $type {
@@ -30,6 +51,10 @@ macro_rules! payloads {
 
             fn shown<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
                 PyBytes::new(py, self)
+            }
+
+            fn put_into(&self, dict: &Bound<'_, PyDict>, name: &str) -> PyResult<()> {
+                put_bytes(dict, name, self)
             }
         }
     )*};
@@ -77,7 +102,7 @@ macro_rules! event_class {
         hidden { $($(#[doc = $hidden_doc:literal])* $hidden:ident: $hidden_type:ty,)* }
         patterns ($($pattern:ident),+)
         hash |$it:ident| $hash:expr;
-        #[doc = $dict_doc:literal]
+        $(#[doc = $dict_doc:literal])+
         to_dict
         methods { $($method:tt)* }
     ) => {
@@ -108,14 +133,14 @@ macro_rules! event_class {
                 pyo3::types::PyTuple::new(py, [$(stringify!($pattern)),+])
             }
 
-            #[doc = $dict_doc]
+            $(#[doc = $dict_doc])+
             fn to_dict<'py>(
                 slf: &Bound<'py, Self>,
             ) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
                 let dict = slf.as_super().get().to_dict(slf.py())?;
                 $(
-                    let value = $crate::event_class::Field::shown(&slf.get().$field, slf.py());
-                    dict.set_item(stringify!($field), value)?;
+                    let field = &slf.get().$field;
+                    $crate::event_class::Field::put_into(field, &dict, stringify!($field))?;
                 )+
                 Ok(dict)
             }

@@ -24,7 +24,10 @@ event_class! {
     hidden {}
     patterns (sender, payload)
     hash |it| (&it.sender, &it.payload, &it.address);
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]
@@ -78,7 +81,10 @@ event_class! {
     hidden {}
     patterns (sender, payload)
     hash |it| (&it.sender, it.payload.len(), it.join);
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]
@@ -189,7 +195,10 @@ event_class! {
     hidden {}
     patterns (member, payload, rtt)
     hash |it| (&it.member, &it.payload, it.rtt.to_bits());
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]

@@ -52,7 +52,10 @@ event_class! {
     hidden {}
     patterns (name, payload)
     hash |it| (&it.name, &it.payload, it.ltime);
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]
@@ -103,7 +106,10 @@ event_class! {
     }
     patterns (name, payload)
     hash |it| (&it.name, &it.payload, it.ltime);
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]
@@ -173,7 +179,10 @@ event_class! {
     hidden {}
     patterns (member, payload)
     hash |it| (&it.member, &it.payload);
-    /// Return the fields as a new dict; the payload stays bytes.
+    /// Return the fields as a new dict of plain values.
+    ///
+    /// In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the exact
+    /// bytes.
     to_dict
     methods {
         #[new]
@@ -216,6 +225,7 @@ impl QueryAck {
 #[pyclass(frozen, extends = Event, module = "sprat._native")]
 pub struct QueryEnd {
     pub result: Result<usize, Error>,
+    pub missing: Vec<Arc<str>>,
 }
 
 #[pymethods]
@@ -225,7 +235,12 @@ impl QueryEnd {
     fn error(&self, py: Python<'_>) -> Option<Py<PyBaseException>> {
         let error = self.result.as_ref().err();
         error.map(|error| raised(py, error).into_value(py))
-    pub missing: Vec<Arc<str>>,
+    }
+
+    /// The names of the members whose ack or answer is missing.
+    #[getter]
+    fn missing(&self) -> Vec<&str> {
+        self.missing.iter().map(|name| &**name).collect()
     }
 }
 
@@ -236,10 +251,4 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Response>()?;
     module.add_class::<QueryAck>()?;
     module.add_class::<QueryEnd>()
-
-    /// The names of the members whose ack or answer is missing.
-    #[getter]
-    fn missing(&self) -> Vec<&str> {
-        self.missing.iter().map(|name| &**name).collect()
-    }
 }

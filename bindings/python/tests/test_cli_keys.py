@@ -79,7 +79,7 @@ def test_the_key_of_a_cluster_with_agents_is_changed_step_by_step(succeed, run, 
         "missing": [],
         "errors": {},
         "remarks": {},
-        "keys": {NEW: 3},
+        "held_keys": {NEW: 3},
         "primary_keys": {NEW: 3},
     }
 
@@ -105,7 +105,7 @@ def test_the_agents_change_the_key_and_the_command_lists_it(succeed, run, agent)
     for step in (f"-install={NEW}", f"-use={NEW}", f"-remove={OLD}"):
         eventually(f"serf keys {step} succeeds", lambda step=step: agent_does(step))
     printed = json.loads(succeed("list", "--join", stock.address, "--key", NEW, "--format=json"))
-    assert (printed["keys"], printed["primary_keys"]) == ({NEW: 2}, {NEW: 2})
+    assert (printed["held_keys"], printed["primary_keys"]) == ({NEW: 2}, {NEW: 2})
     running.send(signal.SIGTERM)
     running.end()
 
@@ -181,7 +181,7 @@ def test_the_own_member_is_left_out_and_silent_members_are_named(capsys):
         "missing": ["b\x1b", "c"],
         "errors": {},
         "remarks": {"a": "cut"},
-        "keys": {OLD: 1},
+        "held_keys": {OLD: 1},
         "primary_keys": {OLD: 1},
     }
     keys_command._print("install", facts)

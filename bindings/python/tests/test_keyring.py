@@ -44,14 +44,14 @@ def test_all_members_change_their_keys_step_by_step(start):
     other.join(node.address)
     report = until_done(node.keyring.install, NEW)
     assert (report.asked, report.answered, report.missing) == (2, ("node", "other"), ())
-    assert report.errors == report.remarks == report.keys == {}
+    assert report.errors == report.remarks == report.held_keys == {}
     report = until_done(other.keyring.list)
-    assert report.keys == {OLD_TEXT: 2, NEW_TEXT: 2}
+    assert report.held_keys == {OLD_TEXT: 2, NEW_TEXT: 2}
     assert report.primary_keys == {OLD_TEXT: 2}
     until_done(other.keyring.use, NEW_TEXT)
     until_done(node.keyring.remove, OLD_TEXT + "\n")
     report = until_done(node.keyring.list)
-    assert report.keys == report.primary_keys == {NEW_TEXT: 2}
+    assert report.held_keys == report.primary_keys == {NEW_TEXT: 2}
     late = start("late", keys=[NEW])
     assert late.join(node.address) == 1
 
@@ -106,7 +106,7 @@ def test_keys_are_stored_and_a_failure_is_reported(start, tmp_path, mode):
         node.keyring.remove(OLD)
     assert caught.value.code == "SPRAT_ERR_STATE"
     assert caught.value.report.errors["again"].startswith("cannot write keyring_file")
-    assert node.keyring.list().keys == {NEW_TEXT: 1}
+    assert node.keyring.list().held_keys == {NEW_TEXT: 1}
     folder.mkdir()
     node.keyring.remove(OLD)
     assert json.loads(path.read_text()) == [NEW_TEXT]
@@ -145,7 +145,7 @@ def test_wrong_arguments_are_errors(start):
 def test_a_report_is_a_value_that_hides_its_keys():
     assert copy.copy(REPORT) == pickle.loads(pickle.dumps(REPORT)) == REPORT
     assert hash(pickle.loads(pickle.dumps(REPORT))) == hash(REPORT)
-    assert REPORT.to_dict()["keys"] == {OLD_TEXT: 1}
+    assert REPORT.to_dict()["held_keys"] == {OLD_TEXT: 1}
     assert OLD_TEXT not in repr(REPORT)
     assert "missing=('b',)" in repr(REPORT)
     with pytest.raises(AttributeError, match="read-only"):
@@ -175,7 +175,7 @@ def test_asyncio_changes_keys(addresses):
             assert (await node.keyring.install(NEW)).answered == ("ours",)
             await node.keyring.use(NEW_TEXT)
             await node.keyring.remove(OLD)
-            assert (await node.keyring.list()).keys == {NEW_TEXT: 1}
+            assert (await node.keyring.list()).held_keys == {NEW_TEXT: 1}
             with pytest.raises(sprat.StateError):
                 await node.keyring.use(OLD)
             with pytest.raises(sprat.ConfigError):

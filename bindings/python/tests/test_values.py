@@ -1,5 +1,6 @@
 """Members, events, states and tags behave like values of Python's own types."""
 
+import base64
 import collections.abc
 import copy
 import enum
@@ -32,6 +33,17 @@ MEMBER_EVENTS = [
 EVENTS = [cls(A, 3, 1.5) for cls, _ in MEMBER_EVENTS]
 EVENTS += [sprat.Overflow(7, 3, 1.5), sprat.NodeFailed("another has its name", -12, 3, 1.5)]
 EVENTS += [sprat.NameRegained(3, 1.5)]
+EVENTS += [sprat.MemberConflict("a", "10.0.0.1:1", "10.0.0.2:1", 3, 1.5)]
+PAYLOAD = "ü\0".encode() + b"\xff"
+MESSAGES = [
+    sprat.UserEvent("deploy", PAYLOAD, 5, True, 3, 1.5),
+    sprat.Query("deploy", PAYLOAD, 5, "a", 2.5, 3, 1.5),
+    sprat.Response("a", PAYLOAD, 3, 1.5),
+    sprat.Message("a", PAYLOAD, "10.0.0.1:1", 3, 1.5),
+    sprat.RemoteState("a", PAYLOAD, True, "10.0.0.1:1", 3, 1.5),
+    sprat.PingAck("a", PAYLOAD, 0.5, 3, 1.5),
+]
+EVENTS += MESSAGES
 
 
 # A member
@@ -484,7 +496,15 @@ def values(node):
         node.events().next(60),
         *node.stats(help=True).values(),
         *sprat.settings(),
+        sprat.Coordinate((0.0,) * 8, 1.5, 0.0, 0.001),
+        sprat.KeyReport(2, ("a",), ("b",), {"a": "no"}, {}, {"key": 2}, {"key": 1}),
     ]
+
+
+def test_the_values_below_are_of_every_class_that_has_plain_data(node):
+    public = {it for it in vars(sprat).values() if isinstance(it, type) and hasattr(it, "to_dict")}
+    leaves = {it for it in public if not public.intersection(it.__subclasses__())}
+    assert leaves == {type(it) for it in values(node)}
 
 
 def test_every_value_has_plain_data_for_json(node):
@@ -498,6 +518,13 @@ def test_every_value_has_plain_data_for_json(node):
     assert FOUR.to_dict() == {it.name: it.to_dict() for it in FOUR}
     assert list(FOUR[::-1].to_dict()) == FOUR[::-1].keys() == ["d", "c", "b", "a"]
     assert node.health().to_dict()["live"] == 1
+
+
+@pytest.mark.parametrize("event", MESSAGES, ids=lambda it: it.kind)
+def test_a_payload_is_shown_as_text_and_all_of_its_bytes_come_back_from_json(event):
+    data = json.loads(json.dumps(event.to_dict()))
+    assert data["payload"] == "ü\0\\xff"
+    assert base64.b64decode(data["payload_base64"]) == event.payload == PAYLOAD
 
 
 def test_every_value_survives_pickling_and_copying(node):

@@ -34,7 +34,7 @@ class KeyReport(Record):
     """The members that could not do what was asked, with their reasons."""
     remarks: dict[str, str]
     """Remarks of members that did what was asked, for example that their list of keys is cut."""
-    keys: dict[str, int]
+    held_keys: dict[str, int]
     """Each key that members listed, in base64, with the number of members that hold it."""
     primary_keys: dict[str, int]
     """Each primary key that members listed, in base64, with the number of members that encrypt with
@@ -51,7 +51,7 @@ class KeyReport(Record):
             missing=tuple(missing),
             errors={name: message for name, (done, message) in said.items() if not done},
             remarks={name: message for name, (done, message) in said.items() if done and message},
-            keys={key: members for key, members, _ in keys},
+            held_keys={key: members for key, members, _ in keys},
             primary_keys={key: primary for key, _, primary in keys if primary},
         )
 
@@ -60,5 +60,5 @@ class KeyReport(Record):
         return (
             f"KeyReport(asked={self.asked}, answered={len(self.answered)},"
             f" missing={self.missing!r}, errors={self.errors!r}, remarks={self.remarks!r},"
-            f" keys=<{len(self.keys)}>, primary_keys=<{len(self.primary_keys)}>)"
+            f" held_keys=<{len(self.held_keys)}>, primary_keys=<{len(self.primary_keys)}>)"
         )

@@ -328,7 +328,11 @@ class Message(Event):
         is not that at which the sender listens.
         """
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, str, int, float]]: ...
@@ -366,7 +370,11 @@ class RemoteState(Event):
         listens.
         """
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, bool, str, int, float]]: ...
@@ -421,7 +429,11 @@ class PingAck(Event):
     def rtt(self) -> float:
         """The seconds between the ping and its ack."""
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, float, int, float]]: ...
@@ -455,7 +467,11 @@ class UserEvent(Event):
     def coalesce(self) -> bool:
         """True if receivers may deliver only the last of several events with this name."""
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, bool, int, float]]: ...
@@ -504,7 +520,11 @@ class Query(Event):
         than the setting `query_response_bytes` allows; `ClosedError` if the node is closed.
         """
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, str, float, int, float]]: ...
@@ -528,7 +548,11 @@ class Response(Event):
     def payload(self) -> bytes:
         """The answer, which may be empty."""
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a new dict; the payload stays bytes."""
+        """Return the fields as a new dict of plain values.
+
+        In the text `payload`, bytes that are not UTF-8 are escaped; `payload_base64` has the
+        exact bytes.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int, float]]: ...
@@ -542,6 +566,8 @@ class QueryAck(Event):
 class QueryEnd(Event):
     @property
     def error(self) -> Error | None: ...
+    @property
+    def missing(self) -> list[str]: ...
 
 @final
 class LogLine(Event):
@@ -566,8 +592,6 @@ class Pending:
     def wait(self, timeout: float | None = None) -> bool: ...
     def outcome(
         self,
-    @property
-    def missing(self) -> list[str]: ...
     ) -> (
         tuple[
             int | None,

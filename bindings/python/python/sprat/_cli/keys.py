@@ -85,8 +85,8 @@ def _list(style: str, connection: Connection) -> None:
       sprat keys list --join 10.0.0.5 --key-file /etc/sprat.key
 
     JSON: an object with "asked", a number; "answered" and "missing", lists of names; "errors" and
-    "remarks", texts by name; and "keys" and "primary_keys", numbers of members by key: those that
-    hold it, and those that encrypt with it.
+    "remarks", texts by name; and "held_keys" and "primary_keys", numbers of members by key: those
+    that hold it, and those that encrypt with it.
     """  # noqa: D301
     _ask("list", None, style, _with_own_keys(connection))
 
@@ -225,7 +225,7 @@ def _check_installed(node: sprat.Node, key: str, connection: Connection) -> None
     and says so in a remark; in this case nothing is refused.
     """
     facts = _asked(node, "list", None, connection)
-    asked, held = facts["asked"], facts["keys"].get(key, 0)
+    asked, held = facts["asked"], facts["held_keys"].get(key, 0)
     if held < asked and not facts["remarks"]:
         raise click.ClickException(
             f"{asked - held} of {asked} members do not list the key, or did not answer; let all of"
@@ -242,7 +242,7 @@ def _facts_about_others(
     answered = own_name in facts["answered"]
     for names in ("answered", "missing"):
         facts[names] = [it for it in facts[names] if it != own_name]
-    for field, own in (("keys", own_keys), ("primary_keys", own_keys[:1])):
+    for field, own in (("held_keys", own_keys), ("primary_keys", own_keys[:1])):
         counts = {it: n - (answered and it in own) for it, n in facts[field].items()}
         facts[field] = {it: n for it, n in counts.items() if n}
     return facts
@@ -254,7 +254,9 @@ def _print(action: str, facts: dict[str, Any]) -> None:
     if action == "list":
         rows: list[Row] = [
             ((key, f"{held} of {asked}"), [f"{primary.get(key, 0)} of {asked}"])
-            for key, held in sorted(facts["keys"].items(), key=lambda it: -primary.get(it[0], 0))
+            for key, held in sorted(
+                facts["held_keys"].items(), key=lambda it: -primary.get(it[0], 0)
+            )
         ]
         print_table(("KEY", "HELD BY", "ENCRYPTS AT"), rows, styled="")
     for name, text in (facts["errors"] | facts["remarks"]).items():

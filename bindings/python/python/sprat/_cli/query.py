@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import select
 from collections.abc import Iterator
@@ -162,12 +161,9 @@ class _Json:
         self._write("ack", member=member)
 
     def response(self, response: sprat.Response) -> None:
-        self._write(
-            "response",
-            member=response.member,
-            payload=response.payload.decode(errors="replace"),
-            payload_base64=base64.b64encode(response.payload).decode(),
-        )
+        fields = response.to_dict()
+        shown = {name: fields[name] for name in ("member", "payload", "payload_base64")}
+        self._write("response", **shown)
 
     def end(self, acks: int, responses: int, result: sprat.QueryResult) -> None:
         counts = {"acks": acks, "responses": responses}
