@@ -28,7 +28,7 @@ def test_a_difference_shows_the_old_and_the_new_value(before, after, text):
     assert differences(before, after) == text
 
 
-def test_only_a_join_or_update_that_agrees_with_the_list_is_a_repetition():
+def test_only_an_event_that_agrees_with_the_list_is_a_repetition():
     one, two = member({"n": "1"}), member({"n": "2"}, incarnation=2)
     left = member({"n": "2"}, state="left", incarnation=2)
     known = KnownMembers([one])
@@ -38,7 +38,51 @@ def test_only_a_join_or_update_that_agrees_with_the_list_is_a_repetition():
     assert known.apply(sprat.MemberUpdated(two)) == one
     assert known.is_repetition(sprat.MemberUpdated(two))
     assert known.apply(sprat.MemberLeft(left)) == two
-    assert not known.is_repetition(sprat.MemberLeft(left))
+    assert known.is_repetition(sprat.MemberLeft(left))
+    assert not known.is_repetition(sprat.MemberReaped(left))
+    assert not known.is_repetition(sprat.MemberAlive(left))
     assert not known.is_repetition(sprat.MemberJoined(two)), "the member has returned"
     assert known.apply(sprat.MemberReaped(left)) == left
     assert known.apply(sprat.MemberJoined(one)) is None
+
+
+def in_state(state, **more):
+    return member(state=state, **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kinds"),
+    [
+        (None, in_state("alive"), ["member-join"]),
+        (None, in_state("failed"), []),
+        (None, in_state("left"), []),
+        (in_state("alive"), in_state("suspect", incarnation=2), []),
+        (in_state("suspect"), in_state("leaving"), []),
+        (in_state("alive"), in_state("alive", tags={"a": "1"}), ["member-update"]),
+        (in_state("alive"), in_state("alive", address="10.0.0.2:80"), ["member-update"]),
+        (in_state("alive"), in_state("failed"), ["member-failed"]),
+        (in_state("leaving"), in_state("left"), ["member-leave"]),
+        (in_state("failed"), in_state("left"), ["member-leave"]),
+        (in_state("failed"), in_state("alive"), ["member-join"]),
+        (in_state("left"), in_state("alive"), ["member-join"]),
+        (in_state("left"), in_state("left"), []),
+        (in_state("alive"), None, ["member-leave", "member-reap"]),
+        (in_state("failed"), None, ["member-reap"]),
+    ],
+)
+def test_lost_events_follow_from_the_list_of_members(before, after, kinds):
+    known = KnownMembers([] if before is None else [before])
+    members = [] if after is None else [after]
+    events = known.missed(members, 1.5)
+    assert [it.kind for it in events] == kinds
+    assert all(it.time == 1.5 and it.member == (after or before) for it in events)
+    assert known.missed(members, 1.5) == []
+
+
+def test_events_that_were_queued_behind_an_overflow_are_told_once():
+    alive, failed = in_state("alive"), in_state("failed")
+    known = KnownMembers([])
+    assert known.missed([alive], 0.0) == [sprat.MemberJoined(alive)]
+    assert known.is_repetition(sprat.MemberJoined(alive))
+    assert known.missed([failed], 0.0) == [sprat.MemberFailed(failed)]
+    assert known.is_repetition(sprat.MemberFailed(failed))

@@ -1,5 +1,6 @@
 """Event handlers: their options and input, compared with a stock agent, and their failures."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -496,6 +497,67 @@ def test_in_one_period_a_departure_keeps_the_old_address_and_tags(run, addresses
         f"member-leave guest\t{first}\tweb\trole=web",
         f"member-join guest\t{second}\tdb\trole=db",
     ]
+
+
+DEAF_WHILE_BUSY = """
+import os, time
+from sprat.__main__ import main
+from sprat._cli.service import Service
+
+take_events = Service._take_events
+
+def take_events_later(self):
+    while os.path.exists(os.environ["BUSY"]):
+        time.sleep(0.01)
+    take_events(self)
+
+Service._take_events = take_events_later
+main()
+"""
+"""The command, which takes no events while the file BUSY exists."""
+
+
+def test_joins_and_leaves_that_a_full_queue_loses_reach_the_handlers(program, addresses, tmp_path):
+    calls, busy = tmp_path / "calls", tmp_path / "busy"
+    busy.touch()
+    bind = addresses.address()
+    arguments = ("--name=ours", "--bind", bind, *QUICK, "--set", "event_queue=16")
+    handlers = (f"--handler=member-join,member-leave={APPEND}", "--coalesce=0.1")
+    environment = {"CALLS": str(calls), "BUSY": str(busy)}
+    running = program(DEAF_WHILE_BUSY, "run", *arguments, *handlers, **environment)
+    logged(running, "is a member at")
+    crowd = [
+        sprat.Node(name=f"crowd-{i}", bind=addresses.address(), profile="local") for i in range(24)
+    ]
+    names = sorted(it.name for it in crowd)
+
+    def told(kind):
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        words = [line.split() for line in lines]
+        return sorted(it[1] for it in words if it[0] == kind and it[1] != "ours" and it[2] in hosts)
+
+    def lists(alive):
+        return sum(it.state == "alive" for it in watcher.look(bind, 60)) == alive
+
+    hosts = {it.self_member.host for it in crowd}
+    with contextlib.ExitStack() as stack:
+        watcher = stack.enter_context(sprat.Node(bind=addresses.address(), profile="local"))
+        for it in crowd:
+            stack.enter_context(contextlib.closing(it))
+            it.join(bind)
+        eventually("the member lists the crowd", lambda: lists(len(crowd) + 1))
+        busy.unlink()
+        eventually("the handlers know the crowd", lambda: told("member-join") == names)
+        busy.touch()
+        for it in crowd:
+            with contextlib.suppress(sprat.LeaveError):
+                it.leave()
+        eventually("the member lists itself only", lambda: lists(1))
+        busy.unlink()
+        eventually("the handlers know who has left", lambda: told("member-leave") == names)
+        assert told("member-join") == names
+    running.send(signal.SIGTERM)
+    assert running.end().count("events were lost: ") == 2
 
 
 def test_a_hanging_handler_delays_neither_the_member_nor_its_end(run, agent):

@@ -21,6 +21,7 @@ import click
 
 import sprat
 
+from .changes import KnownMembers
 from .children import reap
 from .coalesce import Coalescer
 from .handlers import MEMBER_KINDS, Handler, member_call
@@ -65,6 +66,7 @@ class Service:
         self._supervisor, self._tags = supervisor, tags
         self._waits_for_others = ready_when_joined
         self._inbox, self._is_ready = inbox, False
+        self._known = KnownMembers(())
         self._gathered = Coalescer(timeouts.coalesce)
         self._messages = WaitingMessages(timeouts.coalesce)
         self._handlers = handlers
@@ -116,12 +118,26 @@ class Service:
             if isinstance(event, sprat.NodeFailed):
                 raise event.error
             if isinstance(event, sprat.MemberEvent):
-                self._take(event)
+                if not self._known.is_repetition(event):
+                    self._known.apply(event)
+                    self._take(event)
             elif isinstance(event, sprat.UserEvent | sprat.Query):
                 if any(it.wants(event.kind, event.name) for it in self._handlers):
                     self._messages.add(event, time.monotonic())
             elif isinstance(event, sprat.Overflow):
-                _log.warning("%d events were lost: no handler runs for them", event.lost)
+                self._make_up_for(event)
+
+    def _make_up_for(self, overflow: sprat.Overflow) -> None:
+        """Take what has changed in the list of members instead of the lost events about members."""
+        missed = self._known.missed(self._node.members(state=None), time.monotonic())
+        _log.warning(
+            "%d events were lost: the list of members shows %d of them to the handlers, but no lost"
+            " user event or query",
+            overflow.lost,
+            len(missed),
+        )
+        for event in missed:
+            self._take(event)
 
     def _take(self, event: sprat.MemberEvent) -> None:
         if self._worker is not None and event.kind in MEMBER_KINDS:
