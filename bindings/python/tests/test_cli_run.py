@@ -137,6 +137,30 @@ def test_run_ends_with_1_if_its_name_is_in_use(run, agent):
     assert stock.members()["stock"]["status"] == "alive"
 
 
+WITHOUT_WORKER = """
+import time
+from sprat.__main__ import main
+from sprat._cli import service
+
+def no_thread(handlers, identity, limit, wake):
+    while len(identity.__self__._node.members()) < 2:
+        time.sleep(0.01)
+    raise RuntimeError("can't start new thread")
+
+service.Worker = no_thread
+main()
+"""
+"""The command in a process that may start no thread for handlers."""
+
+
+def test_a_member_that_cannot_begin_its_service_leaves(program, addresses, agent):
+    stock = agent("stock")
+    options = ("--name=ours", "--bind", addresses.address(), "--join", stock.address, *QUICK)
+    running = program(WITHOUT_WORKER, "run", *options, "--handler=true")
+    assert "can't start new thread" in running.end(1)
+    sees_left(stock, "ours")
+
+
 def test_a_second_signal_ends_run_without_waiting(run):
     running = run("--name", "ours", "--handler", "member-join=sleep 60")
     logged(running, "is running longer than 1 s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import click
@@ -114,8 +113,9 @@ def run(
     arguments["tags"] = {**arguments["tags"], **own_tags}
     log_to_stderr(arguments["log_level"])
     timeouts = Timeouts(coalesce, handler_timeout, stop_timeout)
-    # The queue of signals must exist before any other process can learn of the node.
-    with signals_queue() as inbox, contextlib.closing(start(arguments)) as node:
+    # The queue of signals must exist before any other process can learn of the node. If the service
+    # cannot begin, the `with` block of the node leaves the cluster; later, the service does so.
+    with signals_queue() as inbox, start(arguments) as node:
         service = Service(
             node,
             inbox,
