@@ -28,6 +28,12 @@ SERF = "127.0.0.2:7946"
 LANGUAGES = {"python", "text", "sh", "ini"}
 
 PAGES = [ROOT / "bindings/python/README.md", *sorted((ROOT / "docs/python").glob("*.md"))]
+ALL_PAGES = sorted(
+    page
+    for folder in ("", ".github/**/", "docs/**/", "bindings/**/", "examples/**/")
+    for page in ROOT.glob(f"{folder}*.md")
+    if not {"target", "node_modules", ".pytest_cache"}.intersection(page.parts)
+)
 
 
 @dataclass
@@ -125,11 +131,38 @@ def test_the_python_code_of_the_main_readme_runs(agent, program, tmp_path):
     check(program, "README.md", section, agent, tmp_path, begin + 1)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda it: str(it.relative_to(ROOT)))
+def without_code(text: str) -> str:
+    """Return a page without its blocks of code, in which a comment looks like a heading."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    found: dict[str, int] = {}
+    names = set()
+    for heading in re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
+        number = found[name] = found.get(name, -1) + 1
+        names.add(f"{name}-{number}" if number else name)
+    return names
+
+
+def test_an_anchor_is_made_from_a_heading():
+    text = "# `a`: b_c d-e?\n```sh\n# no heading\n```\n## Same\n## Same\n### A [link](x.md#y)\n"
+    assert anchors(text) == {"a-b_c-d-e", "same", "same-1", "a-link"}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda it: str(it.relative_to(ROOT)))
 def test_links_of_a_page_have_a_target(page):
-    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-        if "://" not in link:
-            assert (page.parent / link).exists(), link
+    links = re.findall(r"\]\(<?([^)#\s>]*)(?:#([^)\s>]*))?>?\)", without_code(page.read_text()))
+    for link, anchor in links:
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{link}#{anchor}"
 
 
 def test_the_index_names_every_page():
