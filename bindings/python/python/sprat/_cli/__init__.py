@@ -86,7 +86,8 @@ def _prepare_streams() -> None:
     for name, access in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode))
+            null = os.open(os.devnull, access)
+            setattr(sys, name, os.fdopen(null, mode, closefd=False))  # as Python's own streams
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster that the terminal cannot encode must not end a command.
         if hasattr(stream, "reconfigure"):
