@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import pickle
+import threading
 
 import pytest
+from conftest import eventually
 
 import sprat
 import sprat.aio
@@ -54,6 +56,32 @@ def test_messages_and_states_arrive(pair):
         case sprat.Message(_, payload):
             assert payload == b"to all"
     a.send("b", b"datagram")
+
+
+def test_a_callback_that_does_not_return_delays_neither_answers_nor_exchanges(addresses):
+    entered, free = threading.Event(), threading.Event()
+
+    def wait(_event):
+        entered.set()
+        free.wait()
+
+    local = {"profile": "local", "mode": "memberlist"}
+    slow = sprat.Node(name="slow", bind=addresses.address(), on_event=wait, **local)
+    with sprat.Node(name="other", bind=addresses.address(), **local) as other:
+        try:
+            slow.set_local_state(b"state of slow")
+            other.join(slow.address, timeout=60)
+            assert entered.wait(60)
+            states = other.events(sprat.RemoteState)
+            other.join(slow.address, timeout=60)
+            assert states.next(60).payload == b"state of slow"
+            other.send("slow", bytes(300_000), reliable=True, timeout=60)
+            # A datagram may be late on a busy machine.
+            eventually("the node answers a ping", lambda: other.hint("slow", 60))
+            assert other.members()["slow"].state == "alive"
+        finally:
+            free.set()
+            slow.close()
 
 
 def test_a_message_that_cannot_be_sent_is_an_error(pair, node):
