@@ -145,7 +145,8 @@ __all__ = [
     "settings",
 ]
 
-_Sequence.register(Members)
+# Pyright does not know that the class is an abstract base class.
+_Sequence.register(Members)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def generate_key(size: int = 32) -> str:

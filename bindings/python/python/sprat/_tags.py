@@ -92,7 +92,7 @@ class MemberTags(dict[str, str]):
     # This is a dict, so that `json`, `pickle` and other code that expects a dict accept it.
     __slots__ = ()
 
-    def _refuse(self, *_values: object, **_more: object) -> NoReturn:
+    def _refuse(self: Any, *_values: object, **_more: object) -> NoReturn:
         raise TypeError("the tags of a member are read-only; a node changes its own with node.tags")
 
     __setitem__ = __delitem__ = __ior__ = _refuse

@@ -50,6 +50,7 @@ class Source(Protocol):
 
         Return false after `timeout` seconds.
         """
+        ...
 
 
 def wait(source: Source, timeout: float | None) -> bool:

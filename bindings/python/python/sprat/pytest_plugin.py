@@ -30,6 +30,7 @@ class MakeCluster(Protocol):
         self, size: int = 3, *, timeout: float = 30, **settings: Unpack[Settings]
     ) -> Cluster:
         """Start a cluster as `sprat.testing.cluster` does."""
+        ...
 
 
 @pytest.fixture

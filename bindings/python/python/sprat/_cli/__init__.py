@@ -14,6 +14,7 @@ then `run`, which builds a `service` of `handlers`, `coalesce`, `messages`, `wor
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
@@ -90,7 +91,7 @@ def _prepare_streams() -> None:
             setattr(sys, name, os.fdopen(null, mode, closefd=False))  # as Python's own streams
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster that the terminal cannot encode must not end a command.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

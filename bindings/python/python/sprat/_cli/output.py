@@ -130,11 +130,11 @@ def console(stream: TextIO | None = None) -> Console:
     """Make a console that uses colours only on a terminal."""
     from rich.console import Console
 
-    stream = stream or sys.stdout
-    terminal = stream.isatty()
+    out: TextIO = stream or sys.stdout
+    terminal = out.isatty()
     plain = not terminal or bool(os.environ.get("NO_COLOR"))
     return Console(
-        file=stream,
+        file=out,
         force_terminal=terminal,
         color_system=None if plain else "auto",
         width=None if terminal else _UNLIMITED,
