@@ -328,8 +328,9 @@ local function slot_key(assignment)
 end
 
 -- Assignments that could not be carried out yet, by slot: HAProxy has not taken the address, or the
--- last server that serves would be removed before HAProxy has reached another one. Each assignment
--- is tried again until it succeeds or a newer one replaces it.
+-- last server that serves would be removed. Each assignment is tried again until it succeeds or a
+-- newer one replaces it, so the last server stays until HAProxy has reached another one or the
+-- controller has decided anew.
 local retries = {}
 local retry_logged = {} -- by slot: the address for which a retry is logged
 
@@ -341,14 +342,6 @@ local function retry_later(assignment)
       .. " yet; the server does not serve at that address until HAProxy has taken it")
   end
   retries[key] = assignment
-end
-
--- Returns true if another server of the backend will be ready once its assignment is carried out.
-local function is_retrying(assignment)
-  for _, other in pairs(retries) do
-    if other.backend == assignment.backend and other.state == "ready" then return true end
-  end
-  return false
 end
 
 -- Assignments of the snapshot whose addresses HAProxy takes only once it runs. HAProxy 3 without a
@@ -365,38 +358,25 @@ local function set_member(pool, assignment)
   pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
--- Returns true if a server should be ready, was not found unreachable, and is not stopped to be
--- moved.
-local function is_ready(pool, slot)
-  return pool.states[slot] == "ready" and not pool.unreachable[slot] and not pool.moving[slot]
-end
-
--- Returns true if a server is ready and HAProxy has reached it: its last health check has
--- succeeded, or HAProxy does not check it. A server that was just started shows "UP 1/2" until its
--- first check, which may find that nothing listens there yet.
-local function serves(pool, slot)
+-- Returns whether a server gets requests now: "out", "unproven" or "proven" (`sprat.rotation`). If
+-- HAProxy does not give Lua the results of its health checks, every ready server counts as proven.
+local function rotation(pool, slot)
   local server = pool.servers[slot]
-  if not is_ready(pool, slot) or is_deleted(server) then return false end
-  local status = statistics(server).status or ""
-  return not status:match("^DOWN") and not status:match("^UP %d")
+  if pool.states[slot] ~= "ready" or is_deleted(server) then return "out" end
+  return sprat.rotation(statistics(server).status or "no check", weight_of(server) or 0)
 end
 
--- Returns true if another server of the backend is ready.
-local function is_another_ready(pool, slot)
-  for other in pairs(pool.states) do
-    if other ~= slot and is_ready(pool, other) then return true end
-  end
-  return false
-end
-
--- Returns true if this server gets requests, no other server of the backend serves, and no operator
--- has ordered that it drains or stops.
+-- Returns true if this server gets requests, no other server of the backend serves, and the guard
+-- applies. A server that is being moved does not serve: it is stopped, or HAProxy has not reached
+-- it at its new address yet.
 local function is_last(pool, assignment)
   local slot = assignment.slot
-  if assignment.is_ordered and assignment.state ~= "ready" then return false end
-  if pool.states[slot] ~= "ready" or pool.unreachable[slot] then return false end
+  if assignment.is_unguarded and assignment.state ~= "ready" then return false end
+  if rotation(pool, slot) == "out" then return false end
   for other in pairs(pool.states) do
-    if other ~= slot and serves(pool, other) then return false end
+    if other ~= slot and not pool.moving[other] and rotation(pool, other) == "proven" then
+      return false
+    end
   end
   return true
 end
@@ -435,8 +415,7 @@ local function apply(assignment, wait)
   local pool, slot = pools[assignment.backend], assignment.slot
   local server = pool.servers[slot]
   retries[slot_key(assignment)] = nil
-  if assignment.state ~= "ready" and is_last(pool, assignment)
-    and (is_retrying(assignment) or is_another_ready(pool, slot)) then
+  if assignment.state ~= "ready" and is_last(pool, assignment) then
     retries[slot_key(assignment)] = assignment
     return
   end
@@ -482,11 +461,11 @@ end
 
 -- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if they returned
 -- no assignment.
-local function as_assignment(backend, slot, state, weight, ip, port, name, order, is_ordered)
+local function as_assignment(backend, slot, state, weight, ip, port, name, order, is_unguarded)
   if not backend then return nil end
   return {
     backend = backend, slot = slot, state = state, weight = weight, ip = ip, port = port,
-    name = name, order = order, is_ordered = is_ordered,
+    name = name, order = order, is_unguarded = is_unguarded,
   }
 end
 

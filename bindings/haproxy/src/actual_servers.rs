@@ -1,7 +1,7 @@
 //! The servers that HAProxy has, read from its answers to `show servers state` and `show stat`.
 
 use crate::balance::AdminState;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::str::Lines;
 
@@ -94,25 +94,57 @@ pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     Ok(servers)
 }
 
-/// Reads the answer to `show stat`. Returns the names of the servers that HAProxy has reached: the
-/// last health check has succeeded, or HAProxy does not check the server. A server that was just
-/// started has the status "UP 1/2" until its first check.
+/// Whether a server gets new requests, as its status in HAProxy's statistics tells. This is the one
+/// rule for which servers count as serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It gets none: it is down, drained or in maintenance, or its weight is 0.
+    Out,
+    /// It gets requests, but its last health check has failed, or HAProxy has not checked it since
+    /// its start.
+    Unproven,
+    /// It gets requests, and its last health check has succeeded or HAProxy does not check it.
+    Proven,
+}
+
+impl Rotation {
+    /// Reads a status. HAProxy shows a server that was just started as `UP 1/2` until its first
+    /// check, and a server whose weight is 0 as `UP`. A status that is not known counts as `Out`.
+    pub fn of(status: &str, weight: u32) -> Rotation {
+        match status.split_once(' ') {
+            _ if weight == 0 => Rotation::Out,
+            None if status == "UP" => Rotation::Proven,
+            Some(("no", "check")) => Rotation::Proven,
+            Some(("UP", _)) => Rotation::Unproven,
+            None | Some(_) => Rotation::Out,
+        }
+    }
+
+    /// Returns the word for it in Lua.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rotation::Out => "out",
+            Rotation::Unproven => "unproven",
+            Rotation::Proven => "proven",
+        }
+    }
+}
+
+/// Reads the answer to `show stat`. Returns the servers by name.
 ///
 /// # Errors
 /// As for [`parse`].
-pub fn reached(answer: &str) -> Result<BTreeSet<String>, String> {
+pub fn rotations(answer: &str) -> Result<BTreeMap<String, Rotation>, String> {
     let table = Table::read(answer, ',')?;
     let (name, status) = (table.column("svname")?, table.column("status")?);
-    let is_reached = |status: &str| match status.split_once(' ') {
-        Some(("UP", _)) => false,
-        _ => !status.starts_with("DOWN"),
-    };
+    let weight = table.column("weight")?;
     let words = table.lines.map(|line| line.split(',').collect::<Vec<_>>());
-    let reached = words.filter_map(|words| {
-        let status = words.get(status)?;
-        is_reached(status).then(|| words.get(name).map(|it| (*it).to_owned()))?
+    let rotations = words.filter_map(|words| {
+        let weight = words.get(weight)?.parse().unwrap_or(0);
+        let rotation = Rotation::of(words.get(status)?, weight);
+        Some(((*words.get(name)?).to_owned(), rotation))
     });
-    Ok(reached.collect())
+    Ok(rotations.collect())
 }
 
 /// An answer of HAProxy that is a table.
@@ -242,19 +274,51 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_reached_unless_it_is_down_or_its_last_check_has_failed_or_not_come() {
+    fn a_server_is_proven_if_haproxy_sends_requests_and_its_last_check_has_succeeded() {
         let answer = "# pxname,svname,qcur,status,weight,last_chk,\n\
-            nodes,a,0,UP,100,,\nnodes,b,0,UP 1/2,100,\"no, not yet\",\nnodes,c,0,DOWN,100,,\n\
-            nodes,d,0,DOWN 1/2,100,,\nnodes,e,0,no check,100,,\nnodes,f,0,DRAIN,100,,\n\n";
-        let names: Vec<String> = reached(answer).unwrap().into_iter().collect();
-        assert_eq!(names, ["a", "e", "f"]);
+            nodes,a,0,UP,100,,\nnodes,b,0,UP 1/2,100,\"no, not yet\",\nnodes,c,0,no check,100,,\n\
+            nodes,d,0,UP,0,,\nnodes,e,0,DOWN,100,,\n\n";
+        let wanted = [
+            ("a", Rotation::Proven),
+            ("b", Rotation::Unproven),
+            ("c", Rotation::Proven),
+            ("d", Rotation::Out),
+            ("e", Rotation::Out),
+        ];
+        let found = rotations(answer).unwrap();
+        assert_eq!(found, wanted.map(|(name, it)| (name.to_owned(), it)).into());
         assert_eq!(
-            reached("# pxname,svname,\n"),
+            rotations("# pxname,svname,\n"),
             Err("the answer of HAProxy has no column status".to_owned())
         );
         assert_eq!(
-            reached("No such proxy.\n"),
+            rotations("No such proxy.\n"),
             Err("No such proxy.".to_owned())
         );
+    }
+
+    #[test]
+    fn a_server_that_haproxy_sends_no_new_requests_is_out_of_rotation() {
+        for status in [
+            "DOWN",
+            "DOWN 1/2",
+            "DOWN (agent)",
+            "DRAIN",
+            "DRAIN 1/2",
+            "DRAIN (agent)",
+            "MAINT",
+            "MAINT (via nodes/a)",
+            "MAINT (resolution)",
+            "NOLB",
+            "NOLB 1/2",
+            "",
+            "no",
+            "up",
+        ] {
+            assert_eq!(Rotation::of(status, 1), Rotation::Out, "{status}");
+        }
+        for status in ["UP", "UP 1/2", "no check"] {
+            assert_eq!(Rotation::of(status, 0), Rotation::Out, "{status}");
+        }
     }
 }

@@ -71,7 +71,7 @@ fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignme
             weight: saved.weight,
             state: saved.state,
             order: 0,
-            is_ordered: false,
+            is_unguarded: false,
         };
         let is_known = names.contains(&saved.name) || addrs.contains(&saved.addr);
         if is_known || slots.contains(&slot) || !backend.accepts(&assignment) {

@@ -139,12 +139,18 @@ def test_a_server_that_starts_anew_is_not_unreachable_because_of_earlier_checks(
     eventually("it was not checked since its start", lambda: not is_unreachable())
 
 
-def test_the_last_server_stays_until_haproxy_has_reached_the_new_one(haproxy, web, load) -> None:
-    proxy = haproxy()
+@pytest.mark.parametrize("poll", ["20", "1000"])
+def test_the_last_server_stays_until_haproxy_has_reached_the_new_one(
+    haproxy, web, load, poll
+) -> None:
+    # With the long pause, the script learns of the failed check in the turn in which it tries the
+    # removal again, long before the controller can answer.
+    proxy = haproxy(POLL_MS=poll)
     first = web("web-0").join(proxy)
     second = web("web-1", "state=maint").join(proxy)
     eventually("the second member is stopped", lambda: "maint" in proxy.members().get("web-1", ""))
     second.end()
+    proxy.serves(first)
     requests = load(proxy, 200)
     first.set_tags("state=drain")
     eventually("the last server is held", lambda: "held" in proxy.members()["web-0"])
@@ -154,5 +160,27 @@ def test_the_last_server_stays_until_haproxy_has_reached_the_new_one(haproxy, we
     assert first.served_at in proxy.up()
     second.restart()
     eventually("the second server replaces it", lambda: proxy.up() == {second.served_at})
+    requests.stop()
+    assert requests.failures == []
+
+
+@pytest.mark.parametrize(
+    "command", ["set server {} state maint", "set server {} state drain", "set weight {} 0"]
+)
+def test_a_server_that_someone_has_just_taken_away_does_not_count_as_serving(
+    haproxy, web, load, command
+) -> None:
+    # With this pause, the removal is carried out before the script has read the server that the
+    # command takes away.
+    proxy = haproxy(POLL_MS="1000")
+    first, second = web("web-0").join(proxy), web("web-1").join(proxy)
+    proxy.serves(first, second)
+    names = {at: name for name, (_, at) in proxy.servers().items()}
+    requests = load(proxy, 200)
+    proxy.cli(command.format(f"nodes/{names[first.served_at]}"))
+    second.set_tags("role=backend", "port=3000", "state=drain")
+    held = "held: HAProxy would reach no other ready server"
+    eventually("the last server is held", lambda: held in proxy.members()["web-1"])
+    assert second.served_at in proxy.up()
     requests.stop()
     assert requests.failures == []

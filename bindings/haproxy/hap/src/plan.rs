@@ -49,8 +49,8 @@ pub struct Step {
     pub goal: Option<Goal>,
     /// True if the server should be ready after the step.
     pub is_ready: bool,
-    /// True if an operator has ordered the state of the server.
-    pub is_ordered: bool,
+    /// True if the guard does not apply to the server.
+    pub is_unguarded: bool,
 }
 
 /// Plans the commands for one backend.
@@ -115,7 +115,7 @@ impl Planner {
             weight: server.weight,
             state: server.state,
             order: 0,
-            is_ordered: false,
+            is_unguarded: false,
         };
         // HAProxy does not know the slots of added servers. If a slot is taken, the controller
         // gives the member the next one.
@@ -197,15 +197,10 @@ impl Planner {
         found
     }
 
-    /// Returns the names of the servers of members that get requests from HAProxy.
-    pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
-        let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
-        let serves = |(name, it): &(&String, &Server)| {
-            let is_own = self.is_own(name, it) || template.contains(name.as_str());
-            is_own && it.state == AdminState::Ready && !it.is_down
-        };
-        let serving = present.iter().filter(serves);
-        serving.map(|(name, _)| name.as_str().into()).collect()
+    /// Returns true if a server is for members: `sprat-hap` has added it, or it is one of the
+    /// `server-template`.
+    pub fn is_of_member(&self, name: &str, server: &Server) -> bool {
+        self.is_own(name, server) || self.template.iter().any(|it| **it == *name)
     }
 
     /// Returns the steps from the present servers to the desired ones, at most one for each
@@ -285,7 +280,7 @@ impl Planner {
                 addr: None,
                 goal: None,
                 is_ready: false,
-                is_ordered: false,
+                is_unguarded: false,
             }
         };
         unneeded.map(step).collect()
@@ -361,10 +356,15 @@ impl Step {
         lines
     }
 
-    /// Returns true if the server stops being ready only because an operator has ordered so. The
-    /// last server that serves is then not spared.
-    pub fn is_ordered_removal(&self) -> bool {
-        self.is_ordered && !self.is_ready
+    /// Returns true if the server stops being ready, and the guard does not apply to it. The last
+    /// server that serves is then not spared.
+    pub fn is_unguarded_removal(&self) -> bool {
+        self.is_unguarded && !self.is_ready
+    }
+
+    /// Returns true if the server gets no requests for a while after the step, or never again.
+    pub fn may_interrupt(&self) -> bool {
+        !self.is_ready || self.addr.is_some()
     }
 
     fn new(server: Arc<str>, lines: Vec<String>, assignment: &Assignment) -> Step {
@@ -375,7 +375,7 @@ impl Step {
             lines,
             goal: Goal::of(assignment),
             is_ready: assignment.state == AdminState::Ready,
-            is_ordered: assignment.is_ordered,
+            is_unguarded: assignment.is_unguarded,
         }
     }
 }
@@ -431,7 +431,7 @@ mod tests {
             weight: 100,
             state,
             order: 0,
-            is_ordered: false,
+            is_unguarded: false,
         }
     }
 

@@ -6,7 +6,7 @@ use super::log;
 use super::plan::{Planner, Step, objection, weight_refusal};
 use super::runtime_api;
 use super::state_file::StateFile;
-use sprat_haproxy::actual_servers::{self, Server};
+use sprat_haproxy::actual_servers::{self, Rotation, Server};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,23 +21,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 const ADDRESS_TRIES: u32 = 50;
 const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 
-/// The servers of members that get requests from HAProxy in a round.
-struct Serving {
-    ready: BTreeSet<Arc<str>>,
-    /// The servers of the backend that HAProxy has reached, whoever has added them.
-    reached: BTreeSet<String>,
-}
+/// The servers of members that get requests from HAProxy. In a round, servers only leave this
+/// value: one that is started in the round counts from the next one on.
+struct Serving(BTreeMap<Arc<str>, Rotation>);
 
 impl Serving {
-    /// Returns true if the server gets requests, and HAProxy has reached no other server that gets
-    /// requests.
+    /// Returns true if the server gets requests, and no other server serves: HAProxy has reached
+    /// none that gets requests.
     fn is_last(&self, server: &str) -> bool {
-        let is_other = |it: &&Arc<str>| ***it != *server && self.reached.contains(&***it);
-        self.ready.contains(server) && !self.ready.iter().any(|it| is_other(&it))
+        let serves =
+            |(name, it): (&Arc<str>, &Rotation)| **name != *server && *it == Rotation::Proven;
+        self.0.contains_key(server) && !self.0.iter().any(serves)
     }
 
     fn remove(&mut self, server: &str) {
-        self.ready.remove(server);
+        self.0.remove(server);
+    }
+
+    /// Removes the servers that get no requests any more, and takes the newer rotation of the
+    /// others.
+    fn update(&mut self, now: &Serving) {
+        self.0.retain(|name, it| match now.0.get(name) {
+            Some(rotation) => {
+                *it = *rotation;
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -147,7 +157,11 @@ impl Reconciler {
         }
         let mut serving = self.serving(present)?;
         for step in steps {
-            let is_last = serving.is_last(&step.server) && !step.is_ordered_removal();
+            if step.may_interrupt() {
+                // Someone may have taken another server away since the round began.
+                serving.update(&self.serving(present)?);
+            }
+            let is_last = serving.is_last(&step.server) && !step.is_unguarded_removal();
             if !step.is_ready && is_last {
                 let server = &step.server;
                 problems.insert(format!(
@@ -159,7 +173,7 @@ impl Reconciler {
             self.planner.others.begin(&step.server);
             // The server may be stopped even if the step fails. At a new address, HAProxy has not
             // reached it yet.
-            if !step.is_ready || step.addr.is_some() {
+            if step.may_interrupt() {
                 serving.remove(&step.server);
             }
             if self.carry_out(&step, is_last, &mut problems)? {
@@ -169,14 +183,18 @@ impl Reconciler {
         Ok(problems)
     }
 
-    /// Asks HAProxy which of the present servers it has reached.
+    /// Asks HAProxy which of the present servers of members get requests.
     fn serving(&self, present: &BTreeMap<String, Server>) -> Result<Serving, String> {
         let backend = &self.planner.backend;
         let answer = self.send(&format!("show stat {backend} 4 -1"))?;
-        let reached =
-            actual_servers::reached(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
-        let ready = self.planner.serving(present);
-        Ok(Serving { ready, reached })
+        let rotations = actual_servers::rotations(&answer)
+            .map_err(|why| format!("backend {backend}: {why}"))?;
+        let serves = |(name, it): (String, Rotation)| {
+            let server = present.get(&name)?;
+            let is_of_member = self.planner.is_of_member(&name, server);
+            (is_of_member && it != Rotation::Out).then(|| (name.into(), it))
+        };
+        Ok(Serving(rotations.into_iter().filter_map(serves).collect()))
     }
 
     /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
@@ -280,6 +298,8 @@ mod tests {
     const DOWN: u16 = 7;
     /// The port of servers that HAProxy has not checked yet.
     const UNCHECKED: u16 = 6;
+    /// The port of servers that someone stops after the first answer to `show stat`.
+    const STOPPED_LATER: u16 = 5;
 
     const STAYS: &str =
         "web-2: it keeps serving, because this HAProxy has reached no other server that serves";
@@ -342,10 +362,15 @@ mod tests {
                             ("drain", _) => "DRAIN",
                             _ => "UP",
                         };
-                        format!("nodes,{name},0,{status},\n")
+                        format!("nodes,{name},0,{status},100,\n")
                     });
                     let rows: String = rows.collect();
-                    format!("# pxname,svname,qcur,status,\n{rows}\n")
+                    for (_, port, state) in servers.values_mut() {
+                        if *port == STOPPED_LATER.to_string() {
+                            *state = "maint";
+                        }
+                    }
+                    format!("# pxname,svname,qcur,status,weight,\n{rows}\n")
                 }
                 _ => String::new(),
             }
@@ -366,7 +391,7 @@ mod tests {
             weight: 100,
             state,
             order: 0,
-            is_ordered: false,
+            is_unguarded: false,
         };
         (name, assignment)
     }
@@ -454,6 +479,17 @@ mod tests {
             assert_eq!(states, ["ready", "ready"]);
             assert_eq!(problems, [STAYS.to_owned()].into());
         }
+    }
+
+    #[test]
+    fn a_server_that_someone_stops_during_a_round_does_not_count_as_serving() {
+        let (ready, drain) = (AdminState::Ready, AdminState::Drain);
+        let first = assignment(1, STOPPED_LATER, ready);
+        let before = [first.clone(), assignment(2, 2, ready)];
+        let after = [first, assignment(2, 2, drain)];
+        let (states, problems) = carried_out("stopped", before, after);
+        assert_eq!(states, ["maint", "ready"]);
+        assert_eq!(problems, [STAYS.to_owned()].into());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::lua_api::{Function, LuaState};
 use super::state::module;
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
+use sprat_haproxy::actual_servers::Rotation;
 use sprat_haproxy::backend::{Backend, BackendKey};
 use sprat_haproxy::balance::{AdminState, Assignment, Limits};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
@@ -172,7 +173,7 @@ fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
         addr.map(|addr| i64::from(addr.port())).into(),
         assignment.name.as_deref().into(),
         i64::from(assignment.order).into(),
-        assignment.is_ordered.into(),
+        assignment.is_unguarded.into(),
     ]
 }
 
@@ -205,7 +206,7 @@ fn generation(_: &Arguments) -> CallResult {
 }
 
 /// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port,
-/// name, the number of an operator's order, and true if the order is still in force; ip, port and
+/// name, the number of an operator's order, and true if the guard does not apply; ip, port and
 /// name are nil for a free slot. Returns nil if no assignment has changed.
 fn next_change(_: &Arguments) -> CallResult {
     let change = module().running()?.next_change();
@@ -264,6 +265,14 @@ fn freeze(arguments: &Arguments) -> CallResult {
     let frozen = arguments.flag(1, "frozen")?;
     module().running()?.set_frozen(frozen)?;
     done()
+}
+
+/// `rotation(status, weight)`: returns whether a server with this status in HAProxy's statistics
+/// and this weight gets requests: "out", "unproven" or "proven", as [`Rotation`] defines them.
+fn rotation(arguments: &Arguments) -> CallResult {
+    let status = arguments.text(1, "status")?;
+    let weight = arguments.number(2, "weight", 0, 256)? as u32;
+    Ok(vec![Rotation::of(&status, weight).name().into()])
 }
 
 /// `release(patience_ms)`: ends the node. The node waits up to `patience_ms` for a successor, and
@@ -447,6 +456,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     order,
     set_drift,
     freeze,
+    rotation,
     release,
     phase,
     handover_socket,

@@ -52,8 +52,9 @@ pub struct Assignment {
     /// never was one. Because the number is part of the assignment, an order for the present state
     /// is a change as well, and is carried out.
     pub order: u32,
-    /// True if an operator has ordered the state.
-    pub is_ordered: bool,
+    /// True if the guard does not apply to the server: it may be taken away even if it is the last
+    /// one that serves.
+    pub is_unguarded: bool,
 }
 
 impl Assignment {
@@ -66,7 +67,7 @@ impl Assignment {
             weight: 0,
             state: AdminState::Maint,
             order: 0,
-            is_ordered: false,
+            is_unguarded: false,
         }
     }
 }

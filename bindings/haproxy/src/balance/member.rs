@@ -436,7 +436,7 @@ impl SlotMember {
             weight: self.weight,
             state: self.state,
             order: self.order.number,
-            is_ordered: self.order.state == Some(self.state),
+            is_unguarded: self.is_unguarded(),
         }
     }
 }

@@ -532,7 +532,7 @@ fn remembered(n: usize, slot: usize, state: AdminState) -> Assignment {
         weight: 50,
         state,
         order: 0,
-        is_ordered: false,
+        is_unguarded: false,
     }
 }
 

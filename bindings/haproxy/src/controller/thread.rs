@@ -573,7 +573,7 @@ mod tests {
             wait_for("the order is carried out", || {
                 shared
                     .next_change()
-                    .is_some_and(|(_, it)| it.name.as_deref() == Some("web-1") && it.is_ordered)
+                    .is_some_and(|(_, it)| it.name.as_deref() == Some("web-1") && it.is_unguarded)
             });
             let successor = handover::request(shared.bind);
             wait_for("it ends", || shared.phase() == Some(NodePhase::Released));
