@@ -907,13 +907,13 @@ register_freeze("thaw", false, "allow removals of servers again")
 local function register_order(state, text)
   core.register_cli({ "sprat", state }, "sprat " .. state .. " [BACKEND/]MEMBER : " .. text,
     function(applet, ...)
-      local count = select("#", ...) -- the words of the command, and the name
-      if count < 3 then
+      local name = table.concat({ ... }, " ", 3) -- after the two words of the command
+      if name == "" then
         send_line(applet, "error: `sprat " .. state .. "` needs the name of a member")
         return
       end
-      local ok, why = sprat.order(select(count, ...), state)
-      send_line(applet, ok and "done" or why)
+      local ok, why = sprat.order(name, state)
+      send_line(applet, ok and "done" or "error: " .. why)
     end)
 end
 

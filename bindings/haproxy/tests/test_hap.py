@@ -246,6 +246,10 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
     for command, answer in (
         ("drain nobody", f'error: there is no member "nobody"; {HINT}\n'),
         ("drain", "error: `drain` needs the name of a member\n"),
+        (
+            "maint web-1 web-2",
+            "error: an order is for one member, got 2 names (web-1 web-2); give one order for each\n",
+        ),
         ("stop web-1\n", 'error: unknown command "stop web-1"; `help` lists all\n'),
         ("\n", 'error: unknown command ""; `help` lists all\n'),
         ("drain a\nauto b\n", 2 * f'error: there is no member "?"; {HINT}\n'),

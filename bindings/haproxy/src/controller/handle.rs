@@ -102,14 +102,21 @@ impl Controller {
     /// cluster call for; `None` withdraws the order. `backend` limits the order to one backend.
     ///
     /// # Errors
-    /// No backend has a member of this name, or the given backend has none; or this process is
-    /// ending.
+    /// `name` is more than one name; no backend has a member of this name, or the given backend has
+    /// none; or this process is ending.
     pub fn order(
         &self,
         backend: Option<&str>,
         name: &str,
         state: Option<AdminState>,
     ) -> Result<(), String> {
+        // No server is named after a member whose name has a space.
+        let names = name.split_whitespace().count();
+        if names > 1 {
+            return Err(format!(
+                "an order is for one member, got {names} names ({name}); give one order for each"
+            ));
+        }
         let rosters = self.shared.rosters();
         let is_meant = |it: &Backend| backend.is_none_or(|backend| it.name == backend);
         let knows = |n: usize| rosters.get(n).is_some_and(|it| it.contains_key(name));
