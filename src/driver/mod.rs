@@ -43,6 +43,8 @@ pub use os::interfaces::addresses;
 #[cfg(feature = "internals")]
 pub use os::kept_file::check_owner;
 #[cfg(feature = "internals")]
+pub use os::own_fd::above_standard_streams;
+#[cfg(feature = "internals")]
 pub use os::threads::create as create_thread;
 pub use os::worker::PreparedThreads;
 pub use os::worker::Spawn;

@@ -11,6 +11,7 @@
 //! | [`backend`] | a backend of HAProxy, and the rules that choose its members |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`restore`] | the assignments of a snapshot that a backend takes over |
+//! | [`trusted_file`] | which files may be read or kept |
 //! | [`server_state`] | the file from which HAProxy itself reads addresses when it starts |
 //! | [`controller`] | the thread between a node and HAProxy |
 
@@ -18,8 +19,10 @@ pub mod actual_servers;
 pub mod backend;
 pub mod balance;
 pub mod controller;
+mod lasting_file;
 #[cfg(test)]
 mod random;
 pub mod restore;
 pub mod server_state;
 pub mod snapshot;
+pub mod trusted_file;

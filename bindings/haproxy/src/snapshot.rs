@@ -19,12 +19,12 @@
 
 use crate::backend::BackendKey;
 use crate::balance::AdminState;
-use sprat::driver::check_owner;
+use crate::lasting_file::LastingFile;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// The space for one record, in bytes.
@@ -171,7 +171,7 @@ struct Record {
 /// The open file of a snapshot.
 #[derive(Debug)]
 pub struct SnapshotFile {
-    file: File,
+    file: LastingFile,
     /// The number of the record that this process has read or written last; 0 if there was none.
     known: u64,
     /// The generation that this process has begun; `None` until it claims the file.
@@ -187,22 +187,12 @@ impl SnapshotFile {
     /// file, if another user (except root) owns the file or can write it, or if the file holds
     /// something other than a snapshot, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600); // the file holds the addresses of all members
-        options.custom_flags(libc::O_NOFOLLOW);
-        let file = options.open(path).map_err(|error| match error {
-            it if it.raw_os_error() == Some(libc::ELOOP) => refused("it is a symbolic link"),
-            it => it,
-        })?;
-        let meta = file.metadata()?;
-        // The addresses in the file become servers of HAProxy.
-        // SAFETY: `geteuid` takes nothing and cannot fail.
-        check_owner(&meta, unsafe { libc::geteuid() })?;
-        if !is_snapshot(&file, meta.len())? {
-            return Err(refused("it holds something other than a snapshot"));
+        let file = LastingFile::open(path)?;
+        if !is_snapshot(file.get()?)? {
+            let why = "it holds something other than a snapshot";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let newest = newest_record(&file);
+        let newest = newest_record(file.get()?);
         let known = newest.as_ref().map_or(0, |it| it.number);
         let snapshot = newest.map_or_else(Snapshot::default, |it| Snapshot::parse(&it.text));
         let claimed = None;
@@ -219,7 +209,7 @@ impl SnapshotFile {
     /// Returns the newest snapshot if another process has written it since this process last read
     /// or wrote the file.
     pub fn read_newer(&mut self) -> Option<Snapshot> {
-        let newest = newest_record(&self.file)?;
+        let newest = newest_record(self.file.get().ok()?)?;
         if self.known == newest.number {
             return None;
         }
@@ -230,7 +220,8 @@ impl SnapshotFile {
     /// Begins a generation: the processes that had the file before write no more once this process
     /// has written.
     pub fn claim(&mut self) {
-        let last = newest_record(&self.file).map_or(0, |it| it.number);
+        let newest = self.file.get().ok().and_then(newest_record);
+        let last = newest.map_or(0, |it| it.number);
         self.claimed = Some(generation(last).wrapping_add(1));
     }
 
@@ -239,10 +230,12 @@ impl SnapshotFile {
     /// process does not know that record yet, or has claimed the file after it was written.
     ///
     /// # Errors
-    /// The error of the system; the previous record stays.
+    /// The error of the system, or this process has closed the descriptor; the previous record
+    /// stays.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let text = snapshot.text();
-        let newest = newest_record(&self.file);
+        let file = self.file.get()?;
+        let newest = newest_record(file);
         let last = newest.as_ref().map_or(0, |it| it.number);
         let first = self.claimed.unwrap_or_default() << GENERATION_SHIFT;
         let is_superseded = self.claimed.is_some_and(|own| own < generation(last));
@@ -258,7 +251,7 @@ impl SnapshotFile {
         record.extend_from_slice(&(text.len() as u32).to_le_bytes());
         record.extend_from_slice(&checksum(number, text.as_bytes()).to_le_bytes());
         record.extend_from_slice(text.as_bytes());
-        self.file.write_all_at(&record, half * RECORD_LEN as u64)?;
+        file.write_all_at(&record, half * RECORD_LEN as u64)?;
         self.known = number;
         Ok(())
     }
@@ -272,14 +265,11 @@ fn generation(number: u64) -> u64 {
     number >> GENERATION_SHIFT
 }
 
-fn refused(why: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, why.into())
-}
-
-/// Returns true if the file may be overwritten: its length, `len`, is at most that of two records,
-/// and one of its halves begins like a record, or all its bytes are zero. A file of zeros is left
-/// if the first record never reached the disk.
-fn is_snapshot(file: &File, len: u64) -> io::Result<bool> {
+/// Returns true if the file may be overwritten: its length is at most that of two records, and one
+/// of its halves begins like a record, or all its bytes are zero. A file of zeros is left if the
+/// first record never reached the disk.
+fn is_snapshot(file: &File) -> io::Result<bool> {
+    let len = file.metadata()?.len();
     if len > FILE_LEN {
         return Ok(false);
     }
@@ -337,7 +327,10 @@ fn read_record(file: &File, half: u64) -> Option<Record> {
 pub(crate) mod tests {
     use super::*;
     use crate::random::Random;
+    use crate::trusted_file;
+    use sprat::driver::check_owner;
     use std::fs::Permissions;
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -476,6 +469,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_file_that_has_taken_the_number_of_the_snapshot_is_left_alone() {
+        let (path, other) = (Temporary::new("number"), Temporary::new("foreign"));
+        let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+        file.write(&snapshot(1)).unwrap();
+        let foreign = File::create(&other.0).unwrap();
+        let number = file.file.get().unwrap().as_raw_fd();
+        assert!(number > 2);
+        // SAFETY: both descriptors are open, and nothing else uses the second one.
+        assert_eq!(unsafe { libc::dup2(foreign.as_raw_fd(), number) }, number);
+        let why = file.write(&snapshot(2)).unwrap_err().to_string();
+        assert_eq!(why, "this process has closed its descriptor");
+        assert_eq!(file.read_newer(), None);
+        file.claim();
+        drop(file);
+        // SAFETY: the descriptor is open, because the snapshot has not closed it.
+        assert_eq!(unsafe { libc::close(number) }, 0);
+        assert_eq!(std::fs::read(&other.0).unwrap(), b"");
+        assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(1));
+    }
+
+    #[test]
     fn an_equal_snapshot_is_written_once() {
         let path = Temporary::new("once");
         let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
@@ -555,7 +569,7 @@ pub(crate) mod tests {
         let why = SnapshotFile::open(&link.0).unwrap_err().to_string();
         assert_eq!(why, "it is a symbolic link");
         let meta = std::fs::metadata(&path.0).unwrap();
-        assert!(check_owner(&meta, meta.uid()).is_ok());
+        assert!(trusted_file::check(&meta).is_ok());
         if meta.uid() != 0 {
             let why = check_owner(&meta, meta.uid() + 1).unwrap_err().to_string();
             assert!(why.starts_with("it belongs to the user"), "{why}");

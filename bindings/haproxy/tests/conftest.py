@@ -159,6 +159,7 @@ class HAProxy:
         frontend: str = "",
         backends: str = "",
         template: str = CONFIG,
+        shell: str = "",
         **settings: str,
     ) -> None:
         self.ip, self.folder = ip, folder
@@ -188,7 +189,7 @@ class HAProxy:
         )
         self.pidfile = folder / "pid"
         self._log = folder / "haproxy.log"
-        self._flags = flags
+        self._flags, self._shell = flags, shell
         self.start()
 
     def start(self) -> None:
@@ -198,6 +199,8 @@ class HAProxy:
 
     def spawn(self) -> None:
         line = [HAPROXY, "-f", str(self.config), "-p", str(self.pidfile), *self._flags]
+        if self._shell:  # commands of a shell that then becomes HAProxy
+            line = ["sh", "-c", f'{self._shell}; exec "$@"', "sh", *line]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
 

@@ -9,6 +9,7 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from cluster import PATIENCE, eventually
 from conftest import VERSION
 
@@ -118,3 +119,19 @@ def test_a_snapshot_that_others_could_have_written_is_refused(haproxy, web, tmp_
     snapshot.rename(link)
     snapshot.symlink_to(link)
     assert "it is a symbolic link" in refusal()
+
+
+@pytest.mark.parametrize("flags", [(), ("-D",), ("-W",)], ids=" ".join)
+def test_a_haproxy_that_starts_without_standard_input_keeps_its_snapshot(
+    haproxy, web, tmp_path, flags
+) -> None:
+    # The system gives the number 0 to the file that is opened first, and a daemon later puts
+    # /dev/null there.
+    snapshot = tmp_path / "snapshot"
+    proxy = haproxy(*flags, SNAPSHOT=str(snapshot), shell="exec <&-")
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    proxy.wait_for_snapshot(snapshot, first)
+    files = Path(f"/proc/{proxy.worker()}/fd").iterdir()
+    numbers = [int(it.name) for it in files if os.readlink(it) == str(snapshot)]
+    assert len(numbers) == 1 and numbers[0] > 2, numbers

@@ -37,11 +37,7 @@ impl<T: AsFd + From<OwnedFd>> OwnFd<T> {
     /// left.
     pub fn open(open: impl FnOnce() -> io::Result<T>) -> io::Result<OwnFd<T>> {
         between_forks(|| {
-            let opened = open()?;
-            let inner = match opened.as_fd().as_raw_fd() {
-                LOWEST.. => opened,
-                _ => T::from(above_standard_streams(&opened)?),
-            };
+            let inner = above_standard_streams(open()?)?;
             let identity = Identity::of(inner.as_fd())?;
             Ok(OwnFd {
                 slot: open_table::add(inner.as_fd().as_raw_fd(), identity),
@@ -53,11 +49,18 @@ impl<T: AsFd + From<OwnedFd>> OwnFd<T> {
     }
 }
 
-/// Duplicates a descriptor to the lowest free number above the standard streams.
-fn above_standard_streams(fd: &impl AsFd) -> io::Result<OwnedFd> {
+/// Returns the descriptor if its number is above the standard streams, or else a duplicate with the
+/// lowest free number above them.
+///
+/// # Errors
+/// The system has no other descriptor left.
+pub fn above_standard_streams<T: AsFd + From<OwnedFd>>(fd: T) -> io::Result<T> {
+    if fd.as_fd().as_raw_fd() >= LOWEST {
+        return Ok(fd);
+    }
     let number = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(LOWEST))?;
     // SAFETY: the call has just opened this descriptor, and nothing else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    Ok(T::from(unsafe { OwnedFd::from_raw_fd(number) }))
 }
 
 impl<T: AsFd> OwnFd<T> {

@@ -6,6 +6,8 @@
 //! the cluster. If no successor asks, the old process leaves the cluster. The socket has an
 //! abstract name: it needs no file, works in a chroot, and vanishes with its owner.
 
+use crate::trusted_file::own_user;
+use sprat::driver::above_standard_streams;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
@@ -43,6 +45,7 @@ impl Handover {
     /// socket.
     pub fn listen(addr: SocketAddr) -> Option<Handover> {
         let listener = UnixListener::bind_addr(&abstract_name(addr).ok()?).ok()?;
+        let listener = above_standard_streams(listener).ok()?;
         listener.set_nonblocking(true).ok()?;
         Some(Handover {
             listener,
@@ -55,6 +58,9 @@ impl Handover {
     /// overlap, such a process may even be older than this one.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
+            let Ok(stream) = above_standard_streams(stream) else {
+                continue;
+            };
             if is_trusted(&stream)
                 && stream.set_nonblocking(true).is_ok()
                 && self.connections.len() < CONNECTIONS
@@ -86,22 +92,19 @@ fn is_trusted(stream: &UnixStream) -> bool {
         gid: u32::MAX,
     };
     let mut len = size_of_val(&peer) as libc::socklen_t;
-    // SAFETY: `peer` and `len` are live, and `len` is the size of `peer`; `geteuid` takes nothing
-    // and cannot fail.
-    let (failed, own) = unsafe {
-        let out = (&raw mut peer).cast();
-        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-        let failed = libc::getsockopt(stream.as_raw_fd(), level, option, out, &mut len);
-        (failed, libc::geteuid())
-    };
-    failed == 0 && (peer.uid == own || peer.uid == 0)
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    let out = (&raw mut peer).cast();
+    // SAFETY: `peer` and `len` are live, and `len` is the size of `peer`.
+    let failed = unsafe { libc::getsockopt(stream.as_raw_fd(), level, option, out, &mut len) };
+    failed == 0 && (peer.uid == own_user() || peer.uid == 0)
 }
 
 /// Asks the process that has the port to give it up. Returns the connection, or `None` if that
 /// fails, for example because no process listens on the socket. A caller that keeps the connection
 /// need not ask again while [`is_open`] returns true.
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
-    let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
+    let stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
+    let mut stream = above_standard_streams(stream).ok()?;
     stream.write_all(REQUEST).ok()?;
     stream.set_nonblocking(true).ok()?;
     Some(stream)

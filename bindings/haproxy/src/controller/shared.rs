@@ -8,6 +8,7 @@ use super::report::Report;
 use super::user_events::{UserEvent, UserEventCounts, UserEvents};
 use crate::balance::{AdminState, Assignment, Roster};
 use sprat::Event;
+use sprat::driver::above_standard_streams;
 use sprat::service::spoe::questions::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read as _, Write as _};
@@ -131,6 +132,10 @@ impl Shared {
     /// The process has no descriptor left.
     pub fn new(bind: SocketAddr) -> io::Result<Shared> {
         let (wake, woken) = UnixStream::pair()?;
+        let (wake, woken) = (
+            above_standard_streams(wake)?,
+            above_standard_streams(woken)?,
+        );
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         Ok(Shared {
