@@ -12,7 +12,9 @@
 use crate::backend::BackendKey;
 use crate::restore::servers_of;
 use crate::snapshot::Snapshot;
+use crate::trusted_file;
 use std::fmt::Write as _;
+use std::fs::Metadata;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -44,7 +46,8 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
 /// unless the path is a link: the link is replaced, and its file is not read.
 ///
 /// # Errors
-/// The file cannot be read or replaced, is longer than 16 MiB, or is not a regular file.
+/// The file cannot be read or replaced, is longer than 16 MiB, is not a regular file, or another user
+/// (except root) owns it or can write it: its lines become servers of HAProxy.
 pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     text += &lines_of_others(path, configured)?;
@@ -58,7 +61,7 @@ pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> i
             "0 {backend} 0 {server} {ip} 2 5 1 1 0 1 0 0 6 0 0 0 - {port} - 0 0 - - 0"
         );
     }
-    replace(path, &text, 0o600)
+    replace(path, &text, 0o600).map(drop)
 }
 
 /// Returns the lines of the file that are about backends other than the configured ones.
@@ -73,9 +76,7 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(String::new()),
         opened => opened?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    trusted_file::check(&file.metadata()?)?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
@@ -96,14 +97,15 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
     Ok(kept.filter(is_kept).collect())
 }
 
-/// Replaces the file with one that has this text, and this mode less the umask. The old content
+/// Replaces the file with one that has this text, and this mode less the umask, and returns what the
+/// system says about the new file. The old content
 /// stays until the new one is complete, because another HAProxy may read it at the same moment.
 /// Links are not followed at this path or at that of the temporary file: otherwise a user who can
 /// write in the folder could choose which file is overwritten.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn replace(path: &str, text: &str, mode: u32) -> io::Result<()> {
+pub fn replace(path: &str, text: &str, mode: u32) -> io::Result<Metadata> {
     let temporary = format!("{path}.{}", std::process::id());
     match std::fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -117,12 +119,33 @@ pub fn replace(path: &str, text: &str, mode: u32) -> io::Result<()> {
         .open(&temporary)?;
     file.write_all(text.as_bytes())
         .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| file.metadata())
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_that_another_user_could_have_written_is_refused_and_kept() {
+        let folder = std::env::temp_dir().join(format!("sprat-foreign-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("state");
+        let other = "7 api 1 s1 10.6.6.6 2 0 1 1 12 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n";
+        std::fs::write(&path, other).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
+        let configured = [BackendKey::new("nodes", "role", "backend")];
+        let why = write(path.to_str().unwrap(), &configured, &[]).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "other users can write it (mode 646); use `chmod 600`"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn lines_of_other_backends_stay_and_lines_of_configured_backends_are_replaced() {

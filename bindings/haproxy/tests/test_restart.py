@@ -121,6 +121,22 @@ def test_a_snapshot_that_others_could_have_written_is_refused(haproxy, web, tmp_
     assert "it is a symbolic link" in refusal()
 
 
+def test_a_server_state_file_that_others_could_have_written_is_refused(haproxy, tmp_path) -> None:
+    proxy = haproxy(SNAPSHOT=str(tmp_path / "snapshot"))
+    proxy.end()
+    state = proxy.folder / "server-state"
+    line = "7 api 1 s1 10.6.6.6 2 0 1 1 12 1 0 2 0 0 0 0 - 80 - 0 0 - - 0\n"
+    state.write_text(f"1\n# be_id\n{line}")
+    os.chown(state, 65534, -1)
+    proxy.spawn()
+    assert proxy.process.wait(PATIENCE) == 1
+    why = f"the server-state file {state} cannot be written: it belongs to the user 65534"
+    assert why in proxy.log()
+    os.chown(state, 0, -1)
+    proxy.start()
+    assert line in state.read_text()
+
+
 @pytest.mark.parametrize("flags", [(), ("-D",), ("-W",)], ids=" ".join)
 def test_a_haproxy_that_starts_without_standard_input_keeps_its_snapshot(
     haproxy, web, tmp_path, flags
