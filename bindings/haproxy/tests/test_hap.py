@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import resource
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, eventually
@@ -328,6 +330,40 @@ def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresse
     for _ in range(20):  # connections that close without a question
         socket.create_connection((checks, 29100), PATIENCE).close()
     assert ask("web-1") == "up ready 40%\n"
+
+
+def test_sprat_hap_without_descriptors_logs_once_that_it_accepts_nothing_and_pauses(
+    hap, addresses
+) -> None:
+    checks = (addresses.ip(), 29100)
+    driver = hap([], "--agent-check", f"{checks[0]}:{checks[1]}")
+    pid = driver.process.pid
+    numbers = [int(it.name) for it in Path(f"/proc/{pid}/fd").iterdir()]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(numbers) + 1, before[1]))
+    spare = [it for it in range(max(numbers)) if it not in numbers]
+    waiting = [socket.create_connection(checks, PATIENCE) for _ in range(len(spare) + 2)]
+    said = "agent checks: connections cannot be accepted at the moment: Too many open files"
+    eventually("the lack is logged", lambda: said in driver.log())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    for it in waiting:  # each is accepted in the end, and closed without an answer
+        assert it.recv(1) == b""
+        it.close()
+    assert driver.log().count("cannot be accepted") == 1
+
+
+def test_a_taken_address_for_agent_checks_is_found_before_the_node_starts(addresses) -> None:
+    ip = addresses.ip()
+    with socket.create_server((ip, 29100)), socket.create_server((ip, 7946)) as seed:
+        line = [HAP, "--backend", "a", "--bind", f"{addresses.ip()}:7946", "--profile", "local"]
+        line += ["--join", f"{ip}:7946", "--agent-check", f"{ip}:29100"]
+        for _ in range(20):
+            it = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            assert it.returncode == 1
+            assert f"cannot serve agent checks at {ip}:29100: Address already in use" in it.stderr
+        seed.setblocking(False)
+        with pytest.raises(BlockingIOError):  # no process has tried to join
+            seed.accept()
 
 
 def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addresses) -> None:

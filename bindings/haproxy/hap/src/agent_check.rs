@@ -1,7 +1,7 @@
 //! The answers to agent checks: one thread for each connection, up to a limit.
 
 use super::desired::DesiredServers;
-use super::log;
+use super::{accept, log};
 use sprat_haproxy::balance::AdminState;
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -22,25 +22,42 @@ const QUESTION_LEN: usize = 256;
 /// The maximum number of unknown names that are logged.
 const UNKNOWN: usize = 100;
 
-/// Starts answering agent checks at an address.
-///
-/// # Errors
-/// The address cannot be used, or no thread can be created.
-pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("cannot serve agent checks at {addr}: {error}");
-    let listener = TcpListener::bind(addr).map_err(failed)?;
-    let responder = Arc::new(Responder {
-        desired,
-        logged: Mutex::default(),
-        open: AtomicUsize::new(0),
-    });
-    let accept = move || {
-        for stream in listener.incoming().flatten() {
-            responder.clone().accept(stream);
-        }
-    };
-    let thread = Builder::new().name("hap-check".to_owned()).spawn(accept);
-    thread.map(drop).map_err(failed)
+/// A socket that takes agent checks once it is served.
+pub struct AgentChecks {
+    addr: SocketAddr,
+    listener: TcpListener,
+}
+
+impl AgentChecks {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn bind(addr: SocketAddr) -> Result<AgentChecks, String> {
+        let listener = TcpListener::bind(addr).map_err(|error| failed(addr, &error))?;
+        Ok(AgentChecks { addr, listener })
+    }
+
+    /// Starts answering agent checks.
+    ///
+    /// # Errors
+    /// No thread can be created.
+    pub fn serve(self, desired: Arc<DesiredServers>) -> Result<(), String> {
+        let AgentChecks { addr, listener } = self;
+        let responder = Arc::new(Responder {
+            desired,
+            logged: Mutex::default(),
+            open: AtomicUsize::new(0),
+        });
+        let accept = move || listener.accept().map(|(stream, _)| stream);
+        let serve = move |stream| responder.clone().accept(stream);
+        accept::start("hap-check", "agent checks", accept, serve)
+            .map_err(|error| failed(addr, &error))
+    }
+}
+
+fn failed(addr: SocketAddr, error: &std::io::Error) -> String {
+    format!("cannot serve agent checks at {addr}: {error}")
 }
 
 /// Answers the questions of all connections.

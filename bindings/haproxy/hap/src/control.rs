@@ -1,7 +1,7 @@
 //! The control socket, over which an operator gives orders: one command per line.
 
 use super::desired::DesiredServers;
-use super::log;
+use super::{accept, log};
 use sprat_haproxy::balance::AdminState;
 use std::fs::Metadata;
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
@@ -10,7 +10,6 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// The longest wait for the end of a line, and for an answer to be read.
@@ -72,18 +71,10 @@ impl ControlSocket {
         let listener = self.listener.try_clone()?;
         // Connections are served one at a time: while one sends commands, the others wait. A
         // connection that sends nothing for PATIENCE is closed.
-        let answer_all = move || {
-            for stream in listener.incoming() {
-                match stream {
-                    // If the connection breaks, the operator sees no answer.
-                    Ok(stream) => drop(answer(&stream, &desired)),
-                    // There may be no free descriptor: the pause keeps this loop from spinning.
-                    Err(_) => std::thread::sleep(Duration::from_millis(100)),
-                }
-            }
-        };
-        let thread = Builder::new().name("hap-control".to_owned());
-        thread.spawn(answer_all).map(drop)
+        let accept = move || listener.accept().map(|(stream, _)| stream);
+        // If the connection breaks, the operator sees no answer.
+        let serve = move |stream: UnixStream| drop(answer(&stream, &desired));
+        accept::start("hap-control", "the control socket", accept, serve)
     }
 }
 

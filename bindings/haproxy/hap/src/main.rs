@@ -17,10 +17,12 @@
 //! | `reconcile` | the thread of one HAProxy |
 //! | `state_file` | the file from which HAProxy loads its servers after a reload |
 //! | `runtime_api` | sends a command to HAProxy, on a connection of its own |
+//! | `accept` | the loop that accepts connections |
 //! | `agent_check` | the answers to agent checks |
 //! | `control` | the orders of an operator |
 //! | `signals` | the signals that end the process, print a report, or lift a freeze |
 
+mod accept;
 mod agent_check;
 mod arguments;
 mod control;
@@ -32,6 +34,7 @@ mod runtime_api;
 mod signals;
 mod state_file;
 
+use agent_check::AgentChecks;
 use arguments::{Arguments, Invocation};
 use control::ControlSocket;
 use desired::DesiredServers;
@@ -109,26 +112,45 @@ fn run(arguments: Arguments) -> Result<(), String> {
         snapshot: snapshot.unwrap_or_default(),
         snapshot_file,
     };
+    // Everything that can fail comes before the node starts, which others would see fail as well.
     let control = arguments.control.as_deref().map(ControlSocket::bind);
     let control = control.transpose()?;
-    let controller = Controller::start(config)
-        .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
-    let desired = Arc::new(DesiredServers::new(controller));
-    for haproxy in arguments.haproxys {
+    let checks = arguments.agent_check.map(AgentChecks::bind).transpose()?;
+    let haproxys = arguments.haproxys.into_iter().map(|haproxy| {
         let options = arguments.server_options.clone();
         let planner = Planner::new(name.clone(), &tag, options, template.clone());
         let state_file = arguments.server_state.clone().map(StateFile::new);
+        (haproxy, planner, state_file)
+    });
+    let haproxys: Vec<_> = haproxys.collect();
+    let controller = Controller::start(config)
+        .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
+    let desired = Arc::new(DesiredServers::new(controller));
+    let served = serve(&desired, haproxys, checks, control.as_ref());
+    if served.is_ok() {
+        follow(&desired, &signals);
+    }
+    leave(desired.controller());
+    served
+}
+
+/// Starts the threads that serve each HAProxy, agent checks and operators.
+fn serve(
+    desired: &Arc<DesiredServers>,
+    haproxys: Vec<(String, Planner, Option<StateFile>)>,
+    checks: Option<AgentChecks>,
+    control: Option<&ControlSocket>,
+) -> Result<(), String> {
+    for (haproxy, planner, state_file) in haproxys {
         reconcile::start(haproxy, planner, desired.clone(), state_file)?;
     }
-    if let Some(addr) = arguments.agent_check {
-        agent_check::serve(addr, desired.clone())?;
+    if let Some(checks) = checks {
+        checks.serve(desired.clone())?;
     }
-    if let Some(control) = &control {
+    if let Some(control) = control {
         let served = control.serve(desired.clone());
         served.map_err(|error| format!("the control socket cannot be served: {error}"))?;
     }
-    follow(&desired, &signals);
-    leave(desired.controller());
     Ok(())
 }
 
