@@ -13,6 +13,7 @@
 //! | `arguments` | the command line |
 //! | `desired` | the desired servers, shared by all threads |
 //! | `plan` | the commands that turn the actual servers into the desired ones |
+//! | `deletions` | the servers that HAProxy refuses to delete |
 //! | `others` | the servers whose state someone else has set |
 //! | `reconcile` | the thread of one HAProxy |
 //! | `state_file` | the file from which HAProxy loads its servers after a reload |
@@ -26,6 +27,7 @@ mod accept;
 mod agent_check;
 mod arguments;
 mod control;
+mod deletions;
 mod desired;
 mod others;
 mod plan;

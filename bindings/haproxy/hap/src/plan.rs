@@ -14,6 +14,7 @@
 //!
 //! A state that someone else has set is left alone; `others` finds such states.
 
+use super::deletions::RefusedDeletions;
 use super::desired::Assignments;
 use super::others::{ChangesByOthers, Goal};
 use sprat_haproxy::actual_servers::Server;
@@ -21,6 +22,7 @@ use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The number of slots without a `server-template`, and the maximum with one. HAProxy itself does
 /// not limit the number of servers.
@@ -31,6 +33,9 @@ const FIRST_ID: u32 = 1_000_000_000;
 /// The number of ids that a server may have. The second one is for a server whose first id another
 /// server has, and so on.
 const IDS: u8 = 8;
+
+/// The beginning of the command that deletes a server.
+const DELETE: &str = "del server ";
 
 /// The lines of commands about one server. Each line is sent only if HAProxy did not object to the
 /// line before it.
@@ -63,6 +68,7 @@ pub struct Planner {
     /// The names of the servers of a `server-template`, one for each slot; empty to add servers.
     template: Vec<Arc<str>>,
     pub others: ChangesByOthers,
+    pub refused: RefusedDeletions,
 }
 
 impl Planner {
@@ -79,6 +85,7 @@ impl Planner {
             tag: format!("{}={}", tag.0, tag.1),
             template,
             others: ChangesByOthers::default(),
+            refused: RefusedDeletions::default(),
         }
     }
 
@@ -270,13 +277,16 @@ impl Planner {
             self.is_own(name, server) && !desired.contains_key(name.as_str())
         };
         let unneeded = present.iter().filter(is_unneeded);
-        let step = |(name, _): (&String, &Server)| {
+        let step = |(name, has): (&String, &Server)| {
             let server = self.path(name);
-            let stop = format!("set server {server} state maint");
+            let is_stopped = has.state == AdminState::Maint;
+            let stop = (!is_stopped).then(|| format!("set server {server} state maint"));
+            let is_allowed = self.refused.allows(name, Instant::now());
+            let delete = is_allowed.then(|| format!("{DELETE}{server}"));
             Step {
                 server: name.as_str().into(),
                 stop: None,
-                lines: vec![stop, format!("del server {server}")],
+                lines: stop.into_iter().chain(delete).collect(),
                 addr: None,
                 goal: None,
                 is_ready: false,
@@ -356,6 +366,11 @@ impl Step {
         lines
     }
 
+    /// Returns true if the step deletes the server.
+    pub fn is_deletion(&self) -> bool {
+        self.lines.last().is_some_and(|it| it.starts_with(DELETE))
+    }
+
     /// Returns true if the server stops being ready, and the guard does not apply to it. The last
     /// server that serves is then not spared.
     pub fn is_unguarded_removal(&self) -> bool {
@@ -386,11 +401,10 @@ pub fn weight_refusal(answer: &str) -> Option<&str> {
     lines.find(|line| line.contains("static LB algorithm"))
 }
 
-/// Returns HAProxy's objection to a line of commands; `None` if it has none. Two refusals do not
-/// count as objections: that of a weight, which [`weight_refusal`] finds, and that of a deletion,
-/// because the server may still have connections and the deletion is sent again.
-pub fn objection(line: &str, answer: &str) -> Option<String> {
-    let is_deletion = line.starts_with("del server ");
+/// Returns HAProxy's objection to commands; `None` if it has none. Two refusals do not count as
+/// objections: that of a weight, which [`weight_refusal`] finds, and that of the deletion of a
+/// server that still has connections, because the deletion is sent again.
+pub fn objection(answer: &str) -> Option<String> {
     let is_fine = |line: &&str| {
         line.is_empty()
             || line.starts_with("New server registered")
@@ -398,7 +412,7 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
             || line.contains("IP changed")
             || line.contains("no need to change")
             || weight_refusal(line).is_some()
-            || is_deletion
+            || line.contains("still has connections")
     };
     let mut lines = answer.lines().map(str::trim);
     let objection = lines.find(|line| !is_fine(line))?;
@@ -635,11 +649,22 @@ mod tests {
     #[test]
     fn servers_that_are_not_desired_are_deleted_until_they_are_gone() {
         let desired = servers(&[assignment(1, AdminState::Ready)]);
-        let deletion = [
+        let mut ready = present();
+        ready.get_mut("web-2").unwrap().state = AdminState::Ready;
+        let (stop, delete) = (
             "set server nodes/web-2 state maint",
             "del server nodes/web-2",
-        ];
-        assert_eq!(lines(&present(), &desired), deletion);
+        );
+        assert_eq!(lines(&ready, &desired), [stop, delete]);
+        assert_eq!(lines(&present(), &desired), [delete]);
+        let mut refused = planner();
+        let now = Instant::now();
+        refused
+            .refused
+            .note("web-2".into(), "not now".to_owned(), now);
+        let found = refused.steps(&ready, &desired);
+        assert_eq!(found[0].lines, [stop], "only the deletion was refused");
+        assert!(refused.steps(&present(), &desired).is_empty());
         let mut without = present();
         without.remove("web-2");
         assert!(lines(&without, &desired).is_empty());
@@ -647,21 +672,20 @@ mod tests {
 
     #[test]
     fn objections_are_distinguished_from_other_answers() {
-        let add = "add server nodes/web-1 10.0.0.1:80";
-        assert_eq!(objection(add, "New server registered.\n\n\n"), None);
-        let found = objection(add, "New server registered.\n\nPermission denied\n");
+        assert_eq!(objection("New server registered.\n\n\n"), None);
+        let found = objection("New server registered.\n\nPermission denied\n");
         assert_eq!(
             found.unwrap(),
             "Permission denied: the socket needs `level admin`"
         );
         let refused = "Backend is using a static LB algorithm and only accepts weights '0%' and \
                        '100%'.\n\n";
-        assert_eq!(
-            objection("set server nodes/web-1 weight 100", refused),
-            None
-        );
+        assert_eq!(objection(refused), None);
         assert!(weight_refusal(refused).is_some());
         let answer = "Server still has connections attached to it, cannot remove it.\n";
-        assert_eq!(objection("del server nodes/web-1", answer), None);
+        assert_eq!(objection(answer), None);
+        let answer = "This server cannot be removed at runtime due to other configuration elements \
+                      pointing to it.\n";
+        assert_eq!(objection(answer).as_deref(), Some(answer.trim()));
     }
 }

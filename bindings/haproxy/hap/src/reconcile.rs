@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause between two rounds while the desired servers do not change. Rounds are still needed,
 /// for example because a restarted HAProxy has none of the added servers.
@@ -128,7 +128,11 @@ impl Reconciler {
             true => self.planner.slot_steps(&present, &slots),
             false => self.planner.steps(&present, &self.desired.current()),
         };
-        let problems = self.carry_out_all(steps, &present)?;
+        let mut problems = self.carry_out_all(steps, &present)?;
+        let desired = self.desired.current();
+        let is_unneeded = |name: &str| present.contains_key(name) && !desired.contains_key(name);
+        self.planner.refused.retain(is_unneeded);
+        problems.extend(self.planner.refused.problems());
         self.write_state_file()?;
         Ok(problems)
     }
@@ -176,8 +180,13 @@ impl Reconciler {
             if step.may_interrupt() {
                 serving.remove(&step.server);
             }
-            if self.carry_out(&step, is_last, &mut problems)? {
-                self.planner.others.finish(&step.server, step.goal);
+            match self.carry_out(&step, is_last, &mut problems)? {
+                None => self.planner.others.finish(&step.server, step.goal),
+                Some(why) if step.is_deletion() => {
+                    let refused = &mut self.planner.refused;
+                    refused.note(step.server, why, Instant::now());
+                }
+                Some(why) => drop(problems.insert(why)),
             }
         }
         Ok(problems)
@@ -197,34 +206,31 @@ impl Reconciler {
         Ok(Serving(rotations.into_iter().filter_map(serves).collect()))
     }
 
-    /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
-    /// not taken an address in time. The refusal of a weight is a problem as well, but the step
-    /// goes on: with a static balance algorithm, HAProxy takes only the configured weight.
+    /// Sends the lines of a step. Returns the problem if HAProxy refused a line or has not taken an
+    /// address in time. The refusal of a weight is a problem as well, but the step goes on: with a
+    /// static balance algorithm, HAProxy takes only the configured weight.
     fn carry_out(
         &self,
         step: &Step,
         is_last: bool,
         problems: &mut BTreeSet<String>,
-    ) -> Result<bool, String> {
+    ) -> Result<Option<String>, String> {
         let server = &step.server;
         for (number, line) in step.lines(is_last).iter().enumerate() {
             let addr = step.addr.filter(|_| number == 1);
             if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
-                problems.insert(format!(
-                    "{server}: HAProxy has not taken the address {addr} yet"
-                ));
-                return Ok(false);
+                let why = format!("{server}: HAProxy has not taken the address {addr} yet");
+                return Ok(Some(why));
             }
             let answer = self.send(line)?;
             if let Some(why) = weight_refusal(&answer) {
                 problems.insert(format!("{server}: {why}"));
             }
-            if let Some(why) = objection(line, &answer) {
-                problems.insert(format!("{server}: {why} (command: {line})"));
-                return Ok(false);
+            if let Some(why) = objection(&answer) {
+                return Ok(Some(format!("{server}: {why} (command: {line})")));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Waits until HAProxy has taken an address. Returns false if that takes too long.
