@@ -189,6 +189,34 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("no state differs", lambda: "HAProxy has" not in driver.report())
 
 
+@pytest.mark.parametrize(
+    ("command", "differs"),
+    [
+        ("set weight nodes/web-0 0", "weight 0"),
+        ("set server nodes/web-0 state drain", "state drain"),
+        ("set server nodes/web-0 addr 127.0.0.99 port 9", "address 127.0.0.99:9"),
+    ],
+)
+def test_a_part_that_someone_else_has_set_is_kept_logged_once_and_shown(
+    haproxy, hap, web, tmp_path, command, differs
+) -> None:
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
+    driver = hap([proxy])
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    proxy.cli(command)
+    said = f"(web-0): HAProxy has {differs}"
+    eventually("the change is logged", lambda: said in driver.log())
+    assert f"HAProxy has {differs}" in driver.report()
+    webs[1].set_tags("role=backend", "port=3000", "weight=9")
+    eventually("a later round", lambda: proxy.cli("get weight nodes/web-1").startswith("9 "))
+    time.sleep(2)  # two more rounds
+    assert f"HAProxy has {differs}" in driver.report()
+    assert driver.log().count(said) == 1
+
+
 HINT = "`show` (`show sprat` on HAProxy's socket) lists the members"
 
 
@@ -319,17 +347,17 @@ def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresse
             stream.sendall(f"{name}{end}".encode())
             return stream.makefile().read()
 
-    eventually("sprat-hap knows the member", lambda: ask("web-1") == "up ready 40%\n")
-    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy adds no newline to the name"
+    eventually("sprat-hap knows the member", lambda: ask("web-1") == "up 40%\n")
+    assert ask("web-1", end="") == "up 40%\n", "HAProxy adds no newline to the name"
     second.set_tags("role=backend", "port=3000", "state=drain")
-    eventually("the answer is drain", lambda: ask("web-2") == "drain\n")
+    eventually("the answer is drain", lambda: ask("web-2") == "up 0%\n")
     second.set_tags("role=backend", "port=3000", "state=maint")
     eventually("the answer is down", lambda: ask("web-2").startswith("down #"))
     assert ask("stranger") == ""
     assert driver.log().count('asks for "stranger", but no member') == 1
     for _ in range(20):  # connections that close without a question
         socket.create_connection((checks, 29100), PATIENCE).close()
-    assert ask("web-1") == "up ready 40%\n"
+    assert ask("web-1") == "up 40%\n"
 
 
 def test_sprat_hap_without_descriptors_logs_once_that_it_accepts_nothing_and_pauses(
@@ -381,7 +409,22 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
     proxy.serves(*webs)
     eventually("the weight is set", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
-    eventually("the server drains", lambda: proxy.servers()["s0"][0].startswith("DRAIN"))
+    eventually("the server drains", lambda: proxy.cli("get weight nodes/s0").startswith("0 "))
+    assert webs[0].served_at in proxy.up(), "the agent check does not set the state"
+    webs[0].set_tags("role=backend", "port=3000", "state=ready")
+    eventually("the drain ends", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
+    # What an operator sets outlasts many agent checks, even a change of the member.
+    for command, status in (("state maint", "MAINT"), ("state drain", "DRAIN")):
+        proxy.cli(f"set server nodes/s0 {command}")
+        for weight in ("30", "50"):
+            webs[0].set_tags("role=backend", "port=3000", f"weight={weight}")
+            known = lambda of=weight: f"weight {of}" in driver.report()  # noqa: E731
+            eventually("the member has the weight", known)
+            checked = lambda of=weight: proxy.cli("get weight nodes/s0").startswith(of)  # noqa: E731
+            eventually("the agent is asked", checked)
+        assert proxy.servers()["s0"][0].startswith(status)
+        proxy.cli("set server nodes/s0 state ready")
+    proxy.serves(*webs)
     webs[0].kill()
     eventually("the server is down", lambda: proxy.servers()["s0"][0].startswith("DOWN"))
     proxy.serves(webs[1])

@@ -90,7 +90,9 @@ impl Responder {
     }
 
     /// Answers one agent check. The question is the name of a member. The answer for an unknown
-    /// name is empty, and HAProxy then changes nothing.
+    /// name is empty, and HAProxy then changes nothing. No answer has the words `ready`, `drain` or
+    /// `maint`, because these set the administrative state, which belongs to an operator: `ready`
+    /// would end a `disable server`. A server with the weight 0 drains.
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_write_timeout(Some(FIRST))?;
         let question = read_question(&mut stream)?;
@@ -98,8 +100,8 @@ impl Responder {
         let servers = self.desired.current();
         let answer = servers.get(name).map(|it| match it.state {
             // HAProxy takes the weight as a percentage of the weight in its configuration.
-            AdminState::Ready => format!("up ready {}%\n", it.weight),
-            AdminState::Drain => "drain\n".to_owned(),
+            AdminState::Ready => format!("up {}%\n", it.weight),
+            AdminState::Drain => "up 0%\n".to_owned(),
             AdminState::Maint => "down #failed, gone or in maintenance\n".to_owned(),
         });
         if answer.is_none() {

@@ -1,8 +1,9 @@
 //! The desired servers, shared by all threads. For each HAProxy, a thread makes the servers equal
 //! to the desired ones. The thread also reports which names are reserved in its HAProxy, which
-//! members get no requests from it, and which servers have a state that someone else has set.
+//! members get no requests from it, and which servers someone else has changed.
 
-use sprat_haproxy::balance::{AdminState, Assignment};
+use super::others::Kept;
+use sprat_haproxy::balance::Assignment;
 use sprat_haproxy::controller::Controller;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,8 @@ use std::time::Duration;
 /// Assignments by the names of their members.
 pub type Assignments = BTreeMap<Arc<str>, Assignment>;
 
-/// By slot: the member of a server whose state someone else has set, and that state.
-pub type ChangedServers = BTreeMap<usize, (Arc<str>, AdminState)>;
+/// By slot: the member of a server that someone else has changed, and what they have set.
+pub type ChangedServers = BTreeMap<usize, (Arc<str>, Kept)>;
 
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
@@ -32,11 +33,11 @@ struct Inner {
     /// members.
     reserved: BTreeMap<String, BTreeSet<String>>,
     /// For each HAProxy, the names of the members whose servers get no requests from it, because
-    /// HAProxy does not reach them or because someone else has stopped them.
+    /// HAProxy does not reach them or because someone else has taken them away.
     unreachable: BTreeMap<String, BTreeSet<String>>,
     /// The HAProxys that do not answer.
     silent: BTreeSet<String>,
-    /// The servers of each HAProxy whose state someone else has set.
+    /// The servers of each HAProxy that someone else has changed.
     changed: BTreeMap<String, ChangedServers>,
     /// By slot: the member, and the last text about its server that was sent to the controller.
     drifts: BTreeMap<usize, (Arc<str>, String)>,
@@ -109,8 +110,8 @@ impl DesiredServers {
     }
 
     /// Notes that an HAProxy does not answer. It serves nobody, so its last report no longer
-    /// counts, unless no other HAProxy answers either. The states that someone else has set there
-    /// may be gone, so they are no longer shown.
+    /// counts, unless no other HAProxy answers either. What someone else has set there may be gone,
+    /// so it is no longer shown.
     pub fn set_silent(&self, haproxy: &str) {
         let mut inner = self.lock();
         if inner.silent.insert(haproxy.to_owned()) {
@@ -139,7 +140,7 @@ impl DesiredServers {
         }
     }
 
-    /// Takes the servers of an HAProxy that are in a state that someone else has set.
+    /// Takes the servers of an HAProxy that someone else has changed.
     pub fn set_changed(&self, haproxy: &str, servers: ChangedServers) {
         let mut inner = self.lock();
         if inner.changed.get(haproxy) == Some(&servers) {
@@ -192,8 +193,8 @@ impl DesiredServers {
 }
 
 impl Inner {
-    /// Returns, by slot, the member of each server whose state someone else has set, and a text
-    /// about it.
+    /// Returns, by slot, the member of each server that someone else has changed, and a text about
+    /// it.
     fn drifts(&self) -> BTreeMap<usize, (Arc<str>, String)> {
         let mut drifts: BTreeMap<usize, (Arc<str>, String)> = BTreeMap::new();
         for (haproxy, servers) in &self.changed {
@@ -201,8 +202,8 @@ impl Inner {
                 1 => String::new(),
                 _ => format!(" at {haproxy}"),
             };
-            for (slot, (member, state)) in servers {
-                let text = format!("HAProxy{of} has state {}", state.name());
+            for (slot, (member, kept)) in servers {
+                let text = format!("HAProxy{of} has {kept}");
                 let (_, all) = drifts
                     .entry(*slot)
                     .or_insert((member.clone(), String::new()));

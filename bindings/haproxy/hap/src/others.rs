@@ -1,26 +1,31 @@
-//! The servers whose state someone else has set, for example with `disable server`: `sprat-hap`
-//! leaves such a state alone.
+//! What someone else has set in HAProxy, for example with `disable server` or `set weight`:
+//! `sprat-hap` leaves it alone. A server has three parts: its state, its weight and its address.
 //!
-//! A state counts as set by someone else if it differs from the desired state, but the server had
-//! reached that desired state before, and nothing else has been desired since. The state is left
-//! alone until it equals the desired state again, until the order for the member changes, or until
-//! the server gets another member.
+//! A part counts as set by someone else if it differs from the desired value, but the server had
+//! reached that value before, and nothing else has been desired since. The part is left alone until
+//! it equals the desired value again, until the order for the member changes, or until the server
+//! gets another member.
 //!
-//! In a new HAProxy process, a state is left alone only if it is the one that someone else had set
-//! in the old process, and the server still has the address of its member: then the state comes
-//! from HAProxy's server-state file.
+//! In a new HAProxy process, a part is left alone only if it is as someone else had set it in the
+//! old process, and the server still has its address: then it comes from HAProxy's server-state
+//! file.
 
+use sprat_haproxy::actual_servers::Server;
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The goal for a server: its member, the number of the last order for the member, and the desired
-/// state.
+/// values of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
     member: Arc<str>,
     order: u32,
     state: AdminState,
+    weight: u16,
+    addr: SocketAddr,
 }
 
 impl Goal {
@@ -30,24 +35,142 @@ impl Goal {
             member: assignment.name.clone()?,
             order: assignment.order,
             state: assignment.state,
+            weight: assignment.weight,
+            addr: assignment.addr?,
         })
-    }
-
-    fn is_for_the_same(&self, other: &Goal) -> bool {
-        (&self.member, self.order) == (&other.member, other.order)
     }
 }
 
-/// The servers whose state someone else has set, by their names in HAProxy.
+/// The parts of a server that someone else has set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub state: Option<AdminState>,
+    pub weight: Option<u16>,
+    pub addr: Option<SocketAddr>,
+}
+
+impl Kept {
+    /// Returns true if a server that should be ready gets no requests because of these parts.
+    pub fn stops_requests(&self) -> bool {
+        self.state.is_some() || self.weight == Some(0)
+    }
+}
+
+impl Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.map(|it| format!("state {}", it.name()));
+        let weight = self.weight.map(|it| format!("weight {it}"));
+        let addr = self.addr.map(|it| format!("address {it}"));
+        let parts: Vec<String> = [state, weight, addr].into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// A part of a server.
+#[derive(Clone, Copy)]
+struct Part<T> {
+    /// The desired value that the server has reached.
+    reached: Option<T>,
+    /// The value that someone else has set.
+    kept: Option<T>,
+}
+
+impl<T: Copy + PartialEq> Part<T> {
+    const NEW: Part<T> = Part {
+        reached: None,
+        kept: None,
+    };
+
+    /// Compares the part with its goal. `found` is the value that HAProxy has; `None` if that cannot
+    /// be read.
+    fn compare(&mut self, goal: T, found: Option<T>) {
+        if found == Some(goal) {
+            (self.reached, self.kept) = (found, None);
+            return;
+        }
+        let is_of_others = self.kept.is_some() || self.reached == Some(goal);
+        self.kept = found.filter(|_| is_of_others);
+    }
+
+    /// Notes that commands are sent. Until HAProxy has confirmed them, the value may be the old one
+    /// or the new one.
+    fn begin(&mut self) {
+        if self.kept.is_none() {
+            self.reached = None;
+        }
+    }
+
+    /// Notes that HAProxy has taken the desired value.
+    fn finish(&mut self, goal: T) {
+        if self.kept.is_none() {
+            self.reached = Some(goal);
+        }
+    }
+
+    /// Forgets everything except a value that someone else has set and HAProxy still has.
+    fn begin_process(&mut self, found: Option<T>) {
+        if self.kept.is_none() || self.kept != found {
+            *self = Part::NEW;
+        }
+    }
+}
+
+/// What is known about a server.
+struct Known {
+    member: Arc<str>,
+    order: u32,
+    state: Part<AdminState>,
+    weight: Part<u16>,
+    addr: Part<SocketAddr>,
+}
+
+impl Known {
+    fn new(goal: &Goal) -> Known {
+        Known {
+            member: goal.member.clone(),
+            order: goal.order,
+            state: Part::NEW,
+            weight: Part::NEW,
+            addr: Part::NEW,
+        }
+    }
+
+    fn is_for(&self, goal: &Goal) -> bool {
+        (&self.member, self.order) == (&goal.member, goal.order)
+    }
+
+    fn compare(&mut self, goal: &Goal, found: &Server, is_new_process: bool) {
+        if is_new_process {
+            let own = self.addr.kept.or(Some(goal.addr));
+            if found.addr == own {
+                self.state.begin_process(Some(found.state));
+                self.weight.begin_process(Some(found.weight));
+                self.addr.begin_process(found.addr);
+            } else {
+                *self = Known::new(goal);
+            }
+        }
+        self.state.compare(goal.state, Some(found.state));
+        self.weight.compare(goal.weight, Some(found.weight));
+        self.addr.compare(goal.addr, found.addr);
+    }
+
+    fn kept(&self) -> Kept {
+        Kept {
+            state: self.state.kept,
+            weight: self.weight.kept,
+            addr: self.addr.kept,
+        }
+    }
+}
+
+/// The servers, and what someone else has set in them, by their names in HAProxy.
 #[derive(Default)]
 pub struct ChangesByOthers {
     /// The process that answered last.
     process: String,
     is_new_process: bool,
-    /// The goals that the servers have reached.
-    reached: BTreeMap<Arc<str>, Goal>,
-    /// The servers whose state someone else has set, and that state.
-    changed: BTreeMap<Arc<str>, AdminState>,
+    known: BTreeMap<Arc<str>, Known>,
 }
 
 impl ChangesByOthers {
@@ -57,61 +180,56 @@ impl ChangesByOthers {
         self.process = process;
     }
 
-    /// Compares a server with its goal. `found` is the state that HAProxy has, and whether the
-    /// server is at the address of its member; `None` if HAProxy has no such server.
-    pub fn compare(&mut self, server: &Arc<str>, goal: Goal, found: Option<(AdminState, bool)>) {
-        let Some((state, is_at_address)) = found else {
-            return self.forget(server);
-        };
-        let is_kept = is_at_address && self.changed.get(server) == Some(&state);
-        if self.is_new_process && !is_kept {
-            self.forget(server);
+    /// Compares a server with its goal. `found` is the server as HAProxy has it; `None` if HAProxy
+    /// has no such server.
+    pub fn compare(&mut self, server: &Arc<str>, goal: &Goal, found: Option<&Server>) {
+        match found {
+            Some(found) => {
+                let is_new_process = self.is_new_process;
+                self.of(server, goal).compare(goal, found, is_new_process);
+            }
+            None => drop(self.known.remove(server)),
         }
-        if state == goal.state {
-            self.changed.remove(server);
-            self.reached.insert(server.clone(), goal);
-            return;
-        }
-        let reached = self.reached.get(server);
-        let was_changed = self.changed.contains_key(server);
-        let by_others =
-            reached.is_some_and(|it| *it == goal || (was_changed && it.is_for_the_same(&goal)));
-        match by_others {
-            true => self.changed.insert(server.clone(), state),
-            false => self.changed.remove(server),
-        };
     }
 
-    /// Notes that commands for a server are sent. Until HAProxy has confirmed them, the state of
-    /// the server may be the old one or the new one.
+    /// Returns what is known about a server with this goal: nothing if the member or the order is
+    /// another one now.
+    fn of(&mut self, server: &Arc<str>, goal: &Goal) -> &mut Known {
+        let known = self.known.entry(server.clone());
+        let known = known.or_insert_with(|| Known::new(goal));
+        if !known.is_for(goal) {
+            *known = Known::new(goal);
+        }
+        known
+    }
+
+    /// Notes that commands for a server are sent.
     pub fn begin(&mut self, server: &str) {
-        if !self.has_changed(server) {
-            self.reached.remove(server);
+        if let Some(known) = self.known.get_mut(server) {
+            known.state.begin();
+            known.weight.begin();
+            known.addr.begin();
         }
     }
 
-    /// Notes that HAProxy has carried out all commands for a server.
-    pub fn finish(&mut self, server: &Arc<str>, goal: Option<Goal>) {
-        match goal {
-            Some(_) if self.has_changed(server) => {}
-            Some(goal) => drop(self.reached.insert(server.clone(), goal)),
-            None => self.forget(server),
+    /// Notes that HAProxy has carried out all commands for a server, except that it may have refused
+    /// the weight. Whether it has taken the address shows in the next round: HAProxy 3 takes it a
+    /// moment later.
+    pub fn finish(&mut self, server: &Arc<str>, goal: Option<Goal>, is_weight_refused: bool) {
+        let Some(goal) = goal else {
+            self.known.remove(server);
+            return;
+        };
+        let known = self.of(server, &goal);
+        known.state.finish(goal.state);
+        if !is_weight_refused {
+            known.weight.finish(goal.weight);
         }
     }
 
-    /// Returns true if someone else has set the state of a server.
-    pub fn has_changed(&self, server: &str) -> bool {
-        self.changed.contains_key(server)
-    }
-
-    /// Returns the state that someone else has given a server.
-    pub fn state(&self, server: &str) -> Option<AdminState> {
-        self.changed.get(server).copied()
-    }
-
-    fn forget(&mut self, server: &str) {
-        self.reached.remove(server);
-        self.changed.remove(server);
+    /// Returns the parts of a server that someone else has set.
+    pub fn kept(&self, server: &str) -> Kept {
+        self.known.get(server).map(Known::kept).unwrap_or_default()
     }
 }
 
@@ -120,77 +238,150 @@ mod tests {
     use super::*;
     use AdminState::{Drain, Maint, Ready};
 
+    const OWN: [u8; 4] = [10, 0, 0, 1];
+    const OTHER: [u8; 4] = [10, 0, 0, 2];
+
     fn goal(member: &str, order: u32, state: AdminState) -> Goal {
         Goal {
             member: member.into(),
             order,
             state,
+            weight: 100,
+            addr: (OWN, 80).into(),
         }
     }
 
-    /// A server that has reached the state `ready`, and that someone else has stopped since.
-    fn stopped_by_others() -> (ChangesByOthers, Arc<str>) {
-        let (mut others, server) = (ChangesByOthers::default(), Arc::from("app1"));
+    fn server(state: AdminState, weight: u16, ip: [u8; 4]) -> Server {
+        Server {
+            id: 1,
+            addr: Some((ip, 80).into()),
+            state,
+            weight,
+            is_down: false,
+            check_disabled: false,
+            agent_disabled: false,
+        }
+    }
+
+    fn kept(state: Option<AdminState>, weight: Option<u16>, ip: Option<[u8; 4]>) -> Kept {
+        let addr = ip.map(|it| (it, 80).into());
+        Kept {
+            state,
+            weight,
+            addr,
+        }
+    }
+
+    /// A server that has reached the state `ready`, its weight and its address, and that someone
+    /// else has changed since.
+    fn changed(found: &Server) -> (ChangesByOthers, Arc<str>) {
+        let (mut others, name) = (ChangesByOthers::default(), Arc::from("app1"));
         others.begin_round("one".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Ready, true)));
-        assert!(!others.has_changed(&server));
+        let ready = server(Ready, 100, OWN);
+        others.compare(&name, &goal("a", 0, Ready), Some(&ready));
+        assert_eq!(others.kept(&name), Kept::default());
         others.begin_round("one".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Maint, true)));
-        assert_eq!(others.state(&server), Some(Maint));
-        (others, server)
+        others.compare(&name, &goal("a", 0, Ready), Some(found));
+        (others, name)
     }
 
     #[test]
-    fn a_change_lasts_until_the_state_is_as_desired() {
-        let (mut others, server) = stopped_by_others();
-        others.compare(&server, goal("a", 0, Drain), Some((Maint, true)));
-        assert!(others.has_changed(&server));
-        others.compare(&server, goal("a", 0, Drain), Some((Drain, true)));
-        assert!(!others.has_changed(&server));
+    fn each_part_that_someone_else_has_set_is_kept() {
+        for (found, wanted, text) in [
+            (
+                server(Maint, 100, OWN),
+                kept(Some(Maint), None, None),
+                "state maint",
+            ),
+            (server(Ready, 0, OWN), kept(None, Some(0), None), "weight 0"),
+            (
+                server(Drain, 3, OTHER),
+                kept(Some(Drain), Some(3), Some(OTHER)),
+                "state drain, weight 3, address 10.0.0.2:80",
+            ),
+        ] {
+            let (others, name) = changed(&found);
+            assert_eq!(others.kept(&name), wanted);
+            assert_eq!(wanted.to_string(), text);
+            assert!(wanted.stops_requests());
+        }
+        assert!(!kept(None, Some(3), Some(OTHER)).stops_requests());
+    }
+
+    #[test]
+    fn a_change_lasts_until_the_part_is_as_desired() {
+        let (mut others, name) = changed(&server(Maint, 7, OWN));
+        others.compare(&name, &goal("a", 0, Drain), Some(&server(Maint, 7, OWN)));
+        assert_eq!(others.kept(&name), kept(Some(Maint), Some(7), None));
+        others.compare(&name, &goal("a", 0, Drain), Some(&server(Drain, 7, OWN)));
+        assert_eq!(others.kept(&name), kept(None, Some(7), None));
+        others.compare(&name, &goal("a", 0, Drain), Some(&server(Drain, 100, OWN)));
+        assert_eq!(others.kept(&name), Kept::default());
     }
 
     #[test]
     fn an_order_or_another_member_ends_a_change() {
         for next in [goal("a", 1, Ready), goal("b", 0, Ready)] {
-            let (mut others, server) = stopped_by_others();
-            others.compare(&server, next, Some((Maint, true)));
-            assert!(!others.has_changed(&server));
+            let found = server(Maint, 7, OTHER);
+            let (mut others, name) = changed(&found);
+            others.compare(&name, &next, Some(&found));
+            assert_eq!(others.kept(&name), Kept::default());
         }
     }
 
     #[test]
-    fn a_new_process_keeps_a_change_only_if_it_has_the_same_state_and_address() {
-        for (found, is_kept) in [
-            (Some((Maint, true)), true),
-            (Some((Maint, false)), false),
-            (Some((Drain, true)), false),
-            (None, false),
+    fn a_new_process_keeps_a_part_only_if_it_has_the_same_value_and_address() {
+        let all = kept(Some(Maint), Some(7), None);
+        for (found, wanted) in [
+            (Some(server(Maint, 7, OWN)), all),
+            (Some(server(Maint, 7, OTHER)), Kept::default()),
+            (Some(server(Drain, 7, OWN)), Kept { state: None, ..all }),
+            (None, Kept::default()),
         ] {
-            let (mut others, server) = stopped_by_others();
+            let (mut others, name) = changed(&server(Maint, 7, OWN));
             others.begin_round("two".to_owned());
-            others.compare(&server, goal("a", 0, Ready), found);
-            assert_eq!(others.has_changed(&server), is_kept, "{found:?}");
+            others.compare(&name, &goal("a", 0, Ready), found.as_ref());
+            assert_eq!(others.kept(&name), wanted, "{found:?}");
         }
     }
 
     #[test]
-    fn an_old_state_in_a_new_process_is_not_a_change() {
-        let (mut others, server) = (ChangesByOthers::default(), Arc::from("app1"));
-        others.begin_round("one".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Ready, true)));
+    fn a_new_process_keeps_an_address_that_someone_else_has_set() {
+        let found = server(Maint, 100, OTHER);
+        let (mut others, name) = changed(&found);
         others.begin_round("two".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Maint, true)));
-        assert!(!others.has_changed(&server));
+        others.compare(&name, &goal("a", 0, Ready), Some(&found));
+        assert_eq!(others.kept(&name), kept(Some(Maint), None, Some(OTHER)));
+    }
+
+    #[test]
+    fn an_old_value_in_a_new_process_is_not_a_change() {
+        let (mut others, name) = changed(&server(Ready, 100, OWN));
+        others.begin_round("two".to_owned());
+        let found = server(Maint, 7, OTHER);
+        others.compare(&name, &goal("a", 0, Ready), Some(&found));
+        assert_eq!(others.kept(&name), Kept::default());
     }
 
     #[test]
     fn a_command_whose_answer_was_lost_is_not_a_change() {
-        let (mut others, server) = (ChangesByOthers::default(), Arc::from("app1"));
+        let (mut others, name) = changed(&server(Ready, 100, OWN));
+        others.begin(&name); // the server is stopped, and HAProxy's answer is lost
         others.begin_round("one".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Ready, true)));
-        others.begin(&server); // the server is stopped, and HAProxy's answer is lost
+        others.compare(&name, &goal("a", 0, Ready), Some(&server(Maint, 7, OWN)));
+        assert_eq!(others.kept(&name), Kept::default());
+    }
+
+    #[test]
+    fn a_weight_that_haproxy_has_refused_is_not_a_change() {
+        let (mut others, name) = (ChangesByOthers::default(), Arc::from("app1"));
         others.begin_round("one".to_owned());
-        others.compare(&server, goal("a", 0, Ready), Some((Maint, true)));
-        assert!(!others.has_changed(&server));
+        let refused = server(Ready, 1, OWN);
+        others.compare(&name, &goal("a", 0, Ready), Some(&refused));
+        others.begin(&name);
+        others.finish(&name, Some(goal("a", 0, Ready)), true);
+        others.begin_round("one".to_owned());
+        others.compare(&name, &goal("a", 0, Ready), Some(&refused));
+        assert_eq!(others.kept(&name), Kept::default());
     }
 }

@@ -12,11 +12,11 @@
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
 //! after a reload.
 //!
-//! A state that someone else has set is left alone; `others` finds such states.
+//! What someone else has set is left alone; `others` finds it.
 
 use super::deletions::RefusedDeletions;
-use super::desired::Assignments;
-use super::others::{ChangesByOthers, Goal};
+use super::desired::{Assignments, ChangedServers};
+use super::others::{ChangesByOthers, Goal, Kept};
 use sprat_haproxy::actual_servers::Server;
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,8 +171,9 @@ impl Planner {
             let Some(server) = present.get(&*name) else {
                 return false;
             };
-            let is_kept = self.others.has_changed(&name) && it.state == AdminState::Ready;
-            server.is_unreachable() || is_kept
+            let is_taken_away =
+                it.state == AdminState::Ready && self.others.kept(&name).stops_requests();
+            server.is_unreachable() || is_taken_away
         };
         let unreachable = slots.iter().filter(is_unreachable);
         unreachable
@@ -181,24 +182,23 @@ impl Planner {
     }
 
     /// Compares all servers with their goals. `process` identifies the HAProxy process. Returns, by
-    /// slot, the member of each server whose state someone else has set, and that state.
+    /// slot, the member of each server that someone else has changed, and what that is.
     pub fn find_changes_by_others(
         &mut self,
         process: String,
         present: &BTreeMap<String, Server>,
         slots: &[Assignment],
-    ) -> BTreeMap<usize, (Arc<str>, AdminState)> {
+    ) -> ChangedServers {
         self.others.begin_round(process);
         let mut found = BTreeMap::new();
         for it in slots {
             let (Some(server), Some(goal)) = (self.server_of(it), Goal::of(it)) else {
                 continue;
             };
-            let actual = present.get(&*server);
-            let actual = actual.map(|has| (has.state, has.addr == it.addr));
-            self.others.compare(&server, goal, actual);
-            if let (Some(state), Some(member)) = (self.others.state(&server), it.name.clone()) {
-                found.insert(it.slot, (member, state));
+            self.others.compare(&server, &goal, present.get(&*server));
+            let kept = self.others.kept(&server);
+            if let Some(member) = it.name.clone().filter(|_| kept != Kept::default()) {
+                found.insert(it.slot, (member, kept));
             }
         }
         found
@@ -314,8 +314,8 @@ impl Planner {
         line + &format!("; set server {server} state {}", assignment.state.name())
     }
 
-    /// Returns the step that changes a server that HAProxy has. A state that someone else has set
-    /// is not changed.
+    /// Returns the step that changes a server that HAProxy has. What someone else has set is not
+    /// changed.
     fn change(
         &self,
         name: Arc<str>,
@@ -324,15 +324,15 @@ impl Planner {
         present: &Server,
     ) -> Step {
         let server = self.path(&name);
-        let moves = present.addr != Some(addr);
-        let is_kept = self.others.has_changed(&name);
+        let kept = self.others.kept(&name);
+        let moves = present.addr != Some(addr) && kept.addr.is_none();
         let mut lines = Vec::new();
         if moves {
             let (ip, port) = (addr.ip(), addr.port());
             lines.push(format!("set server {server} addr {ip} port {port}"));
         }
         let mut commands = Vec::new();
-        if present.weight != assignment.weight {
+        if present.weight != assignment.weight && kept.weight.is_none() {
             commands.push(format!("set server {server} weight {}", assignment.weight));
         }
         if present.check_disabled {
@@ -341,16 +341,18 @@ impl Planner {
         if present.agent_disabled {
             commands.push(format!("enable agent {server}"));
         }
-        if (moves || present.state != assignment.state) && !is_kept {
+        if (moves || present.state != assignment.state) && kept.state.is_none() {
             let state = assignment.state.name();
             commands.push(format!("set server {server} state {state}"));
         }
         if !commands.is_empty() {
             lines.push(commands.join("; "));
         }
-        let stop = (moves && !is_kept).then(|| format!("set server {server} state maint"));
+        let stop =
+            (moves && kept.state.is_none()).then(|| format!("set server {server} state maint"));
         Step {
             stop,
+            addr: (moves && lines.len() > 1).then_some(addr),
             ..Step::new(name, lines, assignment)
         }
     }
@@ -386,7 +388,7 @@ impl Step {
         Step {
             server,
             stop: None,
-            addr: assignment.addr.filter(|_| lines.len() > 1),
+            addr: None,
             lines,
             goal: Goal::of(assignment),
             is_ready: assignment.state == AdminState::Ready,
@@ -499,7 +501,11 @@ mod tests {
         assert!(compare(&mut planner, &has).is_empty());
         has.get_mut("web-1").unwrap().state = AdminState::Maint;
         let found = compare(&mut planner, &has);
-        assert_eq!(found[&1], ("web-1".into(), AdminState::Maint));
+        let kept = Kept {
+            state: Some(AdminState::Maint),
+            ..Kept::default()
+        };
+        assert_eq!(found[&1], ("web-1".into(), kept));
         has.get_mut("web-1").unwrap().addr = None;
         let steps = planner.steps(&has, &servers(&slots));
         let step = steps.iter().find(|it| &*it.server == "web-1").unwrap();

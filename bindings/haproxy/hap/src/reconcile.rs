@@ -180,14 +180,18 @@ impl Reconciler {
             if step.may_interrupt() {
                 serving.remove(&step.server);
             }
-            match self.carry_out(&step, is_last, &mut problems)? {
-                None => self.planner.others.finish(&step.server, step.goal),
+            let mut weight_problem = None;
+            let stopped_by = self.carry_out(&step, is_last, &mut weight_problem)?;
+            let others = &mut self.planner.others;
+            match stopped_by {
+                None => others.finish(&step.server, step.goal, weight_problem.is_some()),
                 Some(why) if step.is_deletion() => {
                     let refused = &mut self.planner.refused;
                     refused.note(step.server, why, Instant::now());
                 }
                 Some(why) => drop(problems.insert(why)),
             }
+            problems.extend(weight_problem);
         }
         Ok(problems)
     }
@@ -207,13 +211,13 @@ impl Reconciler {
     }
 
     /// Sends the lines of a step. Returns the problem if HAProxy refused a line or has not taken an
-    /// address in time. The refusal of a weight is a problem as well, but the step goes on: with a
-    /// static balance algorithm, HAProxy takes only the configured weight.
+    /// address in time. The refusal of a weight is a problem of its own, and the step goes on: with
+    /// a static balance algorithm, HAProxy takes only the configured weight.
     fn carry_out(
         &self,
         step: &Step,
         is_last: bool,
-        problems: &mut BTreeSet<String>,
+        weight_problem: &mut Option<String>,
     ) -> Result<Option<String>, String> {
         let server = &step.server;
         for (number, line) in step.lines(is_last).iter().enumerate() {
@@ -224,7 +228,7 @@ impl Reconciler {
             }
             let answer = self.send(line)?;
             if let Some(why) = weight_refusal(&answer) {
-                problems.insert(format!("{server}: {why}"));
+                *weight_problem = Some(format!("{server}: {why}"));
             }
             if let Some(why) = objection(&answer) {
                 return Ok(Some(format!("{server}: {why} (command: {line})")));
