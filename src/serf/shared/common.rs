@@ -81,16 +81,16 @@ impl Common {
     /// Returns the time of `mult` rounds of gossip for each digit of the number of members that are
     /// present: the time that a message needs grows with the logarithm of that number.
     pub fn gossip_time(&self, mult: u32) -> Duration {
-        let rows = self.members.iter();
-        let present = rows.filter(|row| row.status.is_present()).count();
-        let digits = libm::log10(present as f64 + 1.0).ceil() as u32;
+        let present = self.members.count_present() as f64;
+        let digits = libm::log10(present + 1.0).ceil() as u32;
         self.config.swim.gossip_interval * mult * digits.max(1)
     }
 
     /// Returns true if another member is present to receive gossip.
     pub fn has_company(&self) -> bool {
-        let mut present = self.members.iter().filter(|row| row.status.is_present());
-        present.any(|row| !self.is_self(&row.member.name))
+        let own = self.members.own();
+        let own = own.is_some_and(|own| own.status.is_present());
+        self.members.count_present() > usize::from(own)
     }
 
     /// Returns a member as the application will see it, except for the state, which is always

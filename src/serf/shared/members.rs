@@ -110,6 +110,8 @@ const GONE_NAMES: usize = 1024;
 #[derive(Debug, Default)]
 pub(in crate::serf) struct Members {
     rows: NamedSlab<MemberRow>,
+    /// The number of rows in each status, by the number of the status.
+    counts: [usize; 4],
     /// Members that are gone: the time at which each failed or left, and its name. The member that
     /// has been gone longest is last.
     longest_gone: Vec<(Time, Arc<str>)>,
@@ -164,11 +166,13 @@ impl Members {
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
+        self.counts[row.status as usize] += 1;
         self.rows.insert(row);
     }
 
     pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
         let row = self.rows.remove(self.rows.find(name)?)?;
+        self.counts[row.status as usize] -= 1;
         if !row.hidden {
             self.note_change(row.member.name.clone());
         }
@@ -190,7 +194,9 @@ impl Members {
         let at = self.rows.find(name)?;
         let row = self.rows.get_mut(at)?;
         let before = (!row.hidden).then(|| row.member.clone());
+        self.counts[row.status as usize] -= 1;
         change(row);
+        self.counts[row.status as usize] += 1;
         row.show();
         let after = (!row.hidden).then_some(&row.member);
         if before.as_ref() != after {
@@ -220,7 +226,12 @@ impl Members {
 
     /// Returns the number of members in a status, hidden ones included.
     pub fn count(&self, status: SerfStatus) -> usize {
-        self.iter().filter(|row| row.status == status).count()
+        self.counts[status as usize]
+    }
+
+    /// Returns the number of members that are present, this node and hidden ones included.
+    pub fn count_present(&self) -> usize {
+        self.count(SerfStatus::Alive) + self.count(SerfStatus::Leaving)
     }
 
     /// Returns true if a member in any status lives at this address. Searches the whole table.
@@ -283,6 +294,30 @@ pub(in crate::serf) mod tests {
         assert_eq!(members.version(), 3);
         members.remove("a");
         assert_eq!(members.version(), 3);
+    }
+
+    #[test]
+    fn the_members_in_each_status_are_counted() {
+        let mut members = Members::default();
+        for name in ["a", "b", "c", "d"] {
+            members.insert(MemberRow::new(
+                member(name),
+                SerfStatus::Alive,
+                1,
+                name == "d",
+            ));
+        }
+        members.change("a", |row| row.status = SerfStatus::Leaving);
+        members.change("b", |row| row.status = SerfStatus::Failed);
+        members.change("b", |row| row.status = SerfStatus::Left);
+        members.change("nobody", |row| row.status = SerfStatus::Left);
+        assert_eq!(members.count_present(), 3);
+        assert_eq!(members.count(SerfStatus::Failed), 0);
+        members.remove("d");
+        members.remove("b");
+        members.remove("b");
+        assert_eq!(members.count_present(), 2);
+        assert_eq!(members.count(SerfStatus::Left), 0);
     }
 
     #[test]
