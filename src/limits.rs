@@ -42,7 +42,8 @@ pub const LOCAL_STATE_LEN: usize = 8 * 1024 * 1024;
 pub const ACK_PAYLOAD_LEN: usize = 512;
 /// Number of bytes of the messages of this node that go by stream and have not ended.
 pub const SENT_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-/// Number of bytes of received messages, states and ack payloads that wait in one queue of events.
+/// Number of bytes of received messages, states, ack payloads, user events, queries and answers
+/// that wait in one queue of events: their payloads and names.
 pub const QUEUED_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of nodes in one push/pull.
 pub const PUSH_PULL_NODES: usize = 1_048_576;
@@ -98,6 +99,15 @@ pub const BUFFERED_INTENTS: usize = 65_536;
 /// Fixed number of slots of the rings of user events and queries (Serf's EventBuffer and
 /// QueryBuffer).
 pub const RING_SLOTS: u64 = 512;
+/// Length in bytes of a message of Serf. Agents send such messages in datagrams only, and no
+/// datagram is longer, however well its content was compressed.
+pub const SERF_MESSAGE_LEN: usize = DATAGRAM_LEN;
+/// Length in bytes of the name and the payload of a user event together, as in Serf.
+pub const USER_EVENT_LEN: usize = 9216;
+/// Number of filters of a query. As many filters by tag fit into a query of 9,216 bytes, which is
+/// the size of the largest one that a sprat node sends; an agent sends 1,024 bytes, unless its
+/// settings say otherwise.
+pub const QUERY_FILTERS: usize = 640;
 /// Number of queries of this node that can be under way.
 pub const ASKED_QUERIES: usize = 256;
 /// The maximum number of silent members to which a query is sent again. If more are silent, nothing
@@ -122,5 +132,9 @@ pub const RING_SLOT_ITEMS: usize = 256;
 pub const HELD_EVENTS: usize = 512;
 /// Number of bytes of the names and payloads of the user events that wait for earlier ones.
 pub const HELD_BYTES: usize = 1024 * 1024;
+/// Number of user events that wait to be coalesced.
+pub const COALESCED_EVENTS: usize = 1024;
+/// Number of bytes of the names and payloads of the user events that wait to be coalesced.
+pub const COALESCED_BYTES: usize = 1024 * 1024;
 /// Number of bytes in the ring of user events, all of which travel in every push/pull.
 pub const RING_BYTES: usize = 4 * 1024 * 1024;

@@ -8,10 +8,11 @@ use super::{CommandError, Config};
 use crate::event::Coalescing;
 use crate::limits;
 use crate::swim::{Change, OpId};
+use crate::wire::Refusal;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use crate::wire::serf_message::{
-    ConflictResponse, Query, QueryResponse, Relay, SerfMessage, SerfPushPull, UserEvent,
-    encode_tags,
+    ConflictResponse, PastEvent, PastEvents, Query, QueryResponse, Relay, SerfMessage,
+    SerfPushPull, UserEvent, encode_tags,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -198,8 +199,84 @@ fn a_state_that_claims_a_time_far_ahead_hides_no_later_events() {
     state.encode(&mut bytes);
     rig.serf.join_begun(OpId(1));
     rig.serf.state_received(rig.now, true, &bytes);
-    rig.receives(&event(2, b"later"));
-    assert_eq!(rig.events(), ["user later x"]);
+    assert_eq!(rig.serf.common.out.counts.ltimes_refused, 1);
+    rig.receives(&event(1, b"first"));
+    assert_eq!(rig.events(), ["user first x"]);
+    rig.receives(&event(3, b"third"));
+    assert_eq!(rig.events(), [""; 0], "the order goes on");
+    rig.receives(&event(2, b"second"));
+    assert_eq!(rig.events(), ["user second x", "user third x"]);
+    assert_eq!(rig.serf.common.out.counts.user_events_held, 1);
+}
+
+#[test]
+fn a_state_with_a_time_that_is_believed_ends_the_wait_for_earlier_events() {
+    let mut rig = Rig::new();
+    rig.receives(&event(3, b"third"));
+    assert_eq!(rig.events(), [""; 0]);
+    let state = SerfPushPull {
+        event_ltime: 1 << 40,
+        ..SerfPushPull::default()
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    rig.serf.state_received(rig.now, false, &bytes);
+    assert_eq!(rig.events(), ["user third x"]);
+    assert_eq!(rig.serf.common.out.counts.ltimes_refused, 0);
+}
+
+#[test]
+fn messages_that_no_agent_sends_are_refused_because_of_their_length() {
+    let mut rig = rig();
+    let long = vec![0; 70_000];
+    rig.receives(&SerfMessage::Query(Query {
+        payload: Some(&long),
+        ..query(1)
+    }));
+    let event_of = |len: usize| {
+        SerfMessage::UserEvent(UserEvent {
+            ltime: 1,
+            name: b"e",
+            payload: Some(&long[..len]),
+            coalesce: false,
+        })
+    };
+    rig.receives(&event_of(9_216));
+    assert_eq!(rig.events().len(), 0);
+    let refused = Order::Refuse(Refusal::TooLarge);
+    assert_eq!(rig.orders(), [refused.clone(), refused.clone()]);
+    let past = |len: usize| {
+        vec![PastEvent {
+            name: b"e",
+            payload: Some(&long[..len]),
+        }]
+    };
+    let slot = |ltime, len| {
+        let events = past(len);
+        PastEvents { ltime, events }
+    };
+    let state = SerfPushPull {
+        event_ltime: 3,
+        events: vec![slot(1, 9_216), slot(2, 9_215)],
+        ..SerfPushPull::default()
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    rig.serf.common.config.replay_events = true;
+    rig.serf.state_received(rig.now, false, &bytes);
+    assert_eq!(
+        rig.events().len(),
+        1,
+        "the other event of the state is taken"
+    );
+    assert_eq!(rig.orders(), [refused]);
+    rig.receives(&event_of(9_215));
+    assert_eq!(rig.events().len(), 1, "the largest that an agent sends");
+    rig.receives(&SerfMessage::Query(Query {
+        payload: Some(&long[..65_000]),
+        ..query(2)
+    }));
+    assert_eq!(rig.events().len(), 1);
 }
 
 #[test]
@@ -350,14 +427,16 @@ fn the_queries_of_unknown_nodes_are_bounded() {
     assert_eq!(rig.serf.common.out.counts.queries_held, held);
     assert_eq!(rig.serf.common.out.counts.queries_unanswered, 100 - held);
     rig.wait(10);
-    let large = vec![0; limits::EARLY_QUERY_BYTES];
-    rig.receives(&SerfMessage::Query(Query {
-        source_node: "x",
-        payload: Some(&large),
-        ..query(200)
-    }));
+    let large = vec![0; limits::EARLY_QUERY_BYTES / 2];
+    for ltime in [200, 201] {
+        rig.receives(&SerfMessage::Query(Query {
+            source_node: "x",
+            payload: Some(&large),
+            ..query(ltime)
+        }));
+    }
+    assert_eq!(rig.serf.common.out.counts.queries_held, held + 1);
     assert_eq!(rig.serf.common.out.counts.queries_unanswered, 101);
-    assert_eq!(rig.serf.queries.early.deadline(), None);
 }
 
 #[test]

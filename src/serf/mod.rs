@@ -123,8 +123,8 @@ impl Core {
         };
         let mut of_swim = config.swim.clone();
         if config.mode == Mode::Serf {
-            // The messages of Serf have bounds of their own.
-            of_swim.message_len = limits::STREAM_LEN;
+            // The setting is that of memberlist mode.
+            of_swim.message_len = limits::SERF_MESSAGE_LEN;
         }
         let swim = Swim::new(of_swim, codec, identity, seed, now);
         let mut core = Core {

@@ -28,10 +28,11 @@ use super::user_events::replay::Replay;
 use super::user_events::user_event::UserEvents;
 use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
 use crate::event::EventBody;
+use crate::limits;
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
-use crate::wire::{Keyring, Names};
+use crate::wire::{Keyring, Names, Refusal};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -313,6 +314,9 @@ impl SerfState {
 
     /// A message of Serf arrived, type byte first.
     pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
+        if bytes.len() > limits::SERF_MESSAGE_LEN {
+            return self.common.out.refuse(Refusal::TooLarge);
+        }
         let names = Names::default();
         match SerfMessage::decode_in(bytes, &names) {
             Ok(message) => {
@@ -394,8 +398,8 @@ impl SerfState {
         for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
         }
-        let order = &mut self.events.order;
-        order.skip_to(&mut self.common.out, state.event_ltime);
+        self.events
+            .nothing_missing_before(&mut self.common.out, state.event_ltime);
     }
 
     // Commands.

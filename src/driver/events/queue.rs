@@ -9,7 +9,8 @@
 //! events of any kind. One `Overflow` event tells the application to read the list of members
 //! again, so that it does not miss their current states. Acks of pings are measurements, which are
 //! dropped before anything else. Messages and states of programs built on memberlist count as user
-//! events; the bytes of all these have a bound, too. Log lines have a bound of their own and never
+//! events. The bytes of acks, user events, queries and answers have a bound, too; beyond it, they
+//! are dropped in this order, the oldest first. Log lines have a bound of their own and never
 //! displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
@@ -36,7 +37,8 @@ struct Queued {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
     last_seq: u64,
-    /// The number of bytes of messages, states and ack payloads in `events`.
+    /// The number of bytes that the events in `events` have brought from other nodes: the sum of
+    /// their [`weight`].
     bytes: usize,
     /// True once no further event comes.
     ended: bool,
@@ -317,7 +319,7 @@ impl Queued {
     /// to three quarters of its capacity, so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
-        self.drop_oldest_bytes();
+        self.drop_bytes();
         if self.events.len() > capacity {
             self.shrink_to(capacity - capacity / 4);
         }
@@ -350,14 +352,21 @@ impl Queued {
         self.drop_oldest(target, is_from_program);
     }
 
-    /// Drops the oldest messages, states and ack payloads until their bytes are within the bound.
-    fn drop_oldest_bytes(&mut self) {
-        let mut surplus = self.bytes.saturating_sub(limits::QUEUED_MESSAGE_BYTES);
+    /// Drops acks of pings, events from programs, and finally queries and answers, until the bytes
+    /// of all these are within their bound.
+    fn drop_bytes(&mut self) {
+        self.drop_oldest_bytes(|event| event.kind() == EventKind::PingAck);
+        self.drop_oldest_bytes(is_from_program);
+        self.drop_oldest_bytes(|_| true);
+    }
+
+    /// Drops the oldest events for which `goes` is true until the bytes are within their bound.
+    fn drop_oldest_bytes(&mut self, goes: impl Fn(&Event) -> bool) {
+        let bytes = &mut self.bytes;
         self.events.retain(|event| {
-            let goes = surplus > 0 && weight(event) > 0;
-            if goes {
-                surplus = surplus.saturating_sub(weight(event));
-            }
+            let weight = weight(event);
+            let goes = *bytes > limits::QUEUED_MESSAGE_BYTES && weight > 0 && goes(event);
+            *bytes -= if goes { weight } else { 0 };
             !goes
         });
     }
@@ -389,14 +398,22 @@ impl Queued {
     }
 }
 
-/// The number of bytes by which an event counts towards the bound of messages, states and ack
-/// payloads.
+/// The number of bytes by which an event counts towards the bound on bytes from other nodes. The
+/// facts of a member do not count: they are bounded, and shared with the list of members.
 fn weight(event: &Event) -> usize {
     match &event.body {
         EventBody::Message { payload, .. } | EventBody::RemoteState { payload, .. } => {
             payload.len()
         }
         EventBody::PingAck { payload, .. } => payload.len(),
+        EventBody::User { name, payload, .. } => name.len() + payload.len(),
+        EventBody::Query {
+            name,
+            payload,
+            from,
+            ..
+        } => name.len() + payload.len() + from.len(),
+        EventBody::QueryResponse { payload, from, .. } => payload.len() + from.len(),
         _ => 0,
     }
 }
@@ -704,5 +721,77 @@ mod tests {
             events.push(NOW, message(first));
         }
         assert_eq!(firsts(&drain(&events)), [5, 6, 7]);
+    }
+
+    #[test]
+    fn the_bytes_of_all_events_count_and_those_that_await_an_answer_go_last() {
+        let events = queue(1000);
+        let payload = || vec![0; 1 << 20].into();
+        let user = || EventBody::User {
+            name: String::new(),
+            payload: payload(),
+            ltime: 1,
+            coalesce: false,
+        };
+        let query = || EventBody::Query {
+            id: 1,
+            name: String::new(),
+            payload: payload(),
+            ltime: 1,
+            from: String::new(),
+            time: Duration::ZERO,
+        };
+        let answer = || EventBody::QueryResponse {
+            id: 1,
+            from: String::new(),
+            payload: payload(),
+        };
+        let ack = || EventBody::PingAck {
+            from: String::new(),
+            rtt: Duration::ZERO,
+            payload: payload(),
+        };
+        let counted = |events: &EventQueue| {
+            let mut counts = [0; 5];
+            for event in drain(events) {
+                counts[match event.kind() {
+                    EventKind::User => 0,
+                    EventKind::Query => 1,
+                    EventKind::QueryResponse => 2,
+                    EventKind::PingAck => 3,
+                    _ => 4,
+                }] += 1;
+            }
+            counts
+        };
+        for _ in 0..20 {
+            for body in [query(), user(), answer(), ack()] {
+                events.push(NOW, body);
+            }
+        }
+        assert_eq!(counted(&events), [20, 20, 20, 4, 1]);
+        for _ in 0..40 {
+            for body in [query(), user(), answer()] {
+                events.push(NOW, body);
+            }
+        }
+        assert_eq!(
+            counted(&events),
+            [0, 32, 32, 0, 1],
+            "the oldest of the rest go"
+        );
+        assert_eq!(events.lost(), 16 + 56);
+        for _ in 0..100 {
+            let long = EventBody::Query {
+                id: 1,
+                name: "n".repeat(1 << 20),
+                payload: Box::default(),
+                ltime: 1,
+                from: "f".repeat(1 << 20),
+                time: Duration::ZERO,
+            };
+            events.push(NOW, long);
+        }
+        assert_eq!(counted(&events), [0, 32, 0, 0, 1], "names count, too");
     }
 }

@@ -8,6 +8,7 @@
 
 use super::event_order::EventOrder;
 use crate::event::{Coalescing, EventBody};
+use crate::limits;
 use crate::printable;
 use crate::serf::CommandError;
 use crate::serf::shared::common::Common;
@@ -15,6 +16,7 @@ use crate::serf::shared::outbox::{Outbox, lane};
 use crate::serf::shared::ring::Item;
 use crate::serf::shared::seen::Seen;
 use crate::time::Time;
+use crate::wire::Refusal;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
 use std::time::Duration;
 
@@ -94,6 +96,11 @@ impl UserEvents {
 
     /// Handles a user event: delivers it if it is new. Returns true if this node should pass it on.
     pub fn on_event(&mut self, now: Time, common: &mut Common, event: &UserEvent<'_>) -> bool {
+        let content = event.name.len() + event.payload.map_or(0, <[u8]>::len);
+        if content > limits::USER_EVENT_LEN {
+            common.out.refuse(Refusal::TooLarge);
+            return false;
+        }
         let is_new = self.see(&mut common.out, event);
         if is_new {
             let patience = patience(common);
@@ -101,6 +108,15 @@ impl UserEvents {
             self.order.add(now, out, event.ltime, body(event), patience);
         }
         is_new
+    }
+
+    /// A node whose clock of user events is at `ltime` has sent all the earlier events that it
+    /// knows. The clock of this node has witnessed that time, unless it is too far ahead to be
+    /// believed: then nothing follows from it.
+    pub fn nothing_missing_before(&mut self, out: &mut Outbox, ltime: u64) {
+        if ltime <= self.seen.clock.time() {
+            self.order.skip_to(out, ltime);
+        }
     }
 
     fn see(&mut self, out: &mut Outbox, event: &UserEvent<'_>) -> bool {
