@@ -833,7 +833,8 @@ typedef struct sprat_query_options {
     size_t nnodes;
     /**
      * Only members in whose tag `key` the regular expression `value` finds a match are asked; with
-     * several, all must match. A missing tag counts as empty. tags may be NULL if ntags is 0.
+     * several, all must match. A missing tag counts as empty. An expression that agents of Serf
+     * would refuse or read in another way is an error. tags may be NULL if ntags is 0.
      */
     const struct sprat_tag *tags;
     /** The number of tags, at most 4096. */
@@ -1795,8 +1796,8 @@ int sprat_node_send_event(struct sprat_node *node,
  * @param id           receives the number of the query, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the query is sent; SPRAT_ERR_TOO_LARGE if the encoded query takes more
  *         bytes than the setting `query_bytes` (1,024) allows, or for more than 4,096 nodes or
- *         tags; SPRAT_ERR_INVALID for a reserved name, a wrong regular expression, or options with
- *         a value that is not allowed; SPRAT_ERR_UNSUPPORTED for options of a later version;
+ *         tags; SPRAT_ERR_INVALID for a reserved name, a regular expression that is wrong or that
+ *         agents of Serf read in another way, or options with a value that is not allowed; SPRAT_ERR_UNSUPPORTED for options of a later version;
  *         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 256 queries
  *         are under way; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
  *         SPRAT_ERR_NULL. Thread-safe.

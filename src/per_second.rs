@@ -24,11 +24,18 @@ impl PerSecond {
 
     /// Returns true, and counts, if the bound is not reached yet.
     pub fn has_room(&mut self, now: Time) -> bool {
+        self.has_room_for(now, 1)
+    }
+
+    /// Returns true, and counts, if something may be done that counts as often as `times`.
+    pub fn has_room_for(&mut self, now: Time, times: u32) -> bool {
         if now.since(self.since) >= Duration::from_secs(1) {
             (self.since, self.count) = (now, 0);
         }
-        let has_room = self.count < self.max;
-        self.count += u32::from(has_room);
+        let has_room = times <= self.max - self.count;
+        if has_room {
+            self.count += times;
+        }
         has_room
     }
 }

@@ -6,12 +6,15 @@
 
 mod counting;
 
-use counting::{Counting, allocations, in_use};
+use counting::{Counting, allocations, in_use, peak};
 use sprat::serf::{Config, Core, Mode};
+use sprat::swim::StreamId;
 use sprat::time::Time;
 use sprat::wire::codec::Codec;
 use sprat::wire::message::{Alive, Message};
-use sprat::wire::packet;
+use sprat::wire::query_filter::{QueryFilter, TagFilter};
+use sprat::wire::serf_message::{Query, SerfMessage};
+use sprat::wire::{packet, stream};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -141,4 +144,96 @@ fn a_flood_of_forged_members_takes_a_bounded_number_of_bytes() {
         members < 65_536 && bytes < 24 << 20,
         "{members} members, {bytes} bytes"
     );
+}
+
+/// A query of a member with this number of filters by tag, encoded. A node without the tag `x`
+/// compiles all of them.
+fn query_with_filters(ltime: u64, source_node: &str, filters: usize) -> Vec<u8> {
+    let expr = b".{0,1000}";
+    let filter = QueryFilter::Tag(TagFilter { tag: b"x", expr }).encoded();
+    let query = Query {
+        ltime,
+        id: 7,
+        addr: &[10, 0, 0, 2],
+        port: 7946,
+        source_node,
+        filters: Some(vec![&filter; filters]),
+        flags: 0,
+        relay_factor: 0,
+        timeout_ns: 3_000_000_000,
+        name: b"load",
+        payload: None,
+    };
+    SerfMessage::Query(query).encoded()
+}
+
+/// The most bytes that a node takes while it handles a query that comes in a datagram or by stream.
+fn peak_of_query(core: &mut Core, message: &[u8], by_stream: bool) -> isize {
+    let now = Time::ZERO + Duration::from_secs(2);
+    let mut bytes = Vec::new();
+    if by_stream {
+        stream::put_user(&mut bytes, message);
+    } else {
+        let plain = [&[8], message].concat();
+        let codec = Codec {
+            compress: true,
+            ..Codec::default()
+        };
+        bytes = packet::seal(&codec, &plain, true, [9; 12]);
+        assert!(bytes.len() < 65_536, "{}", bytes.len());
+    }
+    peak(|| {
+        if by_stream {
+            core.handle_stream_accepted(now, StreamId(2), addr(1));
+            core.handle_stream_data(now, StreamId(2), &bytes);
+        } else {
+            core.handle_datagram(now, addr(1), &bytes);
+        }
+        drain(core);
+    })
+}
+
+#[test]
+fn a_query_with_many_expressions_takes_few_bytes() {
+    for (filters, by_stream) in [
+        (50, false),
+        (600, false),
+        (2_000, false),
+        (8_000, false),
+        (600, true),
+        (300_000, true),
+    ] {
+        for sender in ["web-00001", "stranger"] {
+            let mut core = cluster(Mode::Serf, 2);
+            let message = query_with_filters(1, sender, filters);
+            let bytes = peak_of_query(&mut core, &message, by_stream);
+            // The message itself is held at most four times on its way through the layers.
+            let most = (1 << 20) + 4 * message.len() as isize;
+            println!(
+                "{filters} filters of {sender}, {} bytes: {bytes} bytes",
+                message.len()
+            );
+            assert!(
+                bytes <= most,
+                "{filters} filters of {sender}: {bytes} bytes"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_early_query_with_many_expressions_takes_few_bytes_when_its_sender_joins() {
+    let mut core = cluster(Mode::Serf, 0);
+    for ltime in 1..=64 {
+        let message = query_with_filters(ltime, "web-00001", 30);
+        peak_of_query(&mut core, &message, false);
+    }
+    let now = Time::ZERO + Duration::from_secs(2);
+    let joins = alive(1, 2, &meta(1));
+    let bytes = peak(|| {
+        core.handle_datagram(now, addr(1), &joins);
+        drain(&mut core);
+    });
+    println!("64 early queries: {bytes} bytes");
+    assert!(bytes <= 1 << 20, "{bytes} bytes");
 }

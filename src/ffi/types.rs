@@ -160,7 +160,8 @@ pub struct sprat_query_options {
     /// The number of names, at most 4096; 0 asks all members.
     pub nnodes: usize,
     /// Only members in whose tag `key` the regular expression `value` finds a match are asked; with
-    /// several, all must match. A missing tag counts as empty. tags may be NULL if ntags is 0.
+    /// several, all must match. A missing tag counts as empty. An expression that agents of Serf
+    /// would refuse or read in another way is an error. tags may be NULL if ntags is 0.
     pub tags: *const sprat_tag,
     /// The number of tags, at most 4096.
     pub ntags: usize,

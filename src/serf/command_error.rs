@@ -34,7 +34,7 @@ pub enum CommandError {
     TooManyMessages,
     /// The name of the query is reserved: it begins with `_serf_`.
     ReservedName,
-    /// A regular expression cannot be compiled.
+    /// A regular expression cannot be compiled, or agents of Serf read it in another way.
     BadExpression {
         /// The expression.
         expression: String,

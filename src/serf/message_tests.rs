@@ -455,6 +455,16 @@ fn filters_decide_who_answers_and_everyone_passes_the_query_on() {
         (vec![tag(b"role", b"^eb$")], false),
         (vec![tag(b"role", b"WEB")], false),
         (vec![tag(b"role", b"(?i)WEB")], true),
+        (vec![tag(b"role", b"[[:lower:]]{3}")], true),
+        (vec![tag(b"role", br"\<web\>")], false),
+        (vec![tag(b"role", b"(?x) web")], false),
+        (vec![tag(b"role", br"\b{start}web")], false),
+        (vec![tag(b"role", br"\u{77}eb")], false),
+        (vec![tag(b"role", "(?i)web|ä".as_bytes())], false),
+        (vec![tag(b"role", b"w**eb")], false),
+        (vec![tag(b"role", b"^.{0,2000}$")], false),
+        (vec![tag(b"role", br"\pL")], false),
+        (vec![tag(b"role", br"\Qweb\E")], false),
         (vec![tag(b"none", b"^$")], true),
         (vec![tag(b"none", b".")], false),
         (vec![tag(b"role", b"(")], false),
@@ -477,6 +487,61 @@ fn filters_decide_who_answers_and_everyone_passes_the_query_on() {
         assert_eq!(rig.events().len(), usize::from(expected), "{filters:x?}");
         assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4)], "{filters:x?}");
     }
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_as_an_agent_reads_it_is_counted_if_it_matters() {
+    let names = QueryFilter::Nodes(NodeNames(vec![b"b"])).encoded();
+    let tag = |expr| QueryFilter::Tag(TagFilter { tag: b"role", expr }).encoded();
+    for (filters, source_node, unreadable) in [
+        (vec![tag(br"\<web")], "b", 1),
+        (vec![vec![9, 0xc0]], "b", 1),
+        (vec![tag(b"\xff")], "b", 1),
+        (vec![tag(b"db"), tag(br"\<web")], "b", 0),
+        (vec![names, tag(br"\<web")], "b", 0),
+        (vec![tag(br"\<web")], "stranger", 0),
+    ] {
+        let mut rig = rig();
+        rig.receives(&SerfMessage::Query(Query {
+            filters: Some(filters.iter().map(Vec::as_slice).collect()),
+            source_node,
+            ..query(4)
+        }));
+        assert_eq!(rig.events(), [""; 0]);
+        let counts = &rig.serf.common.out.counts;
+        assert_eq!(counts.queries_unreadable, unreadable, "{filters:x?}");
+        assert_eq!(counts.queries_unanswered, 0);
+    }
+}
+
+#[test]
+fn expressions_are_searched_for_a_bounded_time_in_each_second() {
+    let mut rig = rig();
+    let own = node("self", 1, &tags(&[("role", "web")]));
+    rig.reports(Change::Updated, "self", Some(&own));
+    rig.events();
+    let (tag, expr) = (b"role", b"we.");
+    let filter = QueryFilter::Tag(TagFilter { tag, expr }).encoded();
+    let filtered = |ltime, count| {
+        SerfMessage::Query(Query {
+            filters: Some(vec![&filter; count]),
+            ..query(ltime)
+        })
+    };
+    // 16,384 bytes, of which each expression takes 64 and the length of the tag.
+    rig.receives(&filtered(1, 640));
+    assert_eq!(rig.events(), [""; 0]);
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 1);
+    rig.receives(&SerfMessage::Query(query(2)));
+    assert_eq!(rig.events(), ["query 1 uptime"], "without a filter");
+    rig.wait(1);
+    for ltime in 3..=247 {
+        rig.receives(&filtered(ltime, 1));
+    }
+    assert_eq!(rig.events().len(), 244);
+    assert_eq!(rig.serf.common.out.counts.queries_unanswered, 2);
+    rig.receives(&filtered(248, 641));
+    assert!(rig.orders().contains(&Order::Refuse(Refusal::TooLarge)));
 }
 
 #[test]
@@ -732,14 +797,24 @@ fn queries_that_must_not_be_sent_are_refused_and_change_nothing() {
             "{name}"
         );
     }
-    let wrong = QueryOptions {
-        tags: vec![("role".to_owned(), "(".to_owned())],
+    let by_expression = |expression: &str| QueryOptions {
+        tags: vec![("role".to_owned(), expression.to_owned())],
         ..QueryOptions::default()
     };
-    assert!(matches!(
-        rig.asks(5, &wrong),
-        Err(CommandError::BadExpression { .. })
-    ));
+    for wrong in [
+        "(",
+        r"\pL",
+        r"\<web",
+        "(?x)web",
+        "a**",
+        ".{2000}",
+        &"a".repeat(9217),
+    ] {
+        assert!(matches!(
+            rig.asks(5, &by_expression(wrong)),
+            Err(CommandError::BadExpression { .. })
+        ));
+    }
     let long = "n".repeat(1024);
     assert!(matches!(
         rig.asks_for(5, &long, &defaults),

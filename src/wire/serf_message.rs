@@ -192,8 +192,8 @@ record! {
 }
 
 codecs! {
-    /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 or newer, so a query
-    /// with an empty filter is refused here and never passed on.
+    /// The filters of a query, at most [`limits::QUERY_FILTERS`]. An empty filter crashes a process
+    /// of Serf 0.9.4 or newer, so a query with an empty filter is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_list;
     /// Keys in base64.
     KeyList(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: key_list, Ok, put_list;
@@ -212,7 +212,7 @@ fn put_value(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn filters<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
-    list(reader, usize::MAX, |filter| match filter {
+    list(reader, limits::QUERY_FILTERS, |filter| match filter {
         [] => Err(Refusal::EmptyPart),
         filter => Ok(filter),
     })

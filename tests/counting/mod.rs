@@ -9,6 +9,7 @@ pub struct Counting;
 
 thread_local! {
     static IN_USE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -16,6 +17,16 @@ thread_local! {
 #[allow(dead_code)] // the benches count no bytes
 pub fn in_use() -> isize {
     IN_USE.get()
+}
+
+/// Runs `work`, and returns the number of bytes that this thread had in use at most, beyond those
+/// that it had in use before.
+#[allow(dead_code)] // only a few tests look for a peak
+pub fn peak(work: impl FnOnce()) -> isize {
+    let before = IN_USE.get();
+    PEAK.set(before);
+    work();
+    PEAK.get() - before
 }
 
 /// How often this thread has asked for memory.
@@ -26,7 +37,8 @@ pub fn allocations() -> usize {
 
 fn count(bytes: isize, allocations: usize) {
     // A thread that ends may free memory after its counters are gone.
-    let _ = IN_USE.try_with(|it| it.set(it.get() + bytes));
+    let in_use = IN_USE.try_with(|it| it.replace(it.get() + bytes) + bytes);
+    let _ = PEAK.try_with(|it| it.set(it.get().max(in_use.unwrap_or_default())));
     let _ = ALLOCATIONS.try_with(|it| it.set(it.get() + allocations));
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`request`], [`asked`] | making a query, and the answers to the queries of this node |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
+//! | [`go_syntax`] | whether an agent and this node read a regular expression alike |
 //! | [`early_queries`] | queries whose sender is not known yet |
 //! | [`internal_query`] | queries that Serf itself answers, except those about keys |
 //! | [`own_keys`] | queries about the keys of this node, which list and change them |
@@ -13,9 +14,10 @@
 pub(in crate::serf) mod answering;
 pub(in crate::serf) mod asked;
 pub(in crate::serf) mod early_queries;
+mod go_syntax;
 pub(in crate::serf) mod internal_query;
 pub(in crate::serf) mod own_keys;
 pub(in crate::serf) mod query;
-pub(in crate::serf) mod query_filter;
+mod query_filter;
 pub(in crate::serf) mod relays;
 pub(in crate::serf) mod request;

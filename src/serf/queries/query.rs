@@ -7,7 +7,7 @@
 use super::answering;
 use super::early_queries::EarlyQueries;
 use super::internal_query;
-use super::query_filter::Filters;
+use super::query_filter::{self, TagFilters, Undecided};
 use super::relays::target;
 use crate::event::EventBody;
 use crate::limits;
@@ -55,6 +55,7 @@ struct Open {
 pub(in crate::serf) struct Queries {
     pub seen: Seen<SeenQuery>,
     pub early: EarlyQueries,
+    tag_filters: TagFilters,
     /// By the number that the application knows.
     open: SortedMap<u64, Open>,
     last: u64,
@@ -65,6 +66,7 @@ impl Queries {
         Queries {
             seen: Seen::new(),
             early: EarlyQueries::default(),
+            tag_filters: TagFilters::new(),
             open: SortedMap::default(),
             last: 0,
         }
@@ -126,9 +128,8 @@ impl Queries {
         query: &Query<'_>,
         keys: Option<KeyQuery>,
     ) {
-        let filters = Filters::of(query.filters.iter().flatten().copied());
-        let own = common.members.own();
-        if !own.is_some_and(|own| filters.select(&own.member)) {
+        let filters = query.filters.as_deref().unwrap_or_default();
+        if !query_filter::names_select(filters, &common.name) {
             return;
         }
         let Some(addr) = target(query.addr, query.port) else {
@@ -137,6 +138,9 @@ impl Queries {
         if !common.is_member_at(now, query.source_node, addr) {
             let time = time_for_answers(query);
             return self.early.keep(now, common, query, addr, time);
+        }
+        if !self.tags_select(now, common, filters) {
+            return;
         }
         let asker = Asker::new(query, addr);
         if query.flags & ACK != 0 {
@@ -152,6 +156,20 @@ impl Queries {
         } else {
             self.open(now, common, query, asker);
         }
+    }
+
+    /// Returns true if the filters by tag select this node. If that is not known, the query is
+    /// counted.
+    fn tags_select(&mut self, now: Time, common: &mut Common, filters: &[&[u8]]) -> bool {
+        let Some(own) = common.members.own() else {
+            return false;
+        };
+        match self.tag_filters.select(now, filters, &own.member) {
+            Ok(selects) => return selects,
+            Err(Undecided::Unreadable) => common.out.counts.queries_unreadable += 1,
+            Err(Undecided::TooMuchWork) => common.out.counts.queries_unanswered += 1,
+        }
+        false
     }
 
     /// Hands a query to the application.

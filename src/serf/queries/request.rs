@@ -3,7 +3,7 @@
 use super::asked::{AskedQuery, QueryOptions, Repetition};
 use super::internal_query;
 use super::query::{ACK, NO_REBROADCAST};
-use super::query_filter::Filters;
+use super::query_filter::Selection;
 use crate::serf::CommandError;
 use crate::serf::keys::report::KeyReport;
 use crate::serf::shared::common::Common;
@@ -54,7 +54,7 @@ pub(in crate::serf) struct Request<'a> {
     /// The filters as the message carries them.
     filters: Vec<Vec<u8>>,
     /// The same filters, ready for use.
-    selection: Filters,
+    selection: Selection,
     options: &'a QueryOptions,
     timeout: Duration,
 }
@@ -76,19 +76,18 @@ impl<'a> Request<'a> {
         if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
             return Err(CommandError::ReservedName);
         }
-        let filters = filters(options);
-        let selection = Filters::of(filters.iter().map(Vec::as_slice));
-        if let Some((expression, why)) = selection.bad_expression() {
-            let (expression, why) = (expression.to_owned(), why.to_owned());
-            return Err(CommandError::BadExpression { expression, why });
-        }
+        let wrong = |(expression, why): (&str, _)| CommandError::BadExpression {
+            expression: expression.to_owned(),
+            why,
+        };
+        let selection = Selection::new(&options.nodes, &options.tags).map_err(wrong)?;
         let request = Request {
             ltime,
             content,
             sender,
             octets: address::encode(sender.addr.ip(), false),
             source_node: common.name.clone(),
-            filters,
+            filters: filters(options),
             selection,
             options,
             timeout: options
@@ -150,7 +149,7 @@ impl<'a> Request<'a> {
         let addressed: BTreeSet<Arc<str>> = common
             .members
             .iter()
-            .filter(|row| row.status.is_present() && self.selection.select(&row.member))
+            .filter(|row| row.status.is_present() && self.selection.selects(&row.member))
             .map(|row| row.member.name.clone())
             .collect();
         let is_about_keys = self.content.is_about_keys;

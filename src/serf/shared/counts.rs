@@ -45,7 +45,10 @@ counts! {
     queries_answered: "Answers of this node's application to queries.",
     queries_unanswered:
         "Queries that were neither answered nor handed to the application: their sender is not a \
-         member, they had no time left, the answer does not fit, or too many others wait.",
+         member, they had no time left, the answer does not fit, too many others wait, or too \
+         many expressions were searched in that second.",
+    queries_unreadable:
+        "Queries not answered because this node cannot read a filter as an agent reads it.",
     queries_held: "Queries that waited because their sender was not known yet.",
     queries_relayed: "Queries of others passed on.",
     user_events_sent: "User events that this node sent.",
