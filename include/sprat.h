@@ -279,16 +279,17 @@
  *     Whether a node that joins gets the user events that were sent before. Only in serf mode.
  *
  * coalesce_members_ms: milliseconds [0], 0 to 600000
- *     The longest time for which events about members are collected, so that only the last of
- *     each member is delivered; 0 delivers each at once. Agents of Serf use 3000.
+ *     The longest time for which events about members are collected. Then only the events that
+ *     lead from the state, address and tags last delivered to the present ones are delivered; 0
+ *     delivers each at once. Agents of Serf use 3000.
  *
  * coalesce_members_quiet_ms: milliseconds [1000], 1 to 600000
  *     The time without an event about a member after which collected events are delivered.
  *
  * coalesce_events_ms: milliseconds [0], 0 to 600000
  *     The longest time for which user events whose sender allows it are collected, so that only
- *     the last of each name is delivered; 0 delivers each at once. Agents of Serf use 3000.
- *     Only in serf mode.
+ *     the last of each name is delivered, earlier if 1,024 events or 1 MiB wait; 0 delivers
+ *     each at once. Agents of Serf use 3000. Only in serf mode.
  *
  * coalesce_events_quiet_ms: milliseconds [1000], 1 to 600000
  *     The time without such a user event after which collected events are delivered.
@@ -1739,8 +1740,9 @@ int sprat_node_spread_async(struct sprat_node *node,
  * gossip gets the event with its next push/pull. A node that joins later does not get it, unless
  * its setting `replay_events` is true. Other nodes deliver the events of one node in the order in
  * which it sent them: if an earlier event is missing, the later one waits for it, but not longer
- * than events are gossiped (a second in a small cluster). A node delivers one of two events with
- * the same ltime, name and payload.
+ * than events are gossiped (a second in a small cluster). Only events that a receiver coalesces
+ * may come after later ones that it does not coalesce. A node delivers one of two events with the
+ * same ltime, name and payload.
  *
  * @param node         the node
  * @param name         the name of the event

@@ -74,6 +74,15 @@ impl Member {
         Member { state, ..self }
     }
 
+    /// Returns true if the tags, the address or the versions of two descriptions of a member
+    /// differ, or, in memberlist mode, the meta.
+    pub(crate) fn differs_from(&self, other: &Member) -> bool {
+        self.tags() != other.tags()
+            || self.addr != other.addr
+            || self.vsn != other.vsn
+            || (!self.has_tags && self.meta != other.meta)
+    }
+
     /// Its tags; empty in memberlist mode. A tag that is not text is shown escaped, as `\xff`.
     pub fn tags(&self) -> MemberTags<'_> {
         MemberTags(self.has_tags.then_some(&self.facts.meta))

@@ -180,16 +180,17 @@ macro_rules! settings_table {
              mode.";
         "coalesce_members_ms" => core.coalesce_members.period: 0, 0, 0 in 0..=600_000 "ms",
             [coalesce_members(Duration)]
-            "The longest time for which events about members are collected, so that only the last \
-             of each member is delivered; 0 delivers each at once. Agents of Serf use 3000.";
+            "The longest time for which events about members are collected. Then only the events \
+             that lead from the state, address and tags last delivered to the present ones are \
+             delivered; 0 delivers each at once. Agents of Serf use 3000.";
         "coalesce_members_quiet_ms" => core.coalesce_members.quiet: 1_000, 1_000, 1_000
             in 1..=600_000 "ms", [coalesce_members_quiet(Duration)]
             "The time without an event about a member after which collected events are delivered.";
         "coalesce_events_ms" => core.coalesce_events.period: 0, 0, 0 in 0..=600_000 "ms",
             [coalesce_events(Duration)]
             "The longest time for which user events whose sender allows it are collected, so that \
-             only the last of each name is delivered; 0 delivers each at once. Agents of Serf use \
-             3000. Only in serf mode.";
+             only the last of each name is delivered, earlier if 1,024 events or 1 MiB wait; 0 \
+             delivers each at once. Agents of Serf use 3000. Only in serf mode.";
         "coalesce_events_quiet_ms" => core.coalesce_events.quiet: 1_000, 1_000, 1_000
             in 1..=600_000 "ms", [coalesce_events_quiet(Duration)]
             "The time without such a user event after which collected events are delivered.";

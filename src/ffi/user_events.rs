@@ -14,8 +14,9 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 /// gossip gets the event with its next push/pull. A node that joins later does not get it, unless
 /// its setting `replay_events` is true. Other nodes deliver the events of one node in the order in
 /// which it sent them: if an earlier event is missing, the later one waits for it, but not longer
-/// than events are gossiped (a second in a small cluster). A node delivers one of two events with
-/// the same ltime, name and payload.
+/// than events are gossiped (a second in a small cluster). Only events that a receiver coalesces
+/// may come after later ones that it does not coalesce. A node delivers one of two events with the
+/// same ltime, name and payload.
 ///
 /// @param node         the node
 /// @param name         the name of the event

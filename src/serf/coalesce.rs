@@ -2,17 +2,20 @@
 //!
 //! It is off unless the settings switch it on. The first event opens a window. The window closes
 //! `period` later, or as soon as no event has come for `quiet`. Only then are the events delivered:
-//! of each member the last, and of the user events that may be coalesced, those with the last
-//! Lamport time for each name. Other events are delivered at once.
+//! those that turn what was last told about each member into what the events of the window show
+//! ([`Seen::news`]), and of the user events that may be coalesced, those with the last Lamport time
+//! for each name, in the order of their Lamport times. Other events are delivered at once.
 //!
-//! The rules are those of Serf, with three differences. Every update is told once. A join followed
-//! by an update is a join, so that no update comes before its join. A suspicion that ends within
-//! the window is not told at all.
+//! Serf delivers the last event of each member, unless the previous window ended with an event of
+//! the same kind. So it loses a join that is followed by an update, and the new address of a member
+//! that fails and returns. Here, a program that reads all events knows the same members, with the
+//! same states, addresses and tags, as without coalescing.
 
-use super::CoreEvent;
 use super::config::CoalesceTimes;
+use super::{CoreEvent, Member, MemberState};
 use crate::burst_queue::BurstQueue;
 use crate::event::{EventBody, EventKind};
+use crate::limits;
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,13 +54,170 @@ impl Window {
         self.closes.map(|closes| closes.min(self.quiet_at))
     }
 
-    /// Closes the window if it is due.
-    fn close_if_due(&mut self, now: Time) -> bool {
-        let is_due = self.deadline().is_some_and(|at| at <= now);
-        if is_due {
-            self.closes = None;
+    fn is_due(&self, now: Time) -> bool {
+        self.deadline().is_some_and(|at| at <= now)
+    }
+}
+
+/// The state of a member as the events about it show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Alive,
+    Suspect,
+    Failed,
+    Left,
+}
+
+impl Standing {
+    fn is_present(self) -> bool {
+        match self {
+            Standing::Alive | Standing::Suspect => true,
+            Standing::Failed | Standing::Left => false,
         }
-        is_due
+    }
+}
+
+/// A member as it was told.
+#[derive(Clone, Debug)]
+struct Shown {
+    member: Member,
+    standing: Standing,
+}
+
+/// The events about one member in the window.
+#[derive(Debug)]
+struct Seen {
+    /// The member as it was last told to the application; `None` if the application does not know
+    /// it.
+    told: Option<Shown>,
+    /// The member as the last event describes it.
+    member: Member,
+    /// Its state after the last event; `None` if it has been reaped, or has not joined.
+    standing: Option<Standing>,
+    /// True if it has joined in this window.
+    joined: bool,
+}
+
+impl Seen {
+    fn new(told: Option<Shown>, member: &Member) -> Seen {
+        Seen {
+            standing: told.as_ref().map(|told| told.standing),
+            told,
+            member: member.clone(),
+            joined: false,
+        }
+    }
+
+    /// Takes in an event. Only a join makes a member known.
+    fn add(&mut self, kind: EventKind, member: &Member) {
+        self.member = member.clone();
+        self.joined |= kind == EventKind::MemberJoin;
+        self.standing = match (kind, self.standing) {
+            (EventKind::MemberJoin, _) => Some(Standing::Alive),
+            (_, None) | (EventKind::MemberReap, _) => None,
+            (EventKind::MemberSuspect, _) => Some(Standing::Suspect),
+            (EventKind::MemberAlive, _) => Some(Standing::Alive),
+            (EventKind::MemberFail, _) => Some(Standing::Failed),
+            (EventKind::MemberLeave, _) => Some(Standing::Left),
+            (_, standing) => standing,
+        };
+    }
+
+    /// Returns true if the application neither knows the member nor has to learn of it.
+    fn is_nothing(&self) -> bool {
+        self.told.is_none() && self.standing.is_none()
+    }
+
+    /// Returns the events that turn the member that was told into the one that is seen now. For
+    /// each member they have the order that [`EventBody`] promises: a join comes first, and other
+    /// facts are told before a departure.
+    fn news(&self) -> Vec<EventBody> {
+        let Some(standing) = self.standing else {
+            let reaped = self.told.as_ref().map(|_| self.member.clone());
+            return reaped.map(EventBody::MemberReap).into_iter().collect();
+        };
+        let told = self.told.as_ref();
+        let differs = told.is_some_and(|told| told.member.differs_from(&self.member));
+        let mut before = told.map(|told| told.standing);
+        let mut news = Vec::new();
+        if before.is_some_and(Standing::is_present) {
+            news.extend(differs.then(|| EventBody::MemberUpdate(self.present())));
+        } else if self.joined && (differs || before != Some(standing)) {
+            news.push(EventBody::MemberJoin(self.present()));
+            before = Some(Standing::Alive);
+        }
+        if before != Some(standing) {
+            let member = self.member.clone();
+            news.push(match standing {
+                Standing::Alive => EventBody::MemberAlive(member),
+                Standing::Suspect => EventBody::MemberSuspect(member),
+                Standing::Failed => EventBody::MemberFail(member),
+                Standing::Left => EventBody::MemberLeave(member),
+            });
+        }
+        news
+    }
+
+    /// Returns the member as it was before a suspicion or a departure that is told after it.
+    fn present(&self) -> Member {
+        let member = self.member.clone();
+        match self.standing {
+            Some(Standing::Alive) => member,
+            _ => member.in_state(MemberState::Alive),
+        }
+    }
+
+    /// Returns the member as it is told now; `None` if it has been reaped.
+    fn into_told(self) -> Option<Shown> {
+        let member = self.member;
+        self.standing.map(|standing| Shown { member, standing })
+    }
+}
+
+/// The user events with the last Lamport time of each name.
+#[derive(Debug, Default)]
+struct LatestEvents {
+    by_name: BTreeMap<String, (u64, Vec<EventBody>)>,
+    count: usize,
+    /// The bytes of their names and payloads.
+    bytes: usize,
+}
+
+impl LatestEvents {
+    /// Adds an event, unless a later one with this name has come.
+    fn add(&mut self, name: &str, ltime: u64, body: EventBody) {
+        let (latest, events) = self.by_name.entry(name.to_owned()).or_default();
+        if ltime < *latest {
+            return;
+        }
+        if ltime > *latest {
+            *latest = ltime;
+            self.count -= events.len();
+            self.bytes -= events.drain(..).map(|it| content_len(&it)).sum::<usize>();
+        }
+        self.count += 1;
+        self.bytes += content_len(&body);
+        events.push(body);
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= limits::COALESCED_EVENTS || self.bytes >= limits::COALESCED_BYTES
+    }
+
+    /// Takes out all events, in the order of their Lamport times.
+    fn take(&mut self) -> impl Iterator<Item = EventBody> + use<> {
+        let names = std::mem::take(self).by_name.into_values();
+        let mut times: Vec<(u64, Vec<EventBody>)> = names.collect();
+        times.sort_by_key(|(ltime, _)| *ltime);
+        times.into_iter().flat_map(|(_, events)| events)
+    }
+}
+
+/// The number of bytes of the name and the payload of a user event.
+fn content_len(event: &EventBody) -> usize {
+    match event {
+        EventBody::User { name, payload, .. } => name.len() + payload.len(),
+        _ => 0,
     }
 }
 
@@ -66,14 +226,16 @@ impl Window {
 pub(super) struct Coalescer {
     /// The time of the input that is being handled.
     pub now: Time,
+    /// How often a window of user events was closed early, because too many events waited.
+    pub cut_short: u64,
     members: Window,
-    /// The last event of each member in the window.
-    last: BTreeMap<Arc<str>, EventBody>,
-    /// The kind of the event that was last delivered about each member.
-    told: BTreeMap<Arc<str>, EventKind>,
+    /// The members with events in the window, by name: at most those of the table, and those that
+    /// were reaped since they were told.
+    seen: BTreeMap<Arc<str>, Seen>,
+    /// The members without events in the window, as they were last told.
+    told: BTreeMap<Arc<str>, Shown>,
     users: Window,
-    /// The events with the last Lamport time in the window, by name.
-    latest: BTreeMap<String, (u64, Vec<EventBody>)>,
+    latest: LatestEvents,
     /// The events to deliver.
     ready: BurstQueue<CoreEvent>,
 }
@@ -82,11 +244,12 @@ impl Coalescer {
     pub fn new(members: CoalesceTimes, users: CoalesceTimes) -> Coalescer {
         Coalescer {
             now: Time::ZERO,
+            cut_short: 0,
             members: Window::new(members),
-            last: BTreeMap::new(),
+            seen: BTreeMap::new(),
             told: BTreeMap::new(),
             users: Window::new(users),
-            latest: BTreeMap::new(),
+            latest: LatestEvents::default(),
             ready: BurstQueue::default(),
         }
     }
@@ -119,10 +282,10 @@ impl Coalescer {
 
     /// Delivers the events whose window closes.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.members.close_if_due(now) {
+        if self.members.is_due(now) {
             self.deliver_members();
         }
-        if self.users.close_if_due(now) {
+        if self.users.is_due(now) {
             self.deliver_users();
         }
     }
@@ -136,77 +299,71 @@ impl Coalescer {
                 ..
             } if self.users.is_used() => {
                 let (name, ltime) = (name.clone(), *ltime);
-                self.take_user(name, ltime, body);
+                self.take_user(&name, ltime, body);
             }
-            _ => match body.member().map(|member| member.name.clone()) {
-                Some(name) if self.members.is_used() => self.take_member(name, body),
+            _ => match body.member() {
+                Some(member) if self.members.is_used() => self.take_member(body.kind(), member),
                 _ => self.ready.push(CoreEvent::App(body)),
             },
         }
     }
 
-    fn take_user(&mut self, name: String, ltime: u64, body: EventBody) {
+    fn take_user(&mut self, name: &str, ltime: u64, body: EventBody) {
         self.users.extend(self.now);
-        let (latest, events) = self.latest.entry(name).or_default();
-        if ltime > *latest {
-            (*latest, *events) = (ltime, Vec::new());
-        }
-        if ltime == *latest {
-            events.push(body);
+        self.latest.add(name, ltime, body);
+        if self.latest.is_full() {
+            self.cut_short += 1;
+            self.deliver_users();
         }
     }
 
-    fn take_member(&mut self, name: Arc<str>, body: EventBody) {
+    fn take_member(&mut self, kind: EventKind, member: &Member) {
         self.members.extend(self.now);
-        let before = self.last.remove(&name);
-        let body = match (before, body) {
-            (Some(EventBody::MemberJoin(_)), EventBody::MemberUpdate(member)) => {
-                EventBody::MemberJoin(member)
-            }
-            (_, body) => body,
-        };
-        self.last.insert(name, body);
+        let name = &member.name;
+        let told = &mut self.told;
+        let seen = self.seen.entry(name.clone());
+        let seen = seen.or_insert_with(|| Seen::new(told.remove(name), member));
+        seen.add(kind, member);
+        if seen.is_nothing() {
+            self.seen.remove(name);
+        }
     }
 
     fn deliver_members(&mut self) {
         self.members.closes = None;
-        for (name, body) in std::mem::take(&mut self.last) {
-            if is_news(self.told.get(&name).copied(), &body) {
-                match body.kind() {
-                    EventKind::MemberReap => self.told.remove(&name),
-                    kind => self.told.insert(name, kind),
-                };
+        for (name, seen) in std::mem::take(&mut self.seen) {
+            for body in seen.news() {
                 self.ready.push(CoreEvent::App(body));
+            }
+            if let Some(told) = seen.into_told() {
+                self.told.insert(name, told);
             }
         }
     }
 
     fn deliver_users(&mut self) {
         self.users.closes = None;
-        for (_, (_, events)) in std::mem::take(&mut self.latest) {
-            let events = events.into_iter().map(CoreEvent::App);
-            events.for_each(|event| self.ready.push(event));
+        for event in self.latest.take() {
+            self.ready.push(CoreEvent::App(event));
         }
-    }
-}
-
-/// Returns true if an event tells the application something that the last event about the member
-/// has not told.
-fn is_news(told: Option<EventKind>, body: &EventBody) -> bool {
-    match body.kind() {
-        EventKind::MemberUpdate => true,
-        EventKind::MemberAlive => told == Some(EventKind::MemberSuspect),
-        kind => told != Some(kind),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::NodeFacts;
     use super::super::shared::members::tests::member;
     use super::*;
     use crate::swim::OpId;
+    use std::net::SocketAddr;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    /// The member `a` at this port.
+    fn at(port: u16) -> Member {
+        let facts = NodeFacts::new("a", SocketAddr::from(([10, 0, 0, 1], port)));
+        Member::with_tags(Arc::new(facts), MemberState::Alive)
+    }
 
     /// A coalescer with the times of Serf's agent, and the events that it has not seen yet.
     struct Run {
@@ -260,6 +417,12 @@ mod tests {
             let events = std::iter::from_fn(|| self.coalescer.next(&mut self.queue));
             events.map(shown).collect()
         }
+
+        /// Closes the window after these events, and returns those that are delivered.
+        fn coalesced(&mut self, bodies: Vec<EventBody>) -> Vec<String> {
+            bodies.into_iter().for_each(|body| self.app(body));
+            self.after(SECOND)
+        }
     }
 
     fn shown(event: CoreEvent) -> String {
@@ -285,14 +448,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_of_each_member_is_delivered_after_a_quiet_time() {
+    fn the_state_of_each_member_is_delivered_after_a_quiet_time() {
         let mut run = Run::new();
         run.app(EventBody::MemberJoin(member("b")));
         run.app(EventBody::MemberJoin(member("a")));
         assert_eq!(run.after(SECOND / 2), [""; 0]);
         run.app(EventBody::MemberFail(member("b")));
         assert_eq!(run.after(SECOND / 2), [""; 0]);
-        assert_eq!(run.after(SECOND / 2), ["member-join a", "member-failed b"]);
+        let told = ["member-join a", "member-join b", "member-failed b"];
+        assert_eq!(run.after(SECOND / 2), told);
         assert_eq!(run.coalescer.deadline(), None);
     }
 
@@ -323,58 +487,256 @@ mod tests {
         for (name, ltime) in [("e", 3), ("e", 2), ("e", 3), ("f", 1)] {
             run.user(name, ltime, true);
         }
-        assert_eq!(run.after(SECOND), ["e 3", "e 3", "f 1"]);
+        assert_eq!(run.after(SECOND), ["f 1", "e 3", "e 3"], "by Lamport time");
+        assert_eq!(
+            (run.coalescer.latest.count, run.coalescer.latest.bytes),
+            (0, 0)
+        );
     }
 
     #[test]
-    fn what_was_told_is_not_told_again_except_for_updates() {
+    fn user_events_that_take_too_much_memory_are_delivered_early() {
         let mut run = Run::new();
-        run.app(EventBody::MemberJoin(member("a")));
-        assert_eq!(run.after(SECOND), ["member-join a"]);
-        run.app(EventBody::MemberFail(member("a")));
-        run.app(EventBody::MemberJoin(member("a")));
-        assert_eq!(run.after(SECOND), [""; 0]);
-        for _ in 0..2 {
-            run.app(EventBody::MemberUpdate(member("a")));
-            assert_eq!(run.after(SECOND), ["member-update a"]);
+        for n in 1..limits::COALESCED_EVENTS as u64 {
+            run.user(&format!("e{n}"), n, true);
         }
-        run.app(EventBody::MemberReap(member("a")));
-        assert_eq!(run.after(SECOND), ["member-reap a"]);
-        assert!(run.coalescer.told.is_empty());
-        run.app(EventBody::MemberJoin(member("a")));
-        assert_eq!(run.after(SECOND), ["member-join a"]);
+        assert_eq!(run.now(), [""; 0]);
+        run.user("last", 5_000, true);
+        assert_eq!(run.now().len(), limits::COALESCED_EVENTS);
+        assert_eq!(run.coalescer.cut_short, 1);
+        assert_eq!(run.coalescer.deadline(), None);
+        let large = |ltime| EventBody::User {
+            name: format!("e{}", ltime % 100),
+            payload: vec![0; 10_000].into(),
+            ltime,
+            coalesce: true,
+        };
+        for ltime in 1..=104 {
+            run.app(large(ltime));
+        }
+        assert_eq!(run.now(), [""; 0], "four have replaced earlier ones");
+        assert_eq!(run.coalescer.latest.count, 100);
+        for n in 1..=5 {
+            let name = format!("more{n}");
+            let payload = vec![0; 10_000].into();
+            let (ltime, coalesce) = (200, true);
+            run.app(EventBody::User {
+                name,
+                payload,
+                ltime,
+                coalesce,
+            });
+        }
+        assert_eq!(run.now().len(), 105);
+        assert_eq!(run.coalescer.cut_short, 2);
     }
 
     #[test]
-    fn an_update_does_not_come_before_its_join() {
+    fn what_was_told_is_not_told_again_and_what_differs_is() {
         let mut run = Run::new();
-        run.app(EventBody::MemberJoin(member("a")));
-        run.app(EventBody::MemberUpdate(member("a")));
-        assert_eq!(run.after(SECOND), ["member-join a"]);
+        assert_eq!(
+            run.coalesced(vec![EventBody::MemberJoin(at(1))]),
+            ["member-join a"]
+        );
+        let returns = |port| {
+            vec![
+                EventBody::MemberFail(at(1)),
+                EventBody::MemberJoin(at(port)),
+            ]
+        };
+        assert_eq!(run.coalesced(returns(1)), [""; 0]);
+        assert_eq!(
+            run.coalesced(returns(2)),
+            ["member-update a"],
+            "at another address"
+        );
+        let update = |port| EventBody::MemberUpdate(at(port));
+        assert_eq!(run.coalesced(vec![update(3)]), ["member-update a"]);
+        assert_eq!(
+            run.coalesced(vec![update(4), update(5)]),
+            ["member-update a"]
+        );
+        assert_eq!(
+            run.coalesced(vec![update(6), update(5)]),
+            [""; 0],
+            "as before"
+        );
+        let ends = vec![update(7), EventBody::MemberFail(at(7))];
+        assert_eq!(run.coalesced(ends), ["member-update a", "member-failed a"]);
+        let flaps = |port| {
+            vec![
+                EventBody::MemberJoin(at(port)),
+                EventBody::MemberFail(at(port)),
+            ]
+        };
+        assert_eq!(run.coalesced(flaps(7)), [""; 0]);
+        assert_eq!(
+            run.coalesced(flaps(8)),
+            ["member-join a", "member-failed a"]
+        );
+        assert_eq!(
+            run.coalesced(vec![EventBody::MemberLeave(at(8))]),
+            ["member-leave a"]
+        );
+        assert_eq!(
+            run.coalesced(vec![EventBody::MemberReap(at(8))]),
+            ["member-reap a"]
+        );
+        assert!(run.coalescer.told.is_empty() && run.coalescer.seen.is_empty());
+        assert_eq!(
+            run.coalesced(vec![EventBody::MemberJoin(at(8))]),
+            ["member-join a"]
+        );
     }
 
     #[test]
-    fn a_suspicion_that_ends_within_the_window_is_not_told() {
+    fn a_join_or_an_update_survives_a_suspicion() {
         let mut run = Run::new();
-        run.app(EventBody::MemberJoin(member("a")));
-        run.after(SECOND);
-        run.app(EventBody::MemberSuspect(member("a")));
-        run.app(EventBody::MemberAlive(member("a")));
+        let (suspect, alive) = (EventBody::MemberSuspect, EventBody::MemberAlive);
+        let newcomer = vec![EventBody::MemberJoin(at(1)), suspect(at(1)), alive(at(1))];
+        assert_eq!(run.coalesced(newcomer), ["member-join a"]);
+        let changed = vec![EventBody::MemberUpdate(at(2)), suspect(at(2)), alive(at(2))];
+        assert_eq!(run.coalesced(changed), ["member-update a"]);
+        let doubted = vec![EventBody::MemberUpdate(at(3)), suspect(at(3))];
+        assert_eq!(
+            run.coalesced(doubted),
+            ["member-update a", "member-suspect a"]
+        );
+        assert_eq!(run.coalesced(vec![alive(at(3))]), ["member-alive a"]);
+        let mut run = Run::new();
+        let newcomer = vec![EventBody::MemberJoin(at(1)), suspect(at(1))];
+        assert_eq!(
+            run.coalesced(newcomer),
+            ["member-join a", "member-suspect a"]
+        );
+    }
+
+    #[test]
+    fn a_member_that_is_gone_before_it_was_told_takes_no_memory() {
+        let mut run = Run::new();
+        for n in 0..1000 {
+            let name = format!("m{n}");
+            run.app(EventBody::MemberJoin(member(&name)));
+            run.app(EventBody::MemberReap(member(&name)));
+        }
+        assert_eq!(run.now(), [""; 0]);
+        assert!(run.coalescer.told.is_empty() && run.coalescer.seen.is_empty());
         assert_eq!(run.after(SECOND), [""; 0]);
-        run.app(EventBody::MemberSuspect(member("a")));
-        assert_eq!(run.after(SECOND), ["member-suspect a"]);
-        run.app(EventBody::MemberAlive(member("a")));
-        assert_eq!(run.after(SECOND), ["member-alive a"]);
+    }
+
+    /// The knowledge of a program about the member `a`: its state and its port.
+    type View = Option<(Standing, u16)>;
+
+    /// Returns what a program knows after an event; `None` if the event may not come then.
+    fn after_event(view: View, body: &EventBody) -> Option<View> {
+        let port = body.member()?.addr.port();
+        let is_present = view.is_some_and(|(standing, _)| standing.is_present());
+        let standing = view.map(|(standing, _)| standing);
+        let (may_come, next) = match body {
+            EventBody::MemberJoin(_) => (!is_present, Some(Standing::Alive)),
+            EventBody::MemberUpdate(_) => (is_present && view != Some((standing?, port)), standing),
+            EventBody::MemberSuspect(_) => {
+                (standing == Some(Standing::Alive), Some(Standing::Suspect))
+            }
+            EventBody::MemberAlive(_) => {
+                (standing == Some(Standing::Suspect), Some(Standing::Alive))
+            }
+            EventBody::MemberFail(_) => (is_present, Some(Standing::Failed)),
+            EventBody::MemberLeave(_) => {
+                let may_leave = is_present || standing == Some(Standing::Failed);
+                (may_leave, Some(Standing::Left))
+            }
+            EventBody::MemberReap(_) => (view.is_some(), None),
+            _ => (false, None),
+        };
+        may_come.then_some(next.map(|standing| (standing, port)))
+    }
+
+    /// The end of the window, as a step of a sequence.
+    const CLOSE: usize = 8;
+
+    /// Returns the event with this number, in which the member has its present port, unless it
+    /// joins or changes.
+    fn numbered(number: usize, view: View) -> EventBody {
+        let port = view.map_or(1, |(_, port)| port);
+        match number {
+            0 | 1 => EventBody::MemberJoin(at(1 + number as u16)),
+            2 => EventBody::MemberUpdate(at(3 - port)),
+            3 => EventBody::MemberSuspect(at(port)),
+            4 => EventBody::MemberAlive(at(port)),
+            5 => EventBody::MemberFail(at(port)),
+            6 => EventBody::MemberLeave(at(port)),
+            _ => EventBody::MemberReap(at(port)),
+        }
+    }
+
+    /// Delivers all that waits, and returns what the program knows then.
+    fn told_view(run: &mut Run, mut view: View) -> View {
+        let at_end = run.coalescer.deadline();
+        run.coalescer.handle_timeout(at_end.unwrap_or_default());
+        while let Some(event) = run.coalescer.next(&mut run.queue) {
+            let CoreEvent::App(body) = event else {
+                panic!("{event:?}");
+            };
+            let next = after_event(view, &body);
+            view = next.unwrap_or_else(|| panic!("{body:?} comes after {view:?}"));
+        }
+        view
+    }
+
+    /// Returns all sequences of six steps that are possible. A step is the number of an event, or
+    /// [`CLOSE`].
+    fn sequences() -> Vec<Vec<usize>> {
+        let mut sequences = vec![(Vec::new(), None)];
+        for _ in 0..6 {
+            let mut longer = Vec::new();
+            for (steps, view) in &sequences {
+                for step in 0..=CLOSE {
+                    let view = match step {
+                        CLOSE => Some(*view),
+                        _ => after_event(*view, &numbered(step, *view)),
+                    };
+                    let steps: Vec<usize> = steps.iter().copied().chain([step]).collect();
+                    longer.extend(view.map(|view| (steps, view)));
+                }
+            }
+            sequences = longer;
+        }
+        sequences.into_iter().map(|(steps, _)| steps).collect()
+    }
+
+    #[test]
+    fn every_sequence_of_events_leaves_a_program_with_the_same_knowledge() {
+        let sequences = sequences();
+        assert!(sequences.len() > 9_000, "{}", sequences.len());
+        for steps in sequences {
+            let (mut run, mut view, mut told) = (Run::new(), None, None);
+            for step in steps.iter().copied().chain([CLOSE]) {
+                if step == CLOSE {
+                    assert_eq!(run.now(), [""; 0]);
+                    told = told_view(&mut run, told);
+                    assert_eq!(told, view, "{steps:?}");
+                } else {
+                    let body = numbered(step, view);
+                    view = after_event(view, &body).unwrap();
+                    run.app(body);
+                }
+            }
+        }
     }
 
     #[test]
     fn the_end_of_a_leave_comes_after_the_events_that_wait() {
         let mut run = Run::new();
+        run.app(EventBody::MemberJoin(member("a")));
         run.app(EventBody::MemberLeave(member("a")));
         run.user("e", 1, true);
         let end = super::super::LeaveEnd::Cancelled;
         run.queue.push(CoreEvent::LeaveDone { op: OpId(1), end });
-        assert_eq!(run.now(), ["member-leave a", "e 1", "left"]);
+        assert_eq!(
+            run.now(),
+            ["member-join a", "member-leave a", "e 1", "left"]
+        );
         assert_eq!(run.coalescer.deadline(), None);
     }
 }

@@ -8,7 +8,7 @@
 //! | left | alive or leaving | left | leave |
 //! | died | leaving | left | leave |
 //! | died | alive | failed | fail |
-//! | updated | any | unchanged | update, if `differs` is true and the member is present |
+//! | updated | any | unchanged | update, if it differs and the member is present |
 //!
 //! A member has left if it said so in either way: by a leave intent, or by a dead message about
 //! itself. Serf counts a member as failed if it has received no leave intent, although the datagram
@@ -127,14 +127,14 @@ impl Changes<'_> {
     /// Replaces the description of a member, and emits the event that follows from it. `back` is
     /// true if the member had failed or left, and has returned. Serf 0.9.4 compares the encoded
     /// tags, and so reports an update even if only their order changed; here only the changes that
-    /// `differs` lists cause an event.
+    /// [`Member::differs_from`] lists cause an event.
     fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
             return;
         };
         let (before, was_hidden, status) = (row.member.clone(), row.hidden, row.status);
-        let differs = self.differs(&before, &member);
+        let differs = before.differs_from(&member);
         if hidden && !was_hidden {
             self.common.out.tell(EventBody::MemberReap(before));
         }
@@ -152,15 +152,6 @@ impl Changes<'_> {
         } else if differs {
             self.common.tell(&name, EventBody::MemberUpdate);
         }
-    }
-
-    /// Returns true if two descriptions of a member differ in their tags, address or versions, or,
-    /// in memberlist mode, in their meta.
-    fn differs(&self, before: &Member, after: &Member) -> bool {
-        before.tags() != after.tags()
-            || before.addr != after.addr
-            || before.vsn != after.vsn
-            || (!self.common.is_serf() && before.meta != after.meta)
     }
 
     /// A member died or left. `announced` is true if the member itself said that it left.
