@@ -28,7 +28,9 @@ fn messages_by_stream_datagram_and_gossip_arrive() {
     let operation = a.operation(7);
     a.send(operation, "b", b"").unwrap();
     match wait_for(&a, EventKind::Done).body {
-        EventBody::Done { id, token, result } => {
+        EventBody::Done {
+            id, token, result, ..
+        } => {
             assert_eq!((id, token, result), (operation.id, 7, Ok(0)));
         }
         other => panic!("{other:?}"),
@@ -130,7 +132,9 @@ fn a_change_has_spread_and_acks_bring_a_payload_and_the_round_trip_time() {
     let operation = a.operation(5);
     a.spread_async(operation).unwrap();
     match wait_for(&a, EventKind::Done).body {
-        EventBody::Done { id, token, result } => {
+        EventBody::Done {
+            id, token, result, ..
+        } => {
             assert_eq!((id, token, result), (operation.id, 5, Ok(0)));
         }
         other => panic!("{other:?}"),
