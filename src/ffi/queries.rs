@@ -56,10 +56,11 @@ struct Answer {
 /// @return SPRAT_OK once the query is sent; SPRAT_ERR_TOO_LARGE if the encoded query takes more
 ///         bytes than the setting `query_bytes` (1,024) allows, or for more than 4,096 nodes or
 ///         tags; SPRAT_ERR_INVALID for a reserved name, a regular expression that is wrong or that
-///         agents of Serf read in another way, or options with a value that is not allowed; SPRAT_ERR_UNSUPPORTED for options of a later version;
-///         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 256 queries
-///         are under way; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
-///         SPRAT_ERR_NULL. Thread-safe.
+///         agents of Serf read in another way, or options with a value that is not allowed;
+///         SPRAT_ERR_UNSUPPORTED for options of a later version; SPRAT_ERR_STATE if the mode is
+///         "memberlist", after sprat_node_leave(), or if 256 queries are under way;
+///         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_query(
     node: *mut sprat_node,

@@ -11,6 +11,7 @@
 //! | [`backend`] | a backend of HAProxy, and the rules that choose its members |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`restore`] | the assignments of a snapshot that a backend takes over |
+//! | `lasting_file` | a file that stays open as long as HAProxy runs |
 //! | [`trusted_file`] | which files may be read or kept |
 //! | [`server_state`] | the file from which HAProxy itself reads addresses when it starts |
 //! | [`controller`] | the thread between a node and HAProxy |

@@ -46,8 +46,8 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
 /// unless the path is a link: the link is replaced, and its file is not read.
 ///
 /// # Errors
-/// The file cannot be read or replaced, is longer than 16 MiB, is not a regular file, or another user
-/// (except root) owns it or can write it: its lines become servers of HAProxy.
+/// The file cannot be read or replaced, is longer than 16 MiB, is not a regular file, or another
+/// user (except root) owns it or can write it: its lines become servers of HAProxy.
 pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     text += &lines_of_others(path, configured)?;
@@ -97,11 +97,11 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
     Ok(kept.filter(is_kept).collect())
 }
 
-/// Replaces the file with one that has this text, and this mode less the umask, and returns what the
-/// system says about the new file. The old content
-/// stays until the new one is complete, because another HAProxy may read it at the same moment.
-/// Links are not followed at this path or at that of the temporary file: otherwise a user who can
-/// write in the folder could choose which file is overwritten.
+/// Replaces the file with one that has this text, and this mode less the umask, and returns what
+/// the system says about the new file. The old content stays until the new one is complete, because
+/// another HAProxy may read it at the same moment. Links are not followed at this path or at that
+/// of the temporary file: otherwise a user who can write in the folder could choose which file is
+/// overwritten.
 ///
 /// # Errors
 /// The file cannot be written.

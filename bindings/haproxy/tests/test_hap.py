@@ -413,7 +413,7 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
     assert webs[0].served_at in proxy.up(), "the agent check does not set the state"
     webs[0].set_tags("role=backend", "port=3000", "state=ready")
     eventually("the drain ends", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
-    # What an operator sets outlasts many agent checks, even a change of the member.
+    # A change by an operator outlasts many agent checks, even a change of the member.
     for command, status in (("state maint", "MAINT"), ("state drain", "DRAIN")):
         proxy.cli(f"set server nodes/s0 {command}")
         for weight in ("30", "50"):

@@ -1,6 +1,6 @@
-//! The servers that HAProxy refuses to delete for a reason that does not pass by itself, for example
-//! because another part of the configuration refers to the server. Such a refusal stays a problem,
-//! and the deletion is tried again only after a while.
+//! The servers that HAProxy refuses to delete for a reason that does not pass by itself, for
+//! example because another part of the configuration refers to the server. Such a refusal stays a
+//! problem, and the deletion is tried again only after a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

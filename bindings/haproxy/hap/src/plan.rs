@@ -12,7 +12,7 @@
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
 //! after a reload.
 //!
-//! What someone else has set is left alone; `others` finds it.
+//! A change that someone else has made is left alone; `others` finds it.
 
 use super::deletions::RefusedDeletions;
 use super::desired::{Assignments, ChangedServers};
@@ -314,8 +314,8 @@ impl Planner {
         line + &format!("; set server {server} state {}", assignment.state.name())
     }
 
-    /// Returns the step that changes a server that HAProxy has. What someone else has set is not
-    /// changed.
+    /// Returns the step that changes a server that HAProxy has. A part that someone else has
+    /// set is not changed.
     fn change(
         &self,
         name: Arc<str>,
