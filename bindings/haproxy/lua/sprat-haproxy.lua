@@ -47,6 +47,7 @@ local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read betwee
 local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
 local STOP_MS = 40 -- the period of checks for a stop; short, as a successor may wait for the port
 local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
+local SAVE_MS = 1000 -- the longest wait of a command until the snapshot has it
 local STUCK_S = 5 -- a task that has not run for this many seconds is replaced
 local ADDRESS_TRIES = 50 -- the number of checks for whether HAProxy has taken an address
 
@@ -894,10 +895,23 @@ core.register_cli({ "show", "sprat" },
     send_line(applet, (sprat.show()) or "")
   end)
 
+-- Answers a command that was carried out. If the snapshot does not have it within a moment, the
+-- answer says so.
+local function send_done(applet)
+  local ends = now_ms() + SAVE_MS
+  local saved, remark = sprat.saved()
+  while saved == nil and now_ms() < ends do
+    core.msleep(10)
+    saved, remark = sprat.saved()
+  end
+  send_line(applet, remark and "done, but " .. remark or "done")
+end
+
 local function register_freeze(word, frozen, text)
   core.register_cli({ "sprat", word }, "sprat " .. word .. " : " .. text, function(applet)
     local ok, why = sprat.freeze(frozen)
-    send_line(applet, ok and "done" or why)
+    if not ok then return send_line(applet, "error: " .. why) end
+    send_done(applet)
   end)
 end
 
@@ -913,7 +927,8 @@ local function register_order(state, text)
         return
       end
       local ok, why = sprat.order(name, state)
-      send_line(applet, ok and "done" or "error: " .. why)
+      if not ok then return send_line(applet, "error: " .. why) end
+      send_done(applet)
     end)
 end
 

@@ -77,8 +77,9 @@ pub struct SavedServer {
 }
 
 impl Snapshot {
-    /// Returns the lines of a record. Lines that do not fit are left out, peers first.
-    fn text(&self) -> String {
+    /// Returns the lines of a record, and the number of lines that do not fit and are left out, peers
+    /// first.
+    fn text(&self) -> (String, usize) {
         let mut text = String::new();
         if self.frozen {
             text.push_str("frozen\n");
@@ -106,11 +107,12 @@ impl Snapshot {
             let _ = writeln!(text, "peer {peer}");
         }
         let room = RECORD_LEN - HEAD_LEN;
-        if text.len() > room {
-            let cut = text.as_bytes()[..room].iter().rposition(|c| *c == b'\n');
-            text.truncate(cut.map_or(0, |end| end + 1));
+        if text.len() <= room {
+            return (text, 0);
         }
-        text
+        let cut = text.as_bytes()[..room].iter().rposition(|c| *c == b'\n');
+        let rest = text.split_off(cut.map_or(0, |end| end + 1));
+        (text, rest.lines().count())
     }
 
     /// Reads the lines of a record. Lines that cannot be read are left out.
@@ -227,13 +229,14 @@ impl SnapshotFile {
 
     /// Writes a snapshot. Does nothing if this process has claimed the file and another process has
     /// claimed it since. Also does nothing if the snapshot equals the newest record, unless this
-    /// process does not know that record yet, or has claimed the file after it was written.
+    /// process does not know that record yet, or has claimed the file after it was written. Returns
+    /// the number of lines for which a record has no room.
     ///
     /// # Errors
     /// The error of the system, or this process has closed the descriptor; the previous record
     /// stays.
-    pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        let text = snapshot.text();
+    pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<usize> {
+        let (text, left_out) = snapshot.text();
         let file = self.file.get()?;
         let newest = newest_record(file);
         let last = newest.as_ref().map_or(0, |it| it.number);
@@ -241,7 +244,7 @@ impl SnapshotFile {
         let is_superseded = self.claimed.is_some_and(|own| own < generation(last));
         let is_own = last == self.known && last >= first;
         if is_superseded || (is_own && newest.as_ref().is_some_and(|it| it.text == text)) {
-            return Ok(());
+            return Ok(left_out);
         }
         let half = newest.map_or(1, |it| 1 - it.half);
         let number = first.max(last).wrapping_add(1);
@@ -253,7 +256,7 @@ impl SnapshotFile {
         record.extend_from_slice(text.as_bytes());
         file.write_all_at(&record, half * RECORD_LEN as u64)?;
         self.known = number;
-        Ok(())
+        Ok(left_out)
     }
 }
 
@@ -553,10 +556,14 @@ pub(crate) mod tests {
     fn a_snapshot_that_does_not_fit_loses_its_peers_first() {
         let path = Temporary::new("large");
         let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
-        file.write(&snapshot(4_000)).unwrap();
-        let found = SnapshotFile::open(&path.0).unwrap().1;
-        assert_eq!(found.servers.len(), 4_000);
-        assert!(found.peers.len() < 4_000);
+        for _ in 0..2 {
+            let left_out = file.write(&snapshot(4_000)).unwrap();
+            let found = SnapshotFile::open(&path.0).unwrap().1;
+            assert_eq!(found.servers.len(), 4_000);
+            assert!(left_out > 0);
+            assert_eq!(found.peers.len(), 4_000 - left_out);
+        }
+        assert_eq!(file.write(&snapshot(1)).unwrap(), 0);
     }
 
     #[test]

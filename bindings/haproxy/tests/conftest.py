@@ -63,6 +63,11 @@ dofile("{SCRIPT}")
     return script
 
 
+def behind(shell: str, line: list[str]) -> list[str]:
+    """Return a command that runs commands of a shell, which then becomes the program `line`."""
+    return ["sh", "-c", f'{shell}; exec "$@"', "sh", *line] if shell else line
+
+
 ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
 """The environment of HAProxy, without variables that the module would take as settings."""
 
@@ -199,8 +204,7 @@ class HAProxy:
 
     def spawn(self) -> None:
         line = [HAPROXY, "-f", str(self.config), "-p", str(self.pidfile), *self._flags]
-        if self._shell:  # commands of a shell that then becomes HAProxy
-            line = ["sh", "-c", f'{self._shell}; exec "$@"', "sh", *line]
+        line = behind(self._shell, line)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
 
@@ -499,12 +503,15 @@ def load() -> Iterator[Callable[..., Load]]:
 class Hap:
     """A running `sprat-hap`."""
 
-    def __init__(self, folder: Path, ip: str, haproxys: list[HAProxy], *options: str) -> None:
+    def __init__(
+        self, folder: Path, ip: str, haproxys: list[HAProxy], *options: str, shell: str = ""
+    ) -> None:
         self.ip, self.address, self._log = ip, f"{ip}:7946", folder / f"hap-{ip}.log"
         line = [HAP, "--backend", "nodes", "--loopback"]
         for it in haproxys:
             line += ["--haproxy", str(it.folder / "cli")]
         line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]
+        line = behind(shell, line)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log)
         eventually("sprat-hap is a member", lambda: "the node is running" in self.log())
@@ -529,8 +536,8 @@ def hap(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Hap]]:
     """Start `sprat-hap`: `hap([haproxy], *options)`."""
     running: list[Hap] = []
 
-    def start(haproxys: list[HAProxy], *options: str) -> Hap:
-        running.append(Hap(tmp_path, addresses.ip(), haproxys, *options))
+    def start(haproxys: list[HAProxy], *options: str, shell: str = "") -> Hap:
+        running.append(Hap(tmp_path, addresses.ip(), haproxys, *options, shell=shell))
         return running[-1]
 
     yield start

@@ -268,6 +268,25 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     assert not control.exists()
 
 
+def test_an_order_that_the_snapshot_does_not_keep_says_so(haproxy, hap, web, tmp_path) -> None:
+    proxy, options, _ = with_template(haproxy, tmp_path)
+    control = tmp_path / "control"
+    # With this limit, in blocks of 512 bytes, the second record of the file cannot be written.
+    shell = "trap '' XFSZ; ulimit -S -f 400"
+    driver = hap([proxy], *options, "--control", str(control), shell=shell)
+    first = web("web-0")
+    driver.join(first.agent)
+    proxy.serves(first)
+    why = "File too large (os error 27)"
+    said = f"the snapshot cannot be written ({why})"
+    eventually("the failure is logged", lambda: said in driver.log())
+    remark = "a reload or restart will undo it, because the snapshot cannot be written"
+    assert ask(control, "drain web-0") == f"ok, but {remark}: {why}\n"
+    assert ask(control, "freeze") == f"ok, but {remark}: {why}\n"
+    assert said in ask(control, "show")
+    assert driver.log().count(said) == 1
+
+
 def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) -> None:
     control = tmp_path / "control"
     driver = hap([haproxy(template=WITHOUT_MODULE, server=NO_SERVER)], "--control", str(control))

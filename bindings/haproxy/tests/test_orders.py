@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import resource
 from typing import Any
 
 import pytest
@@ -51,6 +52,32 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     assert "operator" not in proxy.members()["web-0"]
     requests.stop()
     assert requests.failures == []
+
+
+def test_a_snapshot_that_cannot_be_written_is_reported_and_orders_say_what_that_means(
+    haproxy, web, tmp_path
+) -> None:
+    # With this limit, in blocks of 512 bytes, the second record of the file cannot be written.
+    shell = "trap '' XFSZ; ulimit -S -f 400"
+    proxy = haproxy(SNAPSHOT=str(tmp_path / "snapshot"), shell=shell)
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    why = "File too large (os error 27)"
+    said = f"the snapshot cannot be written ({why}), so a reload or restart will undo"
+    eventually("the failure is logged", lambda: said in proxy.log())
+    assert said in proxy.show()
+    assert said in f"the snapshot {json.loads(proxy.cli('show sprat json'))['snapshot']}"
+    remark = "done, but a reload or restart will undo it, because the snapshot cannot be written: "
+    assert proxy.cli("sprat drain web-0") == remark + why
+    proxy.serves(webs[1])
+    assert proxy.cli("sprat freeze") == remark + why
+    assert proxy.log().count(said) == 1
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(proxy.worker(), resource.RLIMIT_FSIZE, unlimited)
+    eventually("the end is logged", lambda: "the snapshot is written again" in proxy.log())
+    assert proxy.cli("sprat thaw") == "done"
+    assert proxy.cli("sprat auto web-0") == "done"
+    assert "the snapshot" not in proxy.show()
 
 
 def test_orders_keep_the_server_of_a_failed_member_and_stop_even_the_last_one(haproxy, web) -> None:

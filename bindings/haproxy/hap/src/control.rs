@@ -3,6 +3,7 @@
 use super::desired::DesiredServers;
 use super::{accept, log};
 use sprat_haproxy::balance::AdminState;
+use sprat_haproxy::controller::Controller;
 use std::fs::Metadata;
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::Shutdown;
@@ -18,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const COMMAND_LEN: usize = 1024;
 /// The maximum number of bytes that are read and ignored after a line that is too long.
 const REST_LEN: usize = 1 << 20;
-/// The answer to a command that succeeds and prints nothing.
-const DONE: &str = "ok\n";
+/// The longest wait of a command until the snapshot has it, and the pause between two checks.
+const SAVE: Duration = Duration::from_secs(1);
+const SAVE_PAUSE: Duration = Duration::from_millis(10);
 
 const HELP: &str = "\
 drain NAME   drain the server of a member until `auto NAME`
@@ -204,6 +206,21 @@ fn is_timeout(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
+/// Returns the answer to a command that was carried out. If the snapshot does not have it within a
+/// moment, the answer says so.
+fn done(controller: &Controller) -> String {
+    let until = Instant::now() + SAVE;
+    let mut saved = controller.saved();
+    while saved.is_none() && Instant::now() < until {
+        std::thread::sleep(SAVE_PAUSE);
+        saved = controller.saved();
+    }
+    match Controller::remark(saved) {
+        Some(remark) => format!("ok, but {remark}\n"),
+        None => "ok\n".to_owned(),
+    }
+}
+
 /// Runs a command, and returns the text of the answer.
 fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, String> {
     let controller = desired.controller();
@@ -213,7 +230,7 @@ fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, S
         name => {
             controller.order(None, name, state)?;
             log(&format!("an operator ordered {word} {name:?}"));
-            Ok(DONE.to_owned())
+            Ok(done(controller))
         }
     };
     match command {
@@ -222,7 +239,7 @@ fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, S
         "help" => Ok(HELP.to_owned()),
         "freeze" | "thaw" => {
             controller.set_frozen(command == "freeze")?;
-            Ok(DONE.to_owned())
+            Ok(done(controller))
         }
         _ => match word {
             "drain" => order(Some(AdminState::Drain)),

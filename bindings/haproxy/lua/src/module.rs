@@ -267,6 +267,17 @@ fn freeze(arguments: &Arguments) -> CallResult {
     done()
 }
 
+/// `saved()`: returns true if the snapshot has all orders, freezes and thaws that were given. Otherwise
+/// returns false and a remark for the operator, or nil and a remark if that is not known yet.
+fn saved(_: &Arguments) -> CallResult {
+    let saved = module().running()?.saved();
+    let known = match &saved {
+        Some(saved) => saved.is_ok().into(),
+        None => Value::Nil,
+    };
+    Ok(vec![known, Controller::remark(saved).into()])
+}
+
 /// `rotation(status, weight)`: returns whether a server with this status in HAProxy's statistics
 /// and this weight gets requests: "out", "unproven" or "proven", as [`Rotation`] defines them.
 fn rotation(arguments: &Arguments) -> CallResult {
@@ -457,6 +468,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     set_drift,
     freeze,
     rotation,
+    saved,
     release,
     phase,
     handover_socket,

@@ -5,6 +5,7 @@
 use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
 use super::round_trips::{RoundTrip, RoundTrips};
+use super::snapshot_writer::SnapshotProblem;
 use crate::balance::{AdminState, Change, Complaint, Hold};
 use sprat::{Member, MemberState};
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub(super) struct Report {
     pub census: Census,
     /// The node's summary, and the reason if it is alone; `None` if the node is not running.
     pub health: Option<String>,
+    /// What was wrong when the snapshot was last written.
+    pub snapshot: Option<SnapshotProblem>,
     pub backends: Vec<BackendReport>,
 }
 
@@ -105,12 +108,14 @@ impl Report {
         pools: &Pools,
         census: Census,
         health: Option<String>,
+        snapshot: Option<SnapshotProblem>,
         round_trips: &RoundTrips,
     ) -> Report {
         let backends = pools.iter().map(|it| BackendReport::of(it, round_trips));
         Report {
             census,
             health,
+            snapshot,
             backends: backends.collect(),
         }
     }
@@ -175,12 +180,21 @@ impl BackendReport {
     }
 }
 
-/// Returns the conditions of backends that an operator should know of.
+/// Returns the conditions of backends and of the snapshot that an operator should know of.
 pub(super) fn conditions(report: &Report) -> Conditions {
     let mut conditions = Conditions::new();
     let mut add = |key: String, level, text: String| {
         conditions.insert(key, Notice::new(level, text));
     };
+    if let Some(problem) = &report.snapshot {
+        let text = format!("the snapshot {}", problem.text());
+        match problem {
+            SnapshotProblem::Unwritable(_) => add(text.clone(), Level::Alert, text),
+            SnapshotProblem::TooLong(_) => {
+                add("snapshot too long".to_owned(), Level::Warning, text);
+            }
+        }
+    }
     for backend in &report.backends {
         let name = &backend.name;
         if let Some(why) = backend.frozen {

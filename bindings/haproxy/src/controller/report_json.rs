@@ -2,6 +2,7 @@
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
+use super::snapshot_writer::SnapshotProblem;
 use super::user_events::UserEventCounts;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -35,6 +36,7 @@ pub(super) fn text(
             "failed": census.failed,
             "left": census.left,
         },
+        "snapshot": report.snapshot.as_ref().map(SnapshotProblem::text),
         "user_events": events.map(|it| json!({ "taken": it.taken, "dropped": it.dropped })),
         "backends": report.backends.iter().map(backend).collect::<Value>(),
     });
@@ -119,6 +121,7 @@ mod tests {
         let wanted = json!({
             "node": { "phase": "running", "why": null, "active_ms_ago": 7, "health": null },
             "members": { "alive": 0, "suspect": 0, "leaving": 0, "failed": 0, "left": 0 },
+            "snapshot": null,
             "user_events": null,
             "backends": [],
         });

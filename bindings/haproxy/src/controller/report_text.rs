@@ -7,13 +7,17 @@ use crate::balance::Complaint;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Returns the text of `show sprat`. It has a line about user events if something takes them.
+/// Returns the text of `show sprat`. It has a line about the snapshot if that has a problem, and one
+/// about user events if something takes them.
 pub(super) fn text(report: &Report, events: Option<UserEventCounts>) -> String {
     let health = report.health.as_deref();
     let health = health.unwrap_or("the node is not running");
     let mut text = format!("{}, {health}\n", census(report.census));
-    if let Some(UserEventCounts { taken, dropped }) = events {
+    if let Some(problem) = &report.snapshot {
         // Writing to a string cannot fail.
+        let _ = writeln!(text, "the snapshot {}", problem.text());
+    }
+    if let Some(UserEventCounts { taken, dropped }) = events {
         let _ = writeln!(text, "user events: {taken} taken, {dropped} dropped");
     }
     for backend in &report.backends {

@@ -92,6 +92,18 @@ struct Overview {
     report: Arc<Report>,
 }
 
+/// How far the commands that the snapshot keeps have come.
+#[derive(Default)]
+struct Saves {
+    /// The number of such commands that were sent, were taken to be run, and were in the snapshot
+    /// when it was last written.
+    sent: u64,
+    taken: u64,
+    written: u64,
+    /// The reason why the last write has failed.
+    failure: Option<String>,
+}
+
 /// The shared state. See the top of this file.
 pub(super) struct Shared {
     /// The address at which the node listens, from its settings.
@@ -115,6 +127,7 @@ pub(super) struct Shared {
     user_events: Mutex<UserEvents>,
     /// The commands that have not been run yet; `None` once no more are run.
     commands: Mutex<Option<Vec<Command>>>,
+    saves: Mutex<Saves>,
     /// Wakes the controller's thread: `send` writes a byte to `wake`, and the thread waits until
     /// `woken` is readable.
     wake: UnixStream,
@@ -154,6 +167,7 @@ impl Shared {
             notices: Mutex::default(),
             user_events: Mutex::default(),
             commands: Mutex::new(Some(Vec::new())),
+            saves: Mutex::default(),
             wake,
             woken,
         })
@@ -292,7 +306,10 @@ impl Shared {
     /// ending and runs no more commands.
     pub fn send(&self, command: Command) -> bool {
         match &mut *lock(&self.commands) {
-            Some(commands) => commands.push(command),
+            Some(commands) => {
+                lock(&self.saves).sent += u64::from(command.is_saved());
+                commands.push(command);
+            }
             None => return false,
         }
         // If the write fails because the socket is full, the thread wakes up anyway.
@@ -305,12 +322,35 @@ impl Shared {
         let mut ignored = [0; 64];
         while matches!((&self.woken).read(&mut ignored), Ok(read) if read > 0) {}
         let mut commands = lock(&self.commands);
+        self.note_taken();
         commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note_taken(&self) {
+        let mut saves = lock(&self.saves);
+        saves.taken = saves.sent;
+    }
+
+    /// Notes that the snapshot was written, or that this has failed for the reason `failure`.
+    pub fn set_written(&self, failure: Option<String>) {
+        let mut saves = lock(&self.saves);
+        saves.written = saves.taken;
+        saves.failure = failure;
+    }
+
+    /// Returns whether the snapshot has all orders, freezes and thaws that were sent, or else the
+    /// reason why it could not be written; `None` if that was not tried yet.
+    pub fn saved(&self) -> Option<Result<(), String>> {
+        let saves = lock(&self.saves);
+        let is_tried = saves.written == saves.sent;
+        is_tried.then(|| saves.failure.clone().map_or(Ok(()), Err))
     }
 
     /// Takes all queued commands, and refuses those that are sent later.
     pub fn take_last_commands(&self) -> Vec<Command> {
-        lock(&self.commands).take().unwrap_or_default()
+        let mut commands = lock(&self.commands);
+        self.note_taken();
+        commands.take().unwrap_or_default()
     }
 
     /// Sleeps until a command is sent, one of the descriptors `others` is readable, or `time` has

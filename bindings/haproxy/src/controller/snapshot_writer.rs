@@ -1,5 +1,5 @@
 //! Writes the snapshot: at most twice a second, except that an order, a freeze or a thaw is written
-//! at the next opportunity.
+//! at the next opportunity. A write that fails is tried again, and the reason is kept.
 
 use crate::snapshot::{Snapshot, SnapshotFile};
 use std::time::{Duration, Instant};
@@ -7,11 +7,39 @@ use std::time::{Duration, Instant};
 /// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// What is wrong with the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SnapshotProblem {
+    /// The last write has failed, for this reason. The next process will not learn of what has
+    /// changed since the last record.
+    Unwritable(String),
+    /// The file has no room for this many lines.
+    TooLong(usize),
+}
+
+impl SnapshotProblem {
+    /// Returns the problem as text that follows the words "the snapshot".
+    pub fn text(&self) -> String {
+        match self {
+            SnapshotProblem::Unwritable(why) => format!(
+                "cannot be written ({why}), so a reload or restart will undo what has changed since"
+            ),
+            SnapshotProblem::TooLong(lines) => format!(
+                "has no room for {lines} lines, so a reload or restart will lose them: addresses of \
+                 members first, then servers"
+            ),
+        }
+    }
+}
+
 /// The writer of a snapshot, which limits how often it writes.
 pub(super) struct SnapshotWriter {
     file: Option<SnapshotFile>,
     /// The time at which the snapshot was last written; `None` to write at the next opportunity.
     written: Option<Instant>,
+    problem: Option<SnapshotProblem>,
+    /// True if a problem has ended since `take_recovery` was last called.
+    has_recovered: bool,
 }
 
 impl SnapshotWriter {
@@ -20,6 +48,8 @@ impl SnapshotWriter {
         SnapshotWriter {
             file,
             written: Some(Instant::now()),
+            problem: None,
+            has_recovered: false,
         }
     }
 
@@ -48,9 +78,23 @@ impl SnapshotWriter {
         }
         if let Some(file) = &mut self.file {
             self.written = Some(Instant::now());
-            // If the disk is full, the assignments are not kept for the next process, but this
-            // process works on.
-            let _ = file.write(&snapshot());
+            let problem = match file.write(&snapshot()) {
+                Ok(0) => None,
+                Ok(left_out) => Some(SnapshotProblem::TooLong(left_out)),
+                Err(error) => Some(SnapshotProblem::Unwritable(error.to_string())),
+            };
+            self.has_recovered |= problem.is_none() && self.problem.is_some();
+            self.problem = problem;
         }
+    }
+
+    /// Returns what was wrong when the snapshot was last written.
+    pub fn problem(&self) -> Option<&SnapshotProblem> {
+        self.problem.as_ref()
+    }
+
+    /// Returns true once after a problem has ended.
+    pub fn take_recovery(&mut self) -> bool {
+        std::mem::take(&mut self.has_recovered)
     }
 }

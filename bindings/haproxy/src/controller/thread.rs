@@ -15,7 +15,7 @@ use super::pools::Pools;
 use super::report::{self, Census, Report};
 use super::round_trips::RoundTrips;
 use super::shared::{Command, NodePhase, Shared};
-use super::snapshot_writer::SnapshotWriter;
+use super::snapshot_writer::{SnapshotProblem, SnapshotWriter};
 use sprat::driver::Subscription;
 use sprat::service::spoe::candidate::is_present;
 use sprat::swim::Health;
@@ -256,12 +256,17 @@ impl ControllerThread<'_> {
             &self.pools,
             self.census,
             self.health.clone(),
+            self.snapshots.problem().cloned(),
             &self.round_trips,
         );
         let mut conditions = report::conditions(&report);
         let alerts = alerts.into_iter();
         conditions.extend(alerts.map(|it| (it.clone(), Notice::new(Level::Alert, it))));
-        let changes = report::changes(&mut self.pools);
+        let mut changes = report::changes(&mut self.pools);
+        if self.snapshots.take_recovery() {
+            let text = "the snapshot is written again, with all its lines".to_owned();
+            changes.push(Notice::new(Level::Info, text));
+        }
         let notices = self.notices.update(self.now(), conditions, changes);
         self.shared.push_notices(notices);
         self.shared.set_report(report);
@@ -310,6 +315,10 @@ impl ControllerThread<'_> {
     fn save(&mut self) {
         let (pools, peers) = (&self.pools, &self.peers);
         self.snapshots.write(|| pools.snapshot(peers.peers()));
+        self.shared.set_written(match self.snapshots.problem() {
+            Some(SnapshotProblem::Unwritable(why)) => Some(why.clone()),
+            Some(SnapshotProblem::TooLong(_)) | None => None, // orders come first in the file
+        });
     }
 
     /// Runs the commands that have arrived.
