@@ -693,11 +693,20 @@ local function stay_alive()
   return ok and connected and socket or nil
 end
 
+local function log_notices()
+  local level, text = sprat.next_notice()
+  while level do
+    core[level]("sprat: " .. text) -- core.Info, core.Warning or core.Alert
+    level, text = sprat.next_notice()
+  end
+end
+
 -- Hands the port over to a successor, or leaves the cluster.
 local function stop(connection)
   sprat.release(HANDOVER_MS)
   local ends = now_ms() + HANDOVER_MS + LEAVE_MS
   while sprat.phase() ~= "released" and now_ms() < ends do core.msleep(10) end
+  log_notices() -- among them the members that have not acknowledged the leave
   if connection then pcall(connection.close, connection) end
 end
 
@@ -714,14 +723,6 @@ local function watch_node()
   if not not_running_since then not_running_since, is_log_due = now_ms(), every(60000) end
   if now_ms() - not_running_since >= 2000 and is_log_due() then
     core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
-  end
-end
-
-local function log_notices()
-  local level, text = sprat.next_notice()
-  while level do
-    core[level]("sprat: " .. text) -- core.Info, core.Warning or core.Alert
-    level, text = sprat.next_notice()
   end
 end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import signal
 import socket
 import subprocess
 import time
@@ -352,6 +353,22 @@ def test_on_sigterm_sprat_hap_leaves_and_the_servers_stay(haproxy, hap, web) -> 
     assert driver.process.wait(PATIENCE) == 0
     first.agent.sees("hap", "left")
     proxy.serves(first)
+
+
+def test_sprat_hap_logs_the_members_that_have_not_acknowledged_its_leave(
+    haproxy, hap, web, tmp_path
+) -> None:
+    proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
+    driver = hap([proxy])
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    webs[0].agent.process.send_signal(signal.SIGSTOP)
+    driver.process.terminate()
+    assert driver.process.wait(PATIENCE) == 0
+    said = "it has no acknowledgement from these members, which may list it as failed: web-0"
+    assert said in (tmp_path / f"hap-{driver.ip}.log").read_text()
 
 
 def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresses) -> None:

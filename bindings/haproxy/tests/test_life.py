@@ -60,6 +60,18 @@ def test_a_restart_finds_the_cluster_by_its_snapshot_when_every_seed_is_gone(
     )
 
 
+def test_a_soft_stop_logs_the_members_that_have_not_acknowledged_the_leave(haproxy, web) -> None:
+    proxy = haproxy(HANDOVER_MS="0")
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    proxy.wait_for_handover_connection()
+    webs[0].agent.process.send_signal(signal.SIGSTOP)
+    proxy.stop_softly()
+    proxy.process.wait(PATIENCE)
+    said = "it has no acknowledgement from these members, which may list it as failed: web-0"
+    assert said in proxy.log()
+
+
 def test_a_soft_stop_is_a_leave_and_a_hard_stop_a_failure(haproxy, web) -> None:
     proxy = haproxy()
     first = web("web-1").join(proxy)

@@ -2,25 +2,41 @@
 
 use crate::Config;
 use crate::config::address;
+use crate::driver::os::threads;
+use crate::driver::os::worker::STACK;
 use crate::swim::Seed;
+use crossbeam_channel::unbounded;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 /// The maximum number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
+/// The longest time for which [`resolve_seeds`] waits for all names together.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The number of threads that [`resolve_seeds`] uses at most.
+const THREADS: usize = 64;
+
 /// Resolves all seeds that are host names, adds their addresses to the seeds, and returns the names
-/// that have no address. If the addresses would make too many seeds, none is added. A process that
-/// changes its root directory before it starts the node calls this first, since it cannot resolve
-/// names afterwards. The call blocks as long as the resolver of the system does.
+/// for which no address was found in time. If the addresses would make too many seeds, none is
+/// added. A process that changes its root directory before it starts the node calls this first,
+/// since it cannot resolve names afterwards. The call looks up the names at the same time, and
+/// blocks for at most five seconds.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
     let mut unknown = Vec::new();
+    let hosts = config.settings.seeds.iter().filter_map(|seed| match seed {
+        Seed::Host(host, _) => Some(host.clone()),
+        Seed::Addr(_) => None,
+    });
+    let found = resolve_all(hosts.collect(), resolve, DEADLINE);
     for seed in &config.settings.seeds {
         let Seed::Host(host, port) = seed else {
             continue;
         };
-        let addrs = resolve(host);
+        let addrs = found.get(host).cloned().unwrap_or_default();
         if addrs.is_empty() {
             unknown.push(host.clone());
         }
@@ -35,6 +51,37 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
         config.settings.seeds = seeds;
     }
     unknown
+}
+
+/// Looks up names, each on a thread of its own as long as there are not more than [`THREADS`]. Returns
+/// the addresses of those that `lookup` has answered in this time. A thread that waits for a silent
+/// name server then ends by itself.
+fn resolve_all(
+    hosts: BTreeSet<String>,
+    lookup: fn(&str) -> Vec<IpAddr>,
+    time: Duration,
+) -> BTreeMap<String, Vec<IpAddr>> {
+    let until = Instant::now() + time;
+    let (queue, waiting) = unbounded();
+    let (answers, answered) = unbounded();
+    let threads = hosts.len().min(THREADS);
+    hosts.into_iter().for_each(|host| drop(queue.send(host)));
+    drop(queue); // a thread that finds no more names ends
+    for _ in 0..threads {
+        let (waiting, answers) = (waiting.clone(), answers.clone());
+        let work = move || {
+            for host in waiting {
+                let addrs = lookup(&host);
+                if answers.send((host, addrs)).is_err() {
+                    return; // the time is up
+                }
+            }
+        };
+        // If the system refuses the thread, the others do its work.
+        drop(threads::create("sprat-seeds", STACK, Box::new(work)));
+    }
+    drop(answers);
+    std::iter::from_fn(|| answered.recv_deadline(until).ok()).collect()
 }
 
 /// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if the name does
@@ -70,6 +117,24 @@ mod tests {
             "{resolved}"
         );
         assert!(resolved.contains("127.0.0.1:5") || resolved.contains("[::1]:5"));
+    }
+
+    #[test]
+    fn silent_name_servers_hold_up_no_other_name_and_one_deadline_holds_for_all() {
+        /// The name server of names that begin with "mute" does not answer.
+        fn lookup(host: &str) -> Vec<IpAddr> {
+            if host.starts_with("mute") {
+                std::thread::sleep(Duration::from_secs(600));
+            }
+            vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]
+        }
+        let mute = (0..40).map(|n| format!("mute{n}"));
+        let names: BTreeSet<String> = mute.chain(["zz.live".to_owned()]).collect();
+        let began = Instant::now();
+        let found = resolve_all(names, lookup, Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(300));
+        let addr = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        assert_eq!(found, [("zz.live".to_owned(), addr)].into());
     }
 
     #[test]

@@ -170,9 +170,7 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
             None => {}
         }
         desired.take_changes();
-        while let Some(notice) = controller.next_notice() {
-            log(&notice.text);
-        }
+        log_notices(controller);
         let now = controller.phase();
         if now != phase && now.is_some() {
             match &now {
@@ -186,6 +184,12 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
     }
 }
 
+fn log_notices(controller: &Controller) {
+    while let Some(notice) = controller.next_notice() {
+        log(&notice.text);
+    }
+}
+
 /// Leaves the cluster, unless a successor has asked for the port. The servers of HAProxy stay as
 /// they are.
 fn leave(controller: &Controller) {
@@ -194,4 +198,5 @@ fn leave(controller: &Controller) {
     while controller.phase() != Some(NodePhase::Released) && Instant::now() < until {
         std::thread::sleep(POLL);
     }
+    log_notices(controller); // among them the members that have not acknowledged the leave
 }
