@@ -1,5 +1,4 @@
-//! A file that is opened while HAProxy reads its configuration, and is used as long as HAProxy
-//! runs.
+//! A file that is opened while HAProxy reads its configuration, and used as long as HAProxy runs.
 //!
 //! It keeps the rules that the library has for the descriptors of a node, with one exception:
 //!

@@ -77,8 +77,8 @@ pub struct SavedServer {
 }
 
 impl Snapshot {
-    /// Returns the lines of a record, and the number of lines that do not fit and are left out, peers
-    /// first.
+    /// Returns the lines of a record, and the number of lines that do not fit. These are left out,
+    /// peers first.
     fn text(&self) -> (String, usize) {
         let mut text = String::new();
         if self.frozen {

@@ -218,6 +218,7 @@ def test_a_part_that_someone_else_has_set_is_kept_logged_once_and_shown(
     assert driver.log().count(said) == 1
 
 
+ONE_MEMBER = "an order is for one member"
 HINT = "`show` (`show sprat` on HAProxy's socket) lists the members"
 
 
@@ -298,7 +299,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
         ("drain", "error: `drain` needs the name of a member\n"),
         (
             "maint web-1 web-2",
-            "error: an order is for one member, got 2 names (web-1 web-2); give one order for each\n",
+            f"error: {ONE_MEMBER}, got 2 names (web-1 web-2); give one order for each\n",
         ),
         ("stop web-1\n", 'error: unknown command "stop web-1"; `help` lists all\n'),
         ("\n", 'error: unknown command ""; `help` lists all\n'),
@@ -449,7 +450,7 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
     assert webs[0].served_at in proxy.up(), "the agent check does not set the state"
     webs[0].set_tags("role=backend", "port=3000", "state=ready")
     eventually("the drain ends", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
-    # A change by an operator outlasts many agent checks, even a change of the member.
+    # The state that an operator sets outlasts many agent checks, even a change of the member.
     for command, status in (("state maint", "MAINT"), ("state drain", "DRAIN")):
         proxy.cli(f"set server nodes/s0 {command}")
         for weight in ("30", "50"):

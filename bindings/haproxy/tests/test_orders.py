@@ -102,8 +102,9 @@ def test_an_order_for_an_unknown_member_is_refused(haproxy, web) -> None:
     assert proxy.cli("sprat drain") == "error: `sprat drain` needs the name of a member"
     assert "there is no member" in proxy.cli("sprat drain drain")
     for words in ("web-1 web-2", "web-9 for web-1"):
-        assert f"an order is for one member, got {len(words.split())} names ({words});" in proxy.cli(
-            f"sprat drain {words}"
+        assert (
+            f"an order is for one member, got {len(words.split())} names ({words});"
+            in proxy.cli(f"sprat drain {words}")
         )
     proxy.serves(first)
     assert proxy.cli("sprat maint web-1") == "done"

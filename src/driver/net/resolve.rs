@@ -53,9 +53,9 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     unknown
 }
 
-/// Looks up names, each on a thread of its own as long as there are not more than [`THREADS`]. Returns
-/// the addresses of those that `lookup` has answered in this time. A thread that waits for a silent
-/// name server then ends by itself.
+/// Looks up names, each on a thread of its own as long as there are not more than [`THREADS`].
+/// Returns the addresses of the names for which `lookup` has returned in this time. A thread that
+/// still waits for a silent name server ends by itself later.
 fn resolve_all(
     hosts: BTreeSet<String>,
     lookup: fn(&str) -> Vec<IpAddr>,

@@ -110,8 +110,8 @@ impl DesiredServers {
     }
 
     /// Notes that an HAProxy does not answer. It serves nobody, so its last report no longer
-    /// counts, unless no other HAProxy answers either. A change that someone else has made there
-    /// may be gone, so it is no longer shown.
+    /// counts, unless no other HAProxy answers either. The changes of others there may be gone, so
+    /// they are no longer shown.
     pub fn set_silent(&self, haproxy: &str) {
         let mut inner = self.lock();
         if inner.silent.insert(haproxy.to_owned()) {

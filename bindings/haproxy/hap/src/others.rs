@@ -1,5 +1,5 @@
-//! Changes that someone else has made in HAProxy, for example with `disable server` or `set
-//! weight`: `sprat-hap` leaves them alone. A server has three parts: its state, its weight and its
+//! The changes of others: `sprat-hap` leaves alone what someone else has set in HAProxy, for example
+//! with `disable server` or `set weight`. A server has three parts: its state, its weight and its
 //! address.
 //!
 //! A part counts as set by someone else if it differs from the desired value, but the server had
@@ -82,8 +82,8 @@ impl<T: Copy + PartialEq> Part<T> {
         kept: None,
     };
 
-    /// Compares the part with its goal. `found` is the value that HAProxy has; `None` if that
-    /// cannot be read.
+    /// Compares the part with its goal. `found` is the value that HAProxy has; `None` if that cannot
+    /// be read.
     fn compare(&mut self, goal: T, found: Option<T>) {
         if found == Some(goal) {
             (self.reached, self.kept) = (found, None);
@@ -116,7 +116,7 @@ impl<T: Copy + PartialEq> Part<T> {
     }
 }
 
-/// The facts about a server: its member, and its three parts.
+/// A server that has a goal, and its parts.
 struct Known {
     member: Arc<str>,
     order: u32,
@@ -165,7 +165,7 @@ impl Known {
     }
 }
 
-/// The servers, and what someone else has set in them, by their names in HAProxy.
+/// The servers and the changes of others, by the names of the servers in HAProxy.
 #[derive(Default)]
 pub struct ChangesByOthers {
     /// The process that answered last.
@@ -193,8 +193,7 @@ impl ChangesByOthers {
         }
     }
 
-    /// Returns what is known about a server with this goal: nothing if the member or the order is
-    /// another one now.
+    /// Returns a server. Its parts are new if its goal has another member or order now.
     fn of(&mut self, server: &Arc<str>, goal: &Goal) -> &mut Known {
         let known = self.known.entry(server.clone());
         let known = known.or_insert_with(|| Known::new(goal));
@@ -213,9 +212,9 @@ impl ChangesByOthers {
         }
     }
 
-    /// Notes that HAProxy has carried out all commands for a server, except that it may have
-    /// refused the weight. Whether it has taken the address shows in the next round: HAProxy 3
-    /// takes it a moment later.
+    /// Notes that HAProxy has carried out all commands for a server, except that it may have refused
+    /// the weight. Whether it has taken the address shows in the next round: HAProxy 3 takes it a
+    /// moment later.
     pub fn finish(&mut self, server: &Arc<str>, goal: Option<Goal>, is_weight_refused: bool) {
         let Some(goal) = goal else {
             self.known.remove(server);

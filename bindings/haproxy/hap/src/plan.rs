@@ -12,7 +12,7 @@
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
 //! after a reload.
 //!
-//! A change that someone else has made is left alone; `others` finds it.
+//! The changes of others are left alone; `others` finds them.
 
 use super::deletions::RefusedDeletions;
 use super::desired::{Assignments, ChangedServers};
@@ -315,7 +315,7 @@ impl Planner {
     }
 
     /// Returns the step that changes a server that HAProxy has. A part that someone else has
-    /// set is not changed.
+    /// set stays.
     fn change(
         &self,
         name: Arc<str>,

@@ -45,7 +45,7 @@ pub(super) struct Report {
     pub census: Census,
     /// The node's summary, and the reason if it is alone; `None` if the node is not running.
     pub health: Option<String>,
-    /// What was wrong when the snapshot was last written.
+    /// The problem that the last write of the snapshot had.
     pub snapshot: Option<SnapshotProblem>,
     pub backends: Vec<BackendReport>,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is wrong with the snapshot.
+/// A problem of the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SnapshotProblem {
     /// The last write has failed, for this reason. The next process will not learn of what has
@@ -88,7 +88,7 @@ impl SnapshotWriter {
         }
     }
 
-    /// Returns what was wrong when the snapshot was last written.
+    /// Returns the problem that the last write had.
     pub fn problem(&self) -> Option<&SnapshotProblem> {
         self.problem.as_ref()
     }
