@@ -99,9 +99,9 @@ fn lines_of_others(path: &str, configured: &[BackendKey]) -> io::Result<String> 
 
 /// Replaces the file with one that has this text, and this mode less the umask, and returns the
 /// metadata of the new file. The old content stays until the new one is complete, because another
-/// HAProxy may read it at the same moment.
-/// Links are not followed at this path or at that of the temporary file: otherwise a user who can
-/// write in the folder could choose which file is overwritten.
+/// HAProxy may read it at the same moment. Links are not followed at this path or at that of the
+/// temporary file: otherwise a user who can write in the folder could choose which file is
+/// overwritten.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -314,8 +314,8 @@ impl Planner {
         line + &format!("; set server {server} state {}", assignment.state.name())
     }
 
-    /// Returns the step that changes a server that HAProxy has. A part that someone else has
-    /// set stays.
+    /// Returns the step that changes a server that HAProxy has. A part that someone else has set
+    /// stays.
     fn change(
         &self,
         name: Arc<str>,
