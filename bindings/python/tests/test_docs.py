@@ -165,6 +165,27 @@ def test_links_of_a_page_have_a_target(page):
             assert anchor in anchors(target.read_text()), f"{link}#{anchor}"
 
 
+def too_wide(text: str) -> list[str]:
+    """Return the lines of more than 120 characters, except in code, comments and tables."""
+    prose = re.sub(r"<!--.*?-->", "", without_code(text), flags=re.DOTALL)
+    return [it for it in prose.splitlines() if len(it) > 120 and not it.lstrip().startswith("|")]
+
+
+def test_only_lines_of_prose_may_not_be_wide():
+    long = "x" * 121
+    hidden = f"```sh\n{long}\n```\n<!-- setup:\n{long} -->\n| {long} |\n"
+    assert too_wide(f"{hidden}{long}\nshort\n") == [long]
+
+
+# Two lines of the README of the module for HAProxy are wider.
+WRAPPED = [it for it in ALL_PAGES if it != ROOT / "bindings/haproxy/README.md"]
+
+
+@pytest.mark.parametrize("page", WRAPPED, ids=lambda it: str(it.relative_to(ROOT)))
+def test_the_lines_of_a_page_have_at_most_120_characters(page):
+    assert too_wide(page.read_text()) == []
+
+
 def test_the_index_names_every_page():
     index = (ROOT / "docs/python/README.md").read_text()
     for page in PAGES:
