@@ -1117,6 +1117,145 @@ fn no_join_succeeds_after_it_was_reported_that_the_name_is_taken_until_the_name_
     assert_eq!(owners(&mut net), [None]);
 }
 
+/// Two clusters of these sizes, each with a node `n1`, become one, because host 0 joins the first
+/// host of the second cluster. Returns the number of the host that has the name `n1` there.
+fn two_clusters(net: &mut Net, sizes: [usize; 2]) -> usize {
+    let [first, second] = sizes;
+    let twin = first + 1;
+    for host in 0..first + second {
+        let name = name(if host == twin { 1 } else { host });
+        let booted = net.boot_as(host, &name, Config::default());
+        net.hosts.push(booted);
+        let through = if host < first { 0 } else { first };
+        if host != through {
+            net.join(host, through);
+        }
+    }
+    net.run(secs(10));
+    net.hosts.iter_mut().for_each(|host| host.events.clear());
+    net.join(0, first);
+    twin
+}
+
+/// Returns what the votes of a host have brought: the votes, the answers, and true if the host has
+/// kept its name.
+fn votes(net: &Net, host: usize) -> Vec<(usize, usize, bool)> {
+    let vote = |it: &CoreEvent| match it {
+        CoreEvent::NameVote {
+            answers,
+            votes,
+            kept,
+            ..
+        } => Some((*votes, *answers, *kept)),
+        _ => None,
+    };
+    net.hosts[host].events.iter().filter_map(vote).collect()
+}
+
+fn has_lost_its_name(net: &Net, host: usize) -> bool {
+    let conflict = |it: &CoreEvent| matches!(it, CoreEvent::NameConflict { .. });
+    net.hosts[host].events.iter().any(conflict)
+}
+
+#[test]
+fn when_two_clusters_become_one_the_node_of_the_larger_one_keeps_the_name_of_both() {
+    for (sizes, larger) in [([5, 3], true), ([3, 5], false)] {
+        let mut net = Net::new(0);
+        let twin = two_clusters(&mut net, sizes);
+        let (winner, loser) = if larger { (1, twin) } else { (twin, 1) };
+        net.run_until(120, |net| has_lost_its_name(net, loser));
+        assert_eq!(votes(&net, loser), [(2, 6, false)]);
+        let viewers = || (0..8).filter(|host| *host != loser);
+        net.run_until(120, |net| {
+            viewers().all(|it| net.sees_at(it, 1, winner) && net.alive(it) == 7)
+        });
+        assert!(!has_lost_its_name(&net, winner));
+        assert!(votes(&net, winner).iter().all(|(_, _, kept)| *kept));
+        net.run(secs(120));
+        assert!(viewers().all(|it| net.health(it).summary == "healthy"));
+        let called = |host| net.counter(host, "votes_called");
+        assert!(called(winner) + called(loser) <= 4);
+        // The loser leaves, and the winner stays.
+        let left = net.command(loser, Core::leave);
+        net.run_until(5, |net| net.is_done(loser, left));
+        net.run(secs(60));
+        assert!(viewers().all(|it| net.sees_at(it, 1, winner)));
+    }
+}
+
+/// An agent quits with half of the votes, so a node waits for the next vote before it counts
+/// addresses.
+#[test]
+fn when_two_clusters_of_one_size_become_one_the_lower_address_decides_at_the_second_vote() {
+    let mut net = Net::new(0);
+    let twin = two_clusters(&mut net, [4, 4]);
+    net.run_until(120, |net| has_lost_its_name(net, twin));
+    assert_eq!(votes(&net, twin), [(3, 6, true), (3, 6, false)]);
+    let viewers = || (0..8).filter(|host| *host != twin);
+    net.run_until(120, |net| viewers().all(|it| net.sees_at(it, 1, 1)));
+    assert!(!has_lost_its_name(&net, 1));
+}
+
+/// The members at the other side are cut off again before the votes, so each side has only its own
+/// voters.
+#[test]
+fn a_node_that_only_its_own_side_answers_stays_until_the_other_side_answers_as_well() {
+    let mut net = Net::new(0);
+    let twin = two_clusters(&mut net, [5, 3]);
+    let sides = |net: &Net| votes(net, 1).len() + votes(net, twin).len();
+    let others = (0..5).flat_map(|a| (5..8).map(move |b| (a, b)));
+    let cut: Vec<_> = others.filter(|pair| *pair != (1, twin)).collect();
+    net.run(secs(1));
+    net.cuts.extend(cut.iter().copied());
+    net.run(secs(90));
+    assert!(!has_lost_its_name(&net, 1) && !has_lost_its_name(&net, twin));
+    let before = sides(&net);
+    for pair in &cut {
+        net.cuts.remove(pair);
+    }
+    net.run_until(300, |net| has_lost_its_name(net, twin));
+    assert!(sides(&net) > before);
+    let viewers = || (0..8).filter(|host| *host != twin);
+    net.run_until(120, |net| viewers().all(|it| net.sees_at(it, 1, 1)));
+    assert!(!has_lost_its_name(&net, 1));
+}
+
+/// Anyone can claim the name of a node in a cluster without a key.
+#[test]
+fn forged_claims_cause_a_vote_only_if_a_node_answers_and_few_votes_then() {
+    let mut net = Net::joined(4);
+    let claim = |net: &mut Net, host: u8| {
+        let mut bytes = Vec::new();
+        let alive = Alive {
+            incarnation: 9,
+            node: "n2",
+            addr: &[10, 0, 0, host + 1],
+            port: 7946,
+            meta: None,
+            vsn: &[1, 5, 2, 2, 5, 5],
+        };
+        Message::Alive(alive).encode(&mut bytes);
+        let from = addr(200);
+        net.send(2, Parcel::Datagram { from, bytes });
+    };
+    for _ in 0..60 {
+        claim(&mut net, 200);
+        net.run(secs(1));
+    }
+    assert_eq!(net.counter(2, "votes_called"), 0, "no node answers there");
+    net.run(secs(30));
+    let impostor = net.boot_as(4, "n2", Config::default());
+    net.hosts.push(impostor);
+    for _ in 0..90 {
+        claim(&mut net, 4);
+        net.run(secs(1));
+    }
+    let called = net.counter(2, "votes_called");
+    assert!((2..=4).contains(&called), "{called} votes in 90 seconds");
+    assert!(votes(&net, 2).iter().all(|vote| *vote == (3, 3, true)));
+    assert!((0..4).all(|viewer| net.sees_at(viewer, 2, 2)));
+}
+
 /// Nodes that ask a node whose name is taken must not learn of it: they would tell the owner of the
 /// name.
 #[test]

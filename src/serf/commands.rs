@@ -3,6 +3,8 @@
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
+use super::keys::report::KeyReport;
+use super::queries::asked::Purpose;
 use super::queries::own_keys::Caller;
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::lane;
@@ -66,7 +68,7 @@ impl Core {
     /// this node has left already. A join cancels the leave, and `LeaveDone` then reports
     /// `LeaveEnd::Cancelled`.
     pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.serf.begin_leave(now, self.swim.name_conflict());
+        let op = self.serf.begin_leave(now);
         self.pump(now, false);
         op
     }
@@ -186,37 +188,41 @@ impl Core {
     ) -> Result<(), CommandError> {
         self.check_serf()?;
         self.check_not_left()?;
-        let is_about_keys = false;
+        let is_internal = false;
         let content = Content {
             name,
             payload,
-            is_about_keys,
+            is_internal,
         };
-        self.ask(now, number, content, options)
+        self.ask(now, Purpose::Application { number }, content, options)
     }
 
     fn ask(
         &mut self,
         now: Time,
-        number: u64,
+        purpose: Purpose,
         content: Content<'_>,
         options: &QueryOptions,
     ) -> Result<(), CommandError> {
-        let sender = Sender {
+        let sender = self.sender_of_query();
+        self.serf.ask(now, purpose, content, options, sender)?;
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Describes this node as the sender of a new query.
+    pub(super) fn sender_of_query(&mut self) -> Sender {
+        Sender {
             id: self.swim.draw_number(),
             addr: self.swim.self_node().addr,
             room: self.swim.broadcast_room(),
-        };
-        self.serf.ask(now, number, content, options, sender)?;
-        self.pump(now, false);
-        Ok(())
+        }
     }
 
     /// Lets all members, this node included, change or list their keys; in memberlist mode, lets
     /// this node alone do so. `number` is a number that
     /// no other query of this node has: [`CoreEvent::KeysDone`] reports the answers with it.
     /// `timeout` is the time in which answers count; `None` is the default of a query.
-    ///
     /// # Errors
     /// `NoKeyring` if this node does not encrypt; `UnknownKey` for the use of a key that this node
     /// does not hold; `PrimaryKey` for the removal of its primary key; in serf mode also
@@ -240,13 +246,14 @@ impl Core {
         let content = Content {
             name: query_name(query.action),
             payload: &query.payload(),
-            is_about_keys: true,
+            is_internal: true,
         };
         let options = QueryOptions {
             timeout,
             ..QueryOptions::default()
         };
-        self.ask(now, number, content, &options)
+        let report = KeyReport::default();
+        self.ask(now, Purpose::Keys { number, report }, content, &options)
     }
 
     /// The driver has stored the keys of [`CoreEvent::KeysChanged`] with this number, or could not:

@@ -132,12 +132,24 @@ pub enum CoreEvent {
         /// The other address.
         other: SocketAddr,
     },
-    /// Another node had this node's name first and still uses it, so this node cannot be a member.
-    /// Reported only when the conflict is certain, and only once until the name is free again; see
-    /// `conflict.rs`.
+    /// Another node had this node's name first and still uses it, or has won the vote about it, so
+    /// this node cannot be a member. Reported only when the conflict is certain, and only once
+    /// until the name is free again; see `conflict.rs`.
     NameConflict {
         /// The address of the other node.
         other: SocketAddr,
+    },
+    /// The members have voted about this node's name, which a node at another address has, too.
+    NameVote {
+        /// The address of the other node.
+        other: SocketAddr,
+        /// The number of members that have answered.
+        answers: usize,
+        /// The number of these that list the name at the address of this node.
+        votes: usize,
+        /// True if this node keeps the name. If not, a [`CoreEvent::NameConflict`] follows unless
+        /// one was reported already.
+        kept: bool,
     },
     /// No other node claims this node's name any more.
     NameFree {

@@ -1,6 +1,6 @@
 //! The rules of user events and queries, tested on the Serf state alone.
 
-use super::queries::asked::QueryOptions;
+use super::queries::asked::{Purpose, QueryOptions};
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::{Order, lane};
 use super::tests::{Rig, SECOND, node, tags};
@@ -75,9 +75,10 @@ impl Rig {
         let content = Content {
             name,
             payload: b"",
-            is_about_keys: false,
+            is_internal: false,
         };
-        self.serf.ask(self.now, number, content, options, sender)
+        let purpose = Purpose::Application { number };
+        self.serf.ask(self.now, purpose, content, options, sender)
     }
 
     /// A member answers a query of this node, or acknowledges it if `flags` is 1.
@@ -612,8 +613,7 @@ fn queries_of_serf_itself_are_answered_without_the_application() {
         };
         votes.push((response.ltime, response.payload.unwrap().to_vec()));
     }
-    let mut known = vec![6];
-    ConflictResponse {
+    let known = ConflictResponse::encoded(Some(&ConflictResponse {
         name: "b",
         addr: &[10, 0, 0, 1],
         port: 3,
@@ -625,8 +625,7 @@ fn queries_of_serf_itself_are_answered_without_the_application() {
         delegate_min: 2,
         delegate_max: 5,
         delegate_cur: 5,
-    }
-    .put(&mut known);
+    }));
     assert_eq!(votes, [(2, known), (3, vec![6, 0xc0]), (5, vec![6, 0xc0])]);
 }
 

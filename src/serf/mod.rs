@@ -16,7 +16,7 @@
 //! | `memberlist` | messages, states and name conflicts in memberlist mode |
 //! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
 //! | `notices` | the notices of the SWIM machine, and the orders to it |
-//! | `serf_state` | the parts wired together |
+//! | `serf_state`, `own_name` | the parts wired together |
 //! | `shared` | the state that all parts share: members, Lamport time, messages seen, the outbox |
 //! | `coalesce` | many events within a short time become few |
 //! | `resume` | taking over the clocks and members of an earlier run |
@@ -36,6 +36,7 @@ mod membership;
 #[cfg(test)]
 mod message_tests;
 mod notices;
+mod own_name;
 mod push_pull;
 mod queries;
 mod resume;

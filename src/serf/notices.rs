@@ -12,6 +12,7 @@ impl Core {
     /// input came on a stream that this node opened.
     pub(super) fn pump(&mut self, now: Time, asked: bool) {
         self.serf.coalescer.now = now;
+        self.serf.name_conflict = self.swim.name_conflict();
         loop {
             self.carry_out_orders(now);
             let Some(notice) = self.swim.poll_notice() else {
@@ -21,9 +22,8 @@ impl Core {
         }
         self.swim.set_source(None);
         self.sender = None;
-        let is_taken = self.serf.is_name_taken(self.swim.name_conflict());
-        self.swim.set_name_is_taken(now, is_taken);
-        self.serf.set_name_is_taken(is_taken);
+        self.swim.set_name_is_taken(now, self.serf.is_name_taken());
+        self.serf.note_owner();
         self.carry_out_orders(now);
         self.serf.refresh_self(now, self.swim.self_node());
         self.serf.note_numbers(self.swim.self_node().incarnation);
@@ -111,7 +111,7 @@ impl Core {
                 serf.common.out.report(CoreEvent::SpreadDone { op, end });
             }
             Notice::JoinDone { op, report } => {
-                serf.join_done(now, op, report, self.swim.name_conflict());
+                serf.join_done(now, op, report);
             }
             Notice::LookDone { op, report, state } => {
                 let members = look::members(&mut serf.common, &state);
@@ -148,7 +148,7 @@ impl Core {
                 }
             }
             Notice::NameAccepted => serf.conflicts.name_accepted(),
-            Notice::NameTaken { addr } => serf.name_taken(addr),
+            Notice::NameTaken { addr } => serf.name_taken(now, addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),
         }
     }
@@ -197,6 +197,12 @@ impl Core {
             Order::ManageKeys { asker, query } => {
                 self.serf.keys_asked(self.swim.keyring(), asker, query);
             }
+            Order::HeedClaim { addr } => self.swim.heed_claim(now, addr),
+            Order::CallVote { other } => {
+                let sender = self.sender_of_query();
+                self.serf.call_vote(now, other, sender);
+            }
+            Order::EndVote(tally) => self.serf.vote_ended(now, &tally),
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }

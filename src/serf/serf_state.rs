@@ -8,14 +8,14 @@
 use super::coalesce::Coalescer;
 use super::coordinates::Coordinates;
 use super::keys::query::KeyQuery;
-use super::memberlist::{Claim, Memberlist};
+use super::memberlist::Memberlist;
 use super::membership::changes::Changes;
 use super::membership::conflict::Conflicts;
 use super::membership::intent::Intents;
 use super::membership::leave::Leave;
 use super::membership::reap::Reaper;
 use super::push_pull::{self, ClockTimes};
-use super::queries::asked::Asked;
+use super::queries::asked::{Asked, Purpose};
 use super::queries::own_keys::{Caller, Keys};
 use super::queries::query::Queries;
 use super::queries::relays::Relays;
@@ -26,15 +26,14 @@ use super::shared::members::SerfStatus;
 use super::shared::outbox::{Order, lane};
 use super::user_events::replay::Replay;
 use super::user_events::user_event::UserEvents;
-use super::{CommandError, Config, CoreEvent, QueryOptions, Tags};
+use super::{CommandError, Config, QueryOptions, Tags};
 use crate::event::EventBody;
 use crate::limits;
-use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
+use crate::swim::{Change, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
 use crate::wire::{Keyring, Names, Refusal};
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +55,10 @@ pub(super) struct SerfState {
     pub coordinates: Coordinates,
     pub coalescer: Coalescer,
     pub memberlist: Memberlist,
-    /// True while the name of this node belongs to another node. This node then refutes no leave
-    /// intent and answers no query.
-    name_is_taken: bool,
+    /// The conflict about this node's name that the SWIM machine knows of.
+    pub name_conflict: Option<NameConflict>,
+    /// True if the name of this node belonged to another node after the last input.
+    pub was_taken: bool,
 }
 
 impl SerfState {
@@ -78,7 +78,8 @@ impl SerfState {
                 next: now + config.reap_interval,
             },
             conflicts: Conflicts::default(),
-            name_is_taken: false,
+            name_conflict: None,
+            was_taken: false,
             coordinates: Coordinates::default(),
             coalescer: Coalescer::new(config.coalesce_members, config.coalesce_events),
             memberlist: Memberlist::default(),
@@ -151,7 +152,7 @@ impl SerfState {
         if is_news && self.leave.is_under_way() {
             self.tell_of_leave(name);
         }
-        if !self.name_is_taken {
+        if !self.is_name_taken() {
             self.queries.take_up_known(now, &mut self.common);
         }
     }
@@ -224,34 +225,6 @@ impl SerfState {
         self.leave.on_ended(&mut self.common, unacked);
     }
 
-    /// A known name is claimed at another address. `asked` is true if the claim came from a peer
-    /// that this node had asked, and `alive` if the claim says that the node is alive there.
-    pub fn name_claimed(
-        &mut self,
-        now: Time,
-        name: &str,
-        claimed: SocketAddr,
-        asked: bool,
-        alive: bool,
-    ) {
-        self.common.out.counts.conflicts += 1;
-        if !self.common.is_self(name) {
-            return;
-        }
-        self.common.out.counts.conflicts_self += 1;
-        let asked = asked && !self.leave.is_under_way_or_done();
-        self.conflicts
-            .on_claim(now, &mut self.common, claimed, asked, alive);
-    }
-
-    /// Reports a claim about another member to an application built on memberlist.
-    pub fn report_conflict(&mut self, now: Time, claim: Claim) {
-        if !self.common.is_self(&claim.name) {
-            let out = &mut self.common.out;
-            self.memberlist.on_conflict(now, out, claim);
-        }
-    }
-
     /// Reports the answer to a ping to an application that wants to know.
     pub fn tell_ping_ack(&mut self, name: &str, rtt: Duration, payload: &[u8]) {
         if self.common.config.ping_acks {
@@ -261,53 +234,6 @@ impl SerfState {
                 payload: payload.into(),
             });
         }
-    }
-
-    /// Returns true if this node's name belongs to another node, which answers to it.
-    pub fn is_name_taken(&self, name_conflict: Option<NameConflict>) -> bool {
-        self.conflicts.owner(name_conflict).is_some()
-    }
-
-    /// Notes whether the name of this node belongs to another node. Once it no longer does, this
-    /// node announces itself.
-    pub fn set_name_is_taken(&mut self, taken: bool) {
-        let was_taken = std::mem::replace(&mut self.name_is_taken, taken);
-        let takes_part = self.common.is_serf() && !self.leave.is_under_way_or_done();
-        if was_taken && !taken && takes_part {
-            self.intents.announce_join(&mut self.common);
-        }
-    }
-
-    /// A node at this address answers to this node's name.
-    pub fn name_taken(&mut self, addr: SocketAddr) {
-        if !self.leave.is_under_way_or_done() {
-            self.conflicts.on_taken(&mut self.common, addr);
-        }
-    }
-
-    /// A join command ended, or reached a node. If at least one node answered, this node announces
-    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
-    /// another node; only in serf mode.
-    pub fn join_done(
-        &mut self,
-        now: Time,
-        op: OpId,
-        report: JoinReport,
-        name_conflict: Option<NameConflict>,
-    ) {
-        self.replay.join_done(op);
-        let config = &self.common.config.swim;
-        let owner = self.conflicts.owner_at_join(now, config, name_conflict);
-        if report.contacted > 0 && owner.is_none() {
-            if report.reached_another {
-                self.conflicts.name_accepted();
-            }
-            if self.common.is_serf() && !self.leave.is_under_way_or_done() {
-                self.intents.announce_join(&mut self.common);
-            }
-        }
-        let done = CoreEvent::JoinDone { op, report, owner };
-        self.common.out.report(done);
     }
 
     // Messages.
@@ -330,7 +256,8 @@ impl SerfState {
 
     /// Handles one message. Returns the lane in which this node should pass it on, if it should.
     fn handle(&mut self, now: Time, message: &SerfMessage<'_>) -> Option<usize> {
-        let silent = self.leave.is_under_way_or_done() || self.name_is_taken;
+        let silent = self.leave.is_under_way_or_done() || self.is_name_taken();
+        let is_name_taken = self.is_name_taken();
         let common = &mut self.common;
         let (is_new, lane) = match message {
             SerfMessage::Leave(intent) => {
@@ -342,12 +269,11 @@ impl SerfState {
                 (self.events.on_event(now, common, event), lane::EVENTS)
             }
             SerfMessage::Query(query) => {
-                let is_silent = self.name_is_taken;
-                let is_new = self.queries.on_query(now, common, query, is_silent);
+                let is_new = self.queries.on_query(now, common, query, is_name_taken);
                 (is_new, lane::QUERIES)
             }
             SerfMessage::QueryResponse(response) => {
-                self.asked.on_response(&mut common.out, response);
+                self.asked.on_response(common, response);
                 return None;
             }
             SerfMessage::Relay(relay) => {
@@ -409,15 +335,14 @@ impl SerfState {
         self.replay.join_begun(op);
     }
 
-    /// Sends a query to the members that `options` select. `number` is the number under which acks,
-    /// answers and the end are reported.
+    /// Sends a query to the members that `options` select. `purpose` says who gets the answers.
     ///
     /// # Errors
     /// `ReservedName`, `TooManyQueries`, `BadExpression`, `EventTooLarge`.
     pub fn ask(
         &mut self,
         now: Time,
-        number: u64,
+        purpose: Purpose,
         content: Content<'_>,
         options: &QueryOptions,
         sender: Sender,
@@ -427,7 +352,7 @@ impl SerfState {
         }
         let ltime = self.queries.seen.clock.time();
         let request = Request::new(&self.common, ltime, content, options, sender)?;
-        let query = request.to_be_answered(&self.common, number, now);
+        let query = request.to_be_answered(&self.common, purpose, now);
         self.asked.add(ltime, query);
         self.common.out.counts.queries_sent += 1;
         let message = request.message();
@@ -445,9 +370,8 @@ impl SerfState {
     }
 
     /// Begins to leave. If a leave is under way already, the command ends together with it.
-    pub fn begin_leave(&mut self, now: Time, name_conflict: Option<NameConflict>) -> OpId {
-        let conflicts = &self.conflicts;
-        let disputed = conflicts.is_name_disputed(now, &self.common, name_conflict);
+    pub fn begin_leave(&mut self, now: Time) -> OpId {
+        let disputed = self.is_name_disputed(now);
         let begun = self.leave.begin(now, &mut self.common, disputed);
         if begun.announce.is_some() {
             let name = self.common.name.clone();
@@ -485,9 +409,7 @@ impl SerfState {
         // A peer that learns of the leave by push/pull applies it with a Lamport time one later
         // than the one announced. The join intent must be later still.
         self.intents.clock.tick();
-        if self.common.is_serf() {
-            self.intents.announce_join(&mut self.common);
-        }
+        self.announce_join();
         true
     }
 }

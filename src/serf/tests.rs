@@ -2,9 +2,12 @@
 //! out.
 
 use super::event::{KeyChange, KeyStore, LeaveEnd};
+use super::membership::conflict::Conflicts;
+use super::queries::request::Sender;
 use super::serf_state::SerfState;
 use super::shared::members::SerfStatus;
 use super::shared::outbox::{Order, lane};
+use super::shared::vote::Tally;
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
 use crate::event::EventBody;
 use crate::limits;
@@ -14,10 +17,10 @@ use crate::swim::{
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
-    JoinIntent, LeaveIntent, PastEvent, PastEvents, Query, Relay, SerfMessage, SerfPushPull,
-    UserEvent, encode_tags,
+    ConflictResponse, JoinIntent, LeaveIntent, PastEvent, PastEvents, Query, QueryResponse, Relay,
+    SerfMessage, SerfPushPull, UserEvent, encode_tags,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,9 +163,77 @@ impl Rig {
             CoreEvent::NameFree { reported } => format!("free, reported: {reported}"),
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
+            CoreEvent::NameVote {
+                votes,
+                answers,
+                kept,
+                ..
+            } => format!("vote {votes} of {answers}, kept: {kept}"),
         };
         let events = &mut self.serf.common.out.events;
         std::iter::from_fn(|| events.pop()).map(word).collect()
+    }
+
+    /// A peer that this node has asked lists its name at [`OTHER`], and the SWIM machine has come
+    /// to this verdict about the node there.
+    fn is_claimed(&mut self, verdict: ConflictVerdict) {
+        self.serf.name_claimed(self.now, "self", OTHER, true, true);
+        let addr = OTHER;
+        self.serf.name_conflict = Some(NameConflict { addr, verdict });
+        if verdict == ConflictVerdict::Alive {
+            self.serf.name_taken(self.now, OTHER);
+        }
+        self.serf.note_owner();
+    }
+
+    /// No other node claims the name any more.
+    fn is_free(&mut self) {
+        self.serf.name_conflict = None;
+        let common = &mut self.serf.common;
+        self.serf.conflicts.on_name_free(common);
+        self.serf.note_owner();
+    }
+
+    /// Carries out the orders to call a vote, and returns their number.
+    fn calls_votes(&mut self) -> usize {
+        let calls = |order| match order {
+            Order::CallVote { other } => Some(other),
+            _ => None,
+        };
+        let others: Vec<_> = self.orders().into_iter().filter_map(calls).collect();
+        let sender = Sender {
+            id: 77,
+            addr: OWN,
+            room: 1300,
+        };
+        for other in &others {
+            self.serf.call_vote(self.now, *other, sender);
+        }
+        others.len()
+    }
+
+    /// A member answers the vote that this node called last.
+    fn answers_vote(&mut self, from: &str, payload: &[u8]) {
+        self.receives(&SerfMessage::QueryResponse(QueryResponse {
+            ltime: self.serf.queries.seen.clock.time() - 1,
+            id: 77,
+            from,
+            flags: 0,
+            payload: Some(payload),
+        }));
+    }
+
+    /// Carries out the order to end a vote, and returns the events that follow.
+    fn ends_vote(&mut self) -> Vec<String> {
+        self.events();
+        let end = |order| match order {
+            Order::EndVote(tally) => Some(tally),
+            _ => None,
+        };
+        let tally = self.orders().into_iter().find_map(end);
+        let tally = tally.expect("the vote has ended");
+        self.serf.vote_ended(self.now, &tally);
+        self.events()
     }
 
     /// Plays the SWIM machine, which must have been ordered to end the announcements of a leave,
@@ -194,6 +265,9 @@ impl Rig {
             | Order::SetAckPayload(_)
             | Order::ManageKeys { .. }
             | Order::SendIntroduced { .. }
+            | Order::HeedClaim { .. }
+            | Order::CallVote { .. }
+            | Order::EndVote(_)
             | Order::Refuse(_) => None,
         };
         self.orders().into_iter().filter_map(of).collect()
@@ -864,7 +938,7 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     let orders = rig.orders();
     let [
         Order::Broadcast {
@@ -901,7 +975,7 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
     rig.ends_leave(&["a"]);
     assert_eq!(rig.events(), ["leave self", "left without a"]);
     assert_eq!(rig.shown("self"), MemberState::Left);
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     assert_eq!(rig.events(), ["left without a"]);
 }
 
@@ -909,7 +983,7 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
 fn a_member_that_becomes_known_during_a_leave_gets_an_intent_with_a_later_time() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     rig.orders();
     let held = |rig: &Rig| rig.serf.common.members.get("self").unwrap().ltime;
     let before = held(&rig);
@@ -934,7 +1008,7 @@ fn a_member_that_becomes_known_during_a_leave_gets_an_intent_with_a_later_time()
         mode: Mode::Memberlist,
         ..Config::default()
     });
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     rig.orders();
     rig.joins("b", 3);
     let name = "b".into();
@@ -946,10 +1020,7 @@ fn a_leave_goes_on_when_its_announcements_do_not_spread() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    let (first, second) = (
-        rig.serf.begin_leave(rig.now, None),
-        rig.serf.begin_leave(rig.now, None),
-    );
+    let (first, second) = (rig.serf.begin_leave(rig.now), rig.serf.begin_leave(rig.now));
     assert_ne!(first, second);
     rig.wait(4);
     assert_eq!(rig.orders().len(), 2);
@@ -968,7 +1039,7 @@ fn a_leave_without_other_members_ends_when_the_swim_machine_says_so() {
             mode,
             ..Config::default()
         });
-        rig.serf.begin_leave(rig.now, None);
+        rig.serf.begin_leave(rig.now);
         assert_eq!(rig.orders(), [Order::Leave]);
         rig.serf.departure_gossiped(rig.now);
         rig.serf.leave_acked(rig.now);
@@ -982,7 +1053,7 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     let left_at = rig.serf.common.members.get("self").unwrap().ltime;
     assert!(rig.serf.cancel_leave());
     assert_eq!(
@@ -992,12 +1063,12 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     // A peer that learns of the leave by push/pull adds one to its time: the join is later still.
     assert!(rig.serf.common.members.get("self").unwrap().ltime > left_at + 1);
 
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     rig.wait(5);
     assert!(rig.serf.cancel_leave());
     assert_eq!(rig.events(), ["cancelled"]);
 
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     for seconds in [5, 5, 1] {
         rig.wait(seconds);
     }
@@ -1016,12 +1087,12 @@ fn a_join_is_announced_only_if_it_reached_a_node() {
         contacted,
         failures: Vec::new(),
     };
-    rig.serf.join_done(rig.now, OpId(1), report(0), None);
+    rig.serf.join_done(rig.now, OpId(1), report(0));
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![], vec!["joined".into()])
     );
-    rig.serf.join_done(rig.now, OpId(2), report(2), None);
+    rig.serf.join_done(rig.now, OpId(2), report(2));
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![JOIN], vec!["joined".into()])
@@ -1081,17 +1152,241 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
 /// for a failure.
 #[test]
 fn a_node_whose_name_is_taken_does_not_speak_for_the_owner() {
+    for verdict in [ConflictVerdict::Alive] {
+        let mut rig = Rig::new();
+        rig.is_claimed(verdict);
+        assert_eq!(
+            rig.serf.is_name_taken(),
+            verdict == ConflictVerdict::Alive,
+            "an owner that does not answer this node is not certain"
+        );
+        rig.orders();
+        rig.leave_intent("self", 9, false);
+        assert_eq!(
+            rig.broadcasts(),
+            [LEAVE],
+            "the intent of the owner is passed on"
+        );
+        let report = JoinReport {
+            contacted: 1,
+            ..JoinReport::default()
+        };
+        rig.serf.join_done(rig.now, OpId(1), report);
+        assert_eq!(rig.broadcasts(), []);
+        rig.is_free();
+        assert_eq!(rig.broadcasts(), [JOIN]);
+    }
+}
+
+/// Answers of the members in a vote about the name of this node.
+fn votes(rig: &mut Rig, voters: &[(&str, SocketAddr)]) {
+    for (from, listed) in voters {
+        let SocketAddr::V4(listed) = listed else {
+            panic!("{listed}")
+        };
+        let vote = ConflictResponse {
+            name: "self",
+            addr: &listed.ip().octets(),
+            port: listed.port(),
+            tags: b"\x80",
+            status: 1,
+            protocol_min: 1,
+            protocol_max: 5,
+            protocol_cur: 2,
+            delegate_min: 2,
+            delegate_max: 5,
+            delegate_cur: 5,
+        };
+        rig.answers_vote(from, &ConflictResponse::encoded(Some(&vote)));
+    }
+}
+
+/// A node that was accepted, and whose name the node at [`OTHER`] has as well. It has called a
+/// vote, which the members `b`, `c`, `d` and `e` have not answered yet.
+fn voting() -> Rig {
     let mut rig = Rig::new();
-    rig.serf.set_name_is_taken(true);
+    for (port, name) in (2..).zip(["b", "c", "d", "e"]) {
+        rig.joins(name, port);
+    }
+    rig.serf.conflicts.name_accepted();
+    rig.events();
     rig.orders();
-    rig.leave_intent("self", 9, false);
-    assert_eq!(
-        rig.broadcasts(),
-        [LEAVE],
-        "the intent of the owner is passed on"
+    rig.is_claimed(ConflictVerdict::Alive);
+    assert_eq!(rig.calls_votes(), 1);
+    rig.events();
+    rig
+}
+
+const OTHER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9)), 7946);
+const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
+
+#[test]
+fn a_node_keeps_its_name_with_a_majority_of_the_votes_and_loses_it_without_one() {
+    for (voters, outcome, taken) in [
+        ("OOOX", "vote 3 of 4, kept: true", false),
+        ("OXXX", "vote 1 of 4, kept: false", true),
+        ("OOXX", "vote 2 of 4, kept: true", false),
+        ("XXXX", "vote 0 of 4, kept: false", true),
+    ] {
+        let mut rig = voting();
+        let listed = |vote| if vote == 'O' { OWN } else { OTHER };
+        let voters = voters.chars().map(listed);
+        let voters: Vec<_> = ["b", "c", "d", "e"].into_iter().zip(voters).collect();
+        votes(&mut rig, &voters);
+        let conflict = format!("conflict {OTHER}");
+        let expected: &[&str] = match taken {
+            true => &[outcome, &conflict],
+            false => &[outcome],
+        };
+        assert_eq!(rig.ends_vote(), expected);
+        assert_eq!(rig.serf.is_name_taken(), taken);
+        assert_eq!(rig.serf.is_name_disputed(rig.now), taken);
+    }
+}
+
+#[test]
+fn members_that_do_not_answer_or_do_not_know_the_name_do_not_hinder_a_vote() {
+    let mut rig = voting();
+    rig.wait(60);
+    assert_eq!(rig.ends_vote(), ["vote 0 of 0, kept: true"]);
+    let mut rig = voting();
+    votes(&mut rig, &[("b", OWN), ("c", OWN)]);
+    rig.answers_vote("d", &ConflictResponse::encoded(None));
+    assert_eq!(rig.events(), [""; 0], "a member may still answer");
+    rig.wait(60);
+    assert_eq!(rig.ends_vote(), ["vote 2 of 3, kept: true"]);
+}
+
+#[test]
+fn only_members_that_are_present_have_a_vote_and_each_has_one() {
+    let mut rig = voting();
+    rig.reports(Change::Died, "e", None);
+    rig.events();
+    for voter in ["stranger", "self", "e"] {
+        votes(&mut rig, &[(voter, OTHER)]);
+    }
+    rig.answers_vote("d", b"\x06\xff");
+    votes(
+        &mut rig,
+        &[("b", OWN), ("b", OTHER), ("c", OWN), ("d", OWN)],
     );
-    rig.serf.set_name_is_taken(false);
-    assert_eq!(rig.broadcasts(), [JOIN]);
+    let refusal = Order::Refuse(Refusal::Msgpack);
+    assert!(rig.orders().contains(&refusal));
+    assert_eq!(rig.serf.common.out.counts.votes_refused, 3);
+    rig.wait(60);
+}
+
+/// An agent quits with half of the votes. If the other node still answers at the next vote, it is
+/// no agent, and counts in the same way.
+#[test]
+fn at_a_second_tie_the_node_with_the_lower_address_keeps_the_name() {
+    let mut rig = voting();
+    let tie = [("b", OWN), ("c", OWN), ("d", OTHER), ("e", OTHER)];
+    votes(&mut rig, &tie);
+    assert_eq!(rig.ends_vote(), ["vote 2 of 4, kept: true"]);
+    rig.wait(30);
+    rig.is_claimed(ConflictVerdict::Alive);
+    assert_eq!(rig.calls_votes(), 1);
+    votes(&mut rig, &tie);
+    assert!(OWN < OTHER);
+    assert_eq!(rig.ends_vote(), ["vote 2 of 4, kept: true"]);
+    let other_wins = Tally {
+        own: OTHER,
+        other: OWN,
+        answers: 4,
+        for_own: 2,
+    };
+    let mut conflicts = Conflicts::default();
+    let common = &mut rig.serf.common;
+    conflicts.on_vote(rig.now, common, &other_wins);
+    conflicts.on_vote(rig.now, common, &other_wins);
+    let conflict = format!("conflict {OWN}");
+    let (kept, lost) = ("vote 2 of 4, kept: true", "vote 2 of 4, kept: false");
+    assert_eq!(rig.events(), [kept, lost, &conflict]);
+}
+
+#[test]
+fn a_vote_is_called_by_an_accepted_node_only_and_not_more_often_than_every_thirty_seconds() {
+    let mut rig = Rig::new();
+    rig.joins("b", 2);
+    rig.is_claimed(ConflictVerdict::Alive);
+    assert_eq!(rig.calls_votes(), 0, "the other node was first");
+    let mut rig = voting();
+    for seconds in [2, 27] {
+        rig.wait(seconds);
+        rig.is_claimed(ConflictVerdict::Alive);
+        let elsewhere = "10.9.9.8:7946".parse().unwrap();
+        rig.serf.name_taken(rig.now, elsewhere);
+        assert_eq!(rig.calls_votes(), 0);
+    }
+    rig.wait(1);
+    rig.is_claimed(ConflictVerdict::Alive);
+    assert_eq!(rig.calls_votes(), 1);
+    let mut rig = Rig::with(Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    rig.serf.conflicts.name_accepted();
+    rig.is_claimed(ConflictVerdict::Alive);
+    assert_eq!(rig.calls_votes(), 0, "memberlist has no votes");
+}
+
+/// The other node may have lost its own vote, and have quit.
+#[test]
+fn a_vote_is_void_if_the_other_node_is_gone_or_this_node_leaves() {
+    for leaves in [false, true] {
+        let mut rig = voting();
+        match leaves {
+            true => drop(rig.serf.begin_leave(rig.now)),
+            false => rig.is_free(),
+        }
+        rig.events();
+        votes(&mut rig, &["b", "c", "d", "e"].map(|name| (name, OTHER)));
+        assert_eq!(rig.ends_vote(), [""; 0]);
+        assert_eq!(rig.serf.common.out.counts.votes_lost, 0);
+    }
+}
+
+/// This node knows the name `self` at the address of another node.
+#[test]
+fn the_vote_of_a_node_that_shares_its_name_with_a_member_is_answered_to_its_address() {
+    let mut rig = Rig::new();
+    rig.joins("b", 3);
+    rig.orders();
+    let claimant: SocketAddr = "10.0.0.9:9".parse().unwrap();
+    let mut heeded = 0;
+    let mut asks = |rig: &mut Rig, ltime, source_node, payload| {
+        rig.receives(&SerfMessage::Query(Query {
+            source_node,
+            addr: &[10, 0, 0, 9],
+            port: 9,
+            flags: 1,
+            relay_factor: 3,
+            ..query(ltime, b"_serf_conflict", Some(payload))
+        }));
+        let mut to = |order: &Order| match order {
+            Order::SendUser { to, .. } => *to == claimant,
+            Order::SendThrough { .. } => true,
+            Order::HeedClaim { addr } => {
+                assert_eq!((*addr, source_node), (claimant, "self"));
+                heeded += 1;
+                false
+            }
+            _ => false,
+        };
+        rig.orders().iter().filter(|order| to(order)).count()
+    };
+    assert_eq!(asks(&mut rig, 1, "b", b"b"), 1, "an answer, without an ack");
+    assert_eq!(asks(&mut rig, 2, "b", b"self"), 0);
+    assert_eq!(asks(&mut rig, 3, "self", b"self"), 0);
+    assert_eq!(asks(&mut rig, 4, "unknown", b"unknown"), 0);
+    let answered: usize = (5..25).map(|ltime| asks(&mut rig, ltime, "b", b"b")).sum();
+    assert_eq!(answered, 7, "one in this second was answered before");
+    let networks = vec!["10.1.0.0/16".parse().unwrap()];
+    rig.serf.common.config.swim.cidrs_allowed = networks;
+    rig.wait(2);
+    assert_eq!(asks(&mut rig, 30, "b", b"b"), 0);
+    assert_eq!(heeded, 1);
 }
 
 #[test]
@@ -1133,7 +1428,7 @@ fn after_a_leave_the_name_may_belong_to_another_node() {
     };
     let mut rig = Rig::new();
     rig.serf.conflicts.name_accepted();
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     rig.wait(60);
     rig.serf.cancel_leave();
     rig.serf.name_claimed(rig.now, "self", other, true, true);
@@ -1203,7 +1498,7 @@ fn a_nodes_own_leave_intent_that_comes_back_is_not_passed_on_again() {
     let mut rig = Rig::new();
     rig.joins("other", 2);
     rig.orders();
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     let broadcasts = rig.broadcasts();
     assert_eq!(broadcasts.len(), 1);
     let ltime = rig.serf.common.members.get("self").unwrap().ltime;

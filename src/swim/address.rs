@@ -23,10 +23,12 @@ pub(in crate::swim) fn of_answer(
         .unwrap_or(from)
 }
 
-/// Returns true if a member may have this address: other members can reach it, and it lies in one
-/// of the networks of the setting `cidrs_allowed` unless that list is empty.
-pub(in crate::swim) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
-    networks::unreachable(ip).is_none() && networks::allow(&config.cidrs_allowed, ip)
+impl Config {
+    /// Returns true if a member may have this address: other members can reach it, and it lies in
+    /// one of the networks of the setting `cidrs_allowed` unless that list is empty.
+    pub(crate) fn allows(&self, ip: IpAddr) -> bool {
+        networks::unreachable(ip).is_none() && networks::allow(&self.cidrs_allowed, ip)
+    }
 }
 
 #[cfg(test)]

@@ -237,7 +237,7 @@ impl Swim {
     }
 
     /// A member lists this node's name at another address: as alive or suspect if `alive` is true,
-    /// otherwise as dead.
+    /// otherwise as dead. Or the node there claims the name itself, by a vote.
     pub(super) fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
         self.refuse(Refusal::Conflict);
         if self.name_conflicts.on_claim(&mut self.ctx, addr) {

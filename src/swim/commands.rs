@@ -142,6 +142,13 @@ impl Swim {
         });
     }
 
+    /// The layer above has heard that a node at this address claims this node's name.
+    pub fn heed_claim(&mut self, now: Time, addr: SocketAddr) {
+        if !self.ctx.local.left {
+            self.at(now, |swim| swim.on_claim(addr, true));
+        }
+    }
+
     /// Sets whether this node's name belongs to another node, in which case no other node is told
     /// of this node.
     pub fn set_name_is_taken(&mut self, now: Time, taken: bool) {

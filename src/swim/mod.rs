@@ -225,12 +225,12 @@ impl Swim {
     /// A ping arrived.
     fn on_ping(&mut self, from: SocketAddr, ping: &Ping) -> Result<(), Refusal> {
         let ctx = &mut self.ctx;
-        if !ping.node.is_empty() && ping.node != &*ctx.local.name {
-            return Err(Refusal::OtherNode);
-        }
         if self.name_conflicts.on_ping(ctx, from, ping) {
             self.on_name_decided();
             return Ok(());
+        }
+        if !ctx.local.answers_to(ping.node) {
+            return Err(Refusal::OtherNode);
         }
         let (source, port, name) = (ping.source_addr, ping.source_port, ping.source_node);
         let peer = ctx.answer_addr(source, port, name, from);

@@ -16,6 +16,9 @@ pub(crate) use super::tags::TagReader;
 pub use super::tags::decode_tags;
 pub use super::tags::{Tags, encode_tags};
 
+/// The msgpack value nil: the vote of a member that does not know the name.
+const NIL: u8 = 0xc0;
+
 /// The type bytes.
 #[allow(missing_docs)]
 pub mod kind {
@@ -256,10 +259,29 @@ pub struct Relay<'a> {
     pub inner: &'a [u8],
 }
 
-impl ConflictResponse<'_> {
-    /// Appends the map.
-    pub fn put(&self, out: &mut Vec<u8>) {
-        Record::put(self, out);
+impl<'a> ConflictResponse<'a> {
+    /// Decodes the payload of an answer, its type byte first. Returns `None` for the vote of a
+    /// member that does not know the name.
+    ///
+    /// # Errors
+    /// The same as for [`KeyRequest::decode`].
+    pub fn decode(payload: &'a [u8]) -> Result<Option<ConflictResponse<'a>>, Refusal> {
+        let mut body = body_of(kind::CONFLICT_RESPONSE, payload)?;
+        match body.peek() {
+            Some(NIL) => Ok(None),
+            _ => Body::decode(&mut body).map(Some),
+        }
+    }
+
+    /// Returns the payload of an answer, its type byte first. `vote` is `None` if this node does
+    /// not know the name.
+    pub fn encoded(vote: Option<&ConflictResponse<'_>>) -> Vec<u8> {
+        let mut out = vec![kind::CONFLICT_RESPONSE];
+        match vote {
+            Some(vote) => vote.put_body(&mut out),
+            None => out.push(NIL),
+        }
+        out
     }
 }
 

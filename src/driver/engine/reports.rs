@@ -96,14 +96,13 @@ impl Engine {
                     format!("the name \"{name}\" of this node at {own} is also listed at {other}");
                 self.warn("members", text);
             }
-            CoreEvent::NameConflict { other } => {
-                let error = self.name_is_taken(other);
-                let text = || error.message.clone();
-                let events = &self.handle.events;
-                self.log.line(events, Level::Error, "members", text);
-                self.fail_joins(&error);
-                self.handle.events.push(EventBody::Fatal { error });
-            }
+            CoreEvent::NameConflict { other } => self.on_name_conflict(other),
+            CoreEvent::NameVote {
+                other,
+                answers,
+                votes,
+                kept,
+            } => self.on_name_vote(other, (votes, answers), kept),
             CoreEvent::NameFree { reported } => self.on_name_free(reported),
         }
     }
@@ -138,6 +137,31 @@ impl Engine {
         let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
         let result = if answered { Ok(0) } else { Err(silent()) };
         self.complete(op, result.into());
+    }
+
+    fn on_name_conflict(&mut self, other: SocketAddr) {
+        let error = self.name_is_taken(other);
+        let text = || error.message.clone();
+        let events = &self.handle.events;
+        self.log.line(events, Level::Error, "members", text);
+        self.fail_joins(&error);
+        self.handle.events.push(EventBody::Fatal { error });
+    }
+
+    /// Logs a vote about the name of this node. `votes` are those for this node, and all.
+    fn on_name_vote(&mut self, other: SocketAddr, votes: (usize, usize), kept: bool) {
+        let (level, verb) = match kept {
+            true => (Level::Info, "keeps"),
+            false => (Level::Warn, "gives up"),
+        };
+        let (events, name) = (&self.handle.events, &self.handle.name);
+        let (own, (for_own, all)) = (self.handle.addr(), votes);
+        self.log.line(events, level, "members", || {
+            format!(
+                "this node {verb} the name \"{name}\", which a node at {other} has as well: \
+                 {for_own} of {all} members list it at {own}"
+            )
+        });
     }
 
     fn on_name_free(&mut self, reported: bool) {

@@ -4,6 +4,7 @@
 use super::query::{KeyQuery, query_name};
 use super::report::{KeyAnswer, KeyReport};
 use crate::limits;
+use crate::serf::queries::asked::Purpose;
 use crate::serf::queries::request::{Content, Sender};
 use crate::serf::shared::outbox::{Order, lane};
 use crate::serf::tests::{Rig, node, query};
@@ -306,7 +307,7 @@ fn asks(rig: &mut Rig) {
     let content = Content {
         name: query_name(action),
         payload: &KeyQuery { action, key }.payload(),
-        is_about_keys: true,
+        is_internal: true,
     };
     let sender = Sender {
         id: 77,
@@ -314,7 +315,11 @@ fn asks(rig: &mut Rig) {
         room: 1300,
     };
     let options = QueryOptions::default();
-    let asked = rig.serf.ask(rig.now, 5, content, &options, sender);
+    let purpose = Purpose::Keys {
+        number: 5,
+        report: KeyReport::default(),
+    };
+    let asked = rig.serf.ask(rig.now, purpose, content, &options, sender);
     assert_eq!(asked, Ok(()));
 }
 

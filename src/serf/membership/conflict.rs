@@ -1,12 +1,14 @@
 //! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
 //! that this node cannot be a member.
 //!
-//! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
-//! query that this node answers but never sends. Instead, this node asks the other node directly
-//! (`swim::local::name_conflict`), and so it learns sooner, and without a vote, that it has lost.
-//! Before this node's first join command has succeeded, a peer that it asks may list this node's
-//! name at another address. Then either another node or an earlier run of this node had the name
-//! first. It is certain that another node has it when
+//! The name belongs to the node that the peers knew first. When a peer lists this node's name at
+//! another address, this node first asks the node there (`swim::local::name_conflict`). Then it
+//! matters whether this node was accepted: its join command has succeeded, or a peer has listed it
+//! under its name.
+//!
+//! If this node was not accepted, either another node or an earlier run of this node had the name
+//! first. This node gives way without a vote, because the owner might lose that vote and would have
+//! to quit. It is certain that another node has the name when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list the name as alive there after more than the time in which a cluster notices
@@ -15,9 +17,24 @@
 //! Until it is certain, the application is only warned. Certain or not, a leave is silent if peers
 //! have listed the name at that address recently, or if a node there may still answer: peers would
 //! apply the leave to the other node.
+//!
+//! If this node was accepted, two clusters with a node of this name have become one, or the other
+//! node took the name later. If the other node answers, this node lets the members vote, as a Serf
+//! agent does: each member answers with the address at which it lists the name. A node that has no
+//! majority gives way from then on, as if the other node had been first. Three rules differ from
+//! those of an agent:
+//!
+//! - Votes are called at intervals, and only while the other node answers, so that forged claims
+//!   cause few queries.
+//! - Without answers, the node stays: an agent quits.
+//! - With half of the votes, an agent quits, so this node stays. If the other node still answers at
+//!   the next vote, and half of the votes are this node's again, the node with the lower address
+//!   stays.
 
 use crate::serf::CoreEvent;
 use crate::serf::shared::common::Common;
+use crate::serf::shared::outbox::Order;
+use crate::serf::shared::vote::{Tally, VoteResult};
 use crate::swim::{self, ConflictVerdict, NameConflict};
 use crate::time::Time;
 use std::net::SocketAddr;
@@ -25,6 +42,9 @@ use std::time::Duration;
 
 /// The longest time, in probe timeouts, between the answer to a join and its end.
 const JUST: u32 = 2;
+
+/// The shortest time between two votes, in probe intervals.
+const VOTE_PAUSE: u32 = 30;
 
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
@@ -42,6 +62,10 @@ pub(in crate::serf) struct Conflicts {
     warned: Option<SocketAddr>,
     /// True if the conflict was reported as certain.
     reported: bool,
+    /// The time at which this node last called a vote.
+    voted: Option<Time>,
+    /// The address of the other node if the last vote was a tie.
+    tied: Option<SocketAddr>,
 }
 
 impl Conflicts {
@@ -65,6 +89,7 @@ impl Conflicts {
         self.before_us = None;
         self.listed = None;
         self.warned = None;
+        self.tied = None;
     }
 
     /// Moves the times of claims forward, after a stall of this process.
@@ -113,12 +138,46 @@ impl Conflicts {
         }
     }
 
-    /// A node at this address answers to this node's name.
-    pub fn on_taken(&mut self, common: &mut Common, addr: SocketAddr) {
+    /// A node at this address answers to this node's name, again and again.
+    pub fn on_taken(&mut self, now: Time, common: &mut Common, addr: SocketAddr) {
         if self.was_before_us(addr) {
-            self.report(common, addr);
-        } else {
-            self.warn_of(common, addr);
+            return self.report(common, addr);
+        }
+        self.warn_of(common, addr);
+        let pause = common.config.swim.probe_interval * VOTE_PAUSE;
+        let is_due = self.voted.is_none_or(|voted| now.since(voted) >= pause);
+        if is_due && self.accepted && common.is_serf() {
+            self.voted = Some(now);
+            common.out.counts.votes_called += 1;
+            common.out.order(Order::CallVote { other: addr });
+        }
+    }
+
+    /// The members have voted, and the other node still answers.
+    pub fn on_vote(&mut self, now: Time, common: &mut Common, tally: &Tally) {
+        let other = tally.other;
+        let is_second_tie = self.tied.take() == Some(other);
+        let kept = match tally.result() {
+            VoteResult::Unanswered | VoteResult::Majority => true,
+            VoteResult::Minority => false,
+            VoteResult::Tie if is_second_tie => tally.own < other,
+            VoteResult::Tie => {
+                self.tied = Some(other);
+                true
+            }
+        };
+        common.out.report(CoreEvent::NameVote {
+            other,
+            answers: tally.answers,
+            votes: tally.for_own,
+            kept,
+        });
+        if !kept {
+            common.out.counts.votes_lost += 1;
+            self.accepted = false;
+            self.before_us = Some((other, now));
+            self.listed = Some(now);
+            self.report(common, other);
         }
     }
 

@@ -8,6 +8,9 @@
 //! the members that were silent so far: directly, a few times, and only if there are not too many
 //! of them. Serf does not do this; for the members it is an ordinary query that must not be passed
 //! on.
+//!
+//! Queries of Serf itself end in the same way. Their answers are counted and not handed to the
+//! application: those about keys, and the votes about the name of this node.
 
 use super::query::ACK;
 use crate::event::EventBody;
@@ -16,6 +19,7 @@ use crate::serf::CoreEvent;
 use crate::serf::keys::report::KeyReport;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::{Order, Outbox};
+use crate::serf::shared::vote::Tally;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::serf_message::QueryResponse;
@@ -80,11 +84,31 @@ impl Repetition {
     }
 }
 
+/// The purpose of a query, with its answers if this node counts them itself.
+#[derive(Debug)]
+pub(in crate::serf) enum Purpose {
+    /// The application asks, under this number.
+    Application { number: u64 },
+    /// The application lists or changes the keys of all members, under this number.
+    Keys { number: u64, report: KeyReport },
+    /// This node asks where the members list its name.
+    Vote(Tally),
+}
+
+impl Purpose {
+    /// Returns the number that the application knows.
+    fn number(&self) -> Option<u64> {
+        match self {
+            Purpose::Application { number } | Purpose::Keys { number, .. } => Some(*number),
+            Purpose::Vote(_) => None,
+        }
+    }
+}
+
 /// A query that was sent and has not ended.
 #[derive(Debug)]
 pub(in crate::serf) struct AskedQuery {
-    /// The number that the application knows.
-    pub number: u64,
+    pub purpose: Purpose,
     /// The random number on the wire.
     pub id: u32,
     pub deadline: Time,
@@ -99,8 +123,6 @@ pub(in crate::serf) struct AskedQuery {
     /// present member has.
     pub absent: BTreeSet<Arc<str>>,
     pub repetition: Repetition,
-    /// The report about the answers; only for a key query.
-    pub keys: Option<KeyReport>,
 }
 
 impl AskedQuery {
@@ -138,18 +160,35 @@ impl AskedQuery {
         let has_answered = |name: &Arc<str>| self.answered.contains(name);
         missing.extend(self.absent.into_iter().filter(|name| !has_answered(name)));
         let missing: Vec<Arc<str>> = missing.into_iter().collect();
-        let number = self.number;
-        out.report(match self.keys {
-            Some(report) => CoreEvent::KeysDone {
-                number,
-                report: KeyReport { missing, ..report },
-            },
-            None => CoreEvent::QueryDone {
+        match self.purpose {
+            Purpose::Application { number } => out.report(CoreEvent::QueryDone {
                 number,
                 answers: self.answered.len(),
                 missing,
-            },
-        });
+            }),
+            Purpose::Keys { number, report } => out.report(CoreEvent::KeysDone {
+                number,
+                report: KeyReport { missing, ..report },
+            }),
+            Purpose::Vote(tally) => out.order(Order::EndVote(tally)),
+        }
+    }
+
+    /// Takes up the answer of a member, or hands it to the application.
+    fn take_answer(&mut self, out: &mut Outbox, from: Arc<str>, payload: &[u8]) {
+        match &mut self.purpose {
+            Purpose::Application { number } => out.tell(EventBody::QueryResponse {
+                id: *number,
+                from: from.to_string(),
+                payload: payload.into(),
+            }),
+            Purpose::Keys { report, .. } => report.add(from, payload),
+            Purpose::Vote(tally) => {
+                if let Err(why) = tally.add(payload) {
+                    out.refuse(why);
+                }
+            }
+        }
     }
 }
 
@@ -167,13 +206,20 @@ impl Asked {
         self.0.insert(ltime, query);
     }
 
-    /// An ack or an answer arrived. The first of each kind from each member counts.
-    pub fn on_response(&mut self, out: &mut Outbox, response: &QueryResponse<'_>) {
+    /// An ack or an answer arrived. The first of each kind from each member counts. Only members
+    /// that are present have a vote.
+    pub fn on_response(&mut self, common: &mut Common, response: &QueryResponse<'_>) {
+        let is_voter = common.is_other_present(response.from);
+        let out = &mut common.out;
         let query = self.0.get_mut(response.ltime);
         let Some(query) = query.filter(|query| query.id == response.id) else {
             out.counts.stray_answers += 1;
             return;
         };
+        if matches!(query.purpose, Purpose::Vote(_)) && !is_voter {
+            out.counts.votes_refused += 1;
+            return;
+        }
         let is_ack = response.flags & ACK != 0;
         let (awaited, had) = match is_ack {
             true => (&mut query.to_ack, &mut query.acked),
@@ -185,18 +231,13 @@ impl Asked {
             return;
         }
         awaited.remove(&from);
-        let payload = response.payload.unwrap_or_default();
-        if let Some(report) = &mut query.keys {
-            if !is_ack {
-                report.add(from, payload);
-            }
-        } else {
-            let (id, from) = (query.number, response.from.to_owned());
-            let payload = payload.into();
-            out.tell(match is_ack {
-                true => EventBody::QueryAck { id, from },
-                false => EventBody::QueryResponse { id, from, payload },
-            });
+        match &query.purpose {
+            Purpose::Application { number } if is_ack => out.tell(EventBody::QueryAck {
+                id: *number,
+                from: response.from.to_owned(),
+            }),
+            _ if is_ack => {}
+            _ => query.take_answer(out, from, response.payload.unwrap_or_default()),
         }
         self.end_complete(out);
     }
@@ -230,7 +271,7 @@ impl Asked {
 
     /// Ends the query with this number.
     pub fn cancel(&mut self, out: &mut Outbox, number: u64) {
-        self.end(out, |query| query.number == number);
+        self.end(out, |query| query.purpose.number() == Some(number));
     }
 
     fn end(&mut self, out: &mut Outbox, ends: impl Fn(&AskedQuery) -> bool) {

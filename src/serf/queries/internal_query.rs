@@ -3,7 +3,7 @@
 
 use crate::serf::shared::common::Common;
 use crate::serf::shared::members::SerfStatus;
-use crate::wire::serf_message::{ConflictResponse, Query, encode_tags, kind};
+use crate::wire::serf_message::{ConflictResponse, Query, encode_tags};
 use crate::wire::{address, node_name};
 
 /// The beginning of the names of internal queries.
@@ -12,8 +12,8 @@ const PREFIX: &[u8] = b"_serf_";
 /// A query that each node only acknowledges. Applications may send it, too.
 pub(in crate::serf) const PING: &[u8] = b"_serf_ping";
 
-/// Asks where a node is: part of the vote about two nodes with one name.
-const CONFLICT: &[u8] = b"_serf_conflict";
+/// Asks where the members list a name: the vote about two nodes with one name.
+pub(in crate::serf) const CONFLICT: &str = "_serf_conflict";
 
 /// Returns true if queries of this name are not for the application.
 pub(in crate::serf) fn is_internal(name: &[u8]) -> bool {
@@ -22,10 +22,21 @@ pub(in crate::serf) fn is_internal(name: &[u8]) -> bool {
 
 /// Returns the answer of this node; `None` if it has none.
 pub(in crate::serf) fn answer(common: &Common, query: &Query<'_>) -> Option<Vec<u8>> {
-    match query.name {
-        CONFLICT => vote(common, query.payload.unwrap_or_default()),
-        _ => None,
+    match is_vote(query) {
+        true => vote(common, query.payload.unwrap_or_default()),
+        false => None,
     }
+}
+
+fn is_vote(query: &Query<'_>) -> bool {
+    query.name == CONFLICT.as_bytes()
+}
+
+/// Returns true for a vote whose sender asks about its own name, and if a member is known by that
+/// name. The sender then is that member, or another node that has the same name at another address.
+pub(in crate::serf) fn is_vote_of_claimant(common: &Common, query: &Query<'_>) -> bool {
+    let name = node_name::to_text(query.payload.unwrap_or_default());
+    is_vote(query) && *name == *query.source_node && common.members.get(&name).is_some()
 }
 
 /// Returns the vote about a name that two nodes claim: what this node knows about the member with
@@ -35,16 +46,14 @@ fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
     if common.is_self(&name) {
         return None;
     }
-    let mut answer = vec![kind::CONFLICT_RESPONSE];
     let Some(row) = common.members.get(&name) else {
-        answer.push(0xc0); // nil: the name is unknown
-        return Some(answer);
+        return Some(ConflictResponse::encoded(None));
     };
     let addr = address::encode(row.member.addr.ip(), false);
     let tags = encode_tags(&row.member.tags().to_map());
     let [protocol_min, protocol_max, protocol_cur] = row.member.protocol();
     let [delegate_min, delegate_max, delegate_cur] = row.member.delegate();
-    let response = ConflictResponse {
+    let vote = ConflictResponse {
         name: &name,
         addr: &addr,
         port: row.member.addr.port(),
@@ -62,6 +71,5 @@ fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
         delegate_max,
         delegate_cur,
     };
-    response.put(&mut answer);
-    Some(answer)
+    Some(ConflictResponse::encoded(Some(&vote)))
 }

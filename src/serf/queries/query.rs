@@ -2,7 +2,9 @@
 //! handed to the application, which may answer it once before its deadline.
 //!
 //! Acks and answers go to the sender only if it is a member, so that no outsider can make a whole
-//! cluster send to an arbitrary address. A query whose sender is not known yet waits for it.
+//! cluster send to an arbitrary address. A query whose sender is not known yet waits for it. Only a
+//! vote is answered to a node that is no member: this node may know the name of the node that calls
+//! the vote at the address of the other node that has the name.
 
 use super::answering;
 use super::early_queries::EarlyQueries;
@@ -11,6 +13,7 @@ use super::query_filter::{self, TagFilters, Undecided};
 use super::relays::target;
 use crate::event::EventBody;
 use crate::limits;
+use crate::per_second::PerSecond;
 use crate::printable;
 use crate::serf::CommandError;
 use crate::serf::keys::query::KeyQuery;
@@ -23,6 +26,7 @@ use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::serf_message::{Query, SerfMessage};
 use crate::wire::{Names, Refusal};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Flag of a query whose sender wants acks, and of a response that is an ack.
@@ -30,6 +34,10 @@ pub(in crate::serf) const ACK: u32 = 1;
 
 /// Flag of a query that must not be passed on.
 pub(in crate::serf) const NO_REBROADCAST: u32 = 2;
+
+/// The maximum number of votes in a second whose answers go to an address at which there is no
+/// member.
+const CLAIMANTS_PER_SECOND: u32 = 8;
 
 /// The longest time for which a query can be answered, whatever its sender claims.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -59,6 +67,7 @@ pub(in crate::serf) struct Queries {
     /// By the number that the application knows.
     open: SortedMap<u64, Open>,
     last: u64,
+    claimants: PerSecond,
 }
 
 impl Queries {
@@ -69,6 +78,7 @@ impl Queries {
             tag_filters: TagFilters::new(),
             open: SortedMap::default(),
             last: 0,
+            claimants: PerSecond::new(CLAIMANTS_PER_SECOND),
         }
     }
 
@@ -136,6 +146,9 @@ impl Queries {
             return common.out.refuse(Refusal::AddressLength);
         };
         if !common.is_member_at(now, query.source_node, addr) {
+            if internal_query::is_vote_of_claimant(common, query) {
+                return self.answer_claimant(now, common, query, addr);
+            }
             let time = time_for_answers(query);
             return self.early.keep(now, common, query, addr, time);
         }
@@ -170,6 +183,29 @@ impl Queries {
             Err(Undecided::TooMuchWork) => common.out.counts.queries_unanswered += 1,
         }
         false
+    }
+
+    /// Answers the vote of a node whose name this node knows at another address. An outsider can
+    /// forge such a vote with any address, so their number is bounded, and no member is asked to
+    /// relay the answer. A node has no vote about its own name, but learns of the other node.
+    fn answer_claimant(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        query: &Query<'_>,
+        addr: SocketAddr,
+    ) {
+        let Some(answer) = internal_query::answer(common, query) else {
+            return common.out.order(Order::HeedClaim { addr });
+        };
+        let is_allowed = common.config.swim.allows(addr.ip());
+        if !is_allowed || !self.claimants.has_room(now) {
+            common.out.counts.queries_unanswered += 1;
+            return;
+        }
+        let mut asker = Asker::new(query, addr);
+        asker.relay_factor = 0;
+        answering::answer(common, &asker, &answer);
     }
 
     /// Hands a query to the application.

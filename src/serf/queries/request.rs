@@ -1,11 +1,10 @@
 //! Making a query of this node: its checks, its message, and the members whose answers it awaits.
 
-use super::asked::{AskedQuery, QueryOptions, Repetition};
+use super::asked::{AskedQuery, Purpose, QueryOptions, Repetition};
 use super::internal_query;
 use super::query::{ACK, NO_REBROADCAST};
 use super::query_filter::Selection;
 use crate::serf::CommandError;
-use crate::serf::keys::report::KeyReport;
 use crate::serf::shared::common::Common;
 use crate::time::Time;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
@@ -40,8 +39,8 @@ pub(in crate::serf) struct Sender {
 pub(in crate::serf) struct Content<'a> {
     pub name: &'a str,
     pub payload: &'a [u8],
-    /// True if this is a key query, which only this node itself may send.
-    pub is_about_keys: bool,
+    /// True if Serf itself asks, whose queries have names that the application may not use.
+    pub is_internal: bool,
 }
 
 /// A query of this node.
@@ -72,7 +71,7 @@ impl<'a> Request<'a> {
         sender: Sender,
     ) -> Result<Request<'a>, CommandError> {
         let is_ping = content.name.as_bytes() == internal_query::PING;
-        let is_allowed = content.is_about_keys || (is_ping && content.payload.is_empty());
+        let is_allowed = content.is_internal || (is_ping && content.payload.is_empty());
         if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
             return Err(CommandError::ReservedName);
         }
@@ -145,33 +144,39 @@ impl<'a> Request<'a> {
     }
 
     /// The query as it is kept until it ends, with the present members that it is addressed to.
-    pub fn to_be_answered(&self, common: &Common, number: u64, now: Time) -> AskedQuery {
-        let addressed: BTreeSet<Arc<str>> = common
+    pub fn to_be_answered(&self, common: &Common, purpose: Purpose, now: Time) -> AskedQuery {
+        let mut addressed: BTreeSet<Arc<str>> = common
             .members
             .iter()
             .filter(|row| row.status.is_present() && self.selection.selects(&row.member))
             .map(|row| row.member.name.clone())
             .collect();
-        let is_about_keys = self.content.is_about_keys;
-        let is_internal = internal_query::is_internal(self.content.name.as_bytes());
+        let is_ping = self.content.name.as_bytes() == internal_query::PING;
+        let purpose = match purpose {
+            Purpose::Keys { number, mut report } => {
+                report.asked = addressed.len();
+                Purpose::Keys { number, report }
+            }
+            Purpose::Vote(tally) => {
+                addressed.remove(&common.name); // it has no vote about its own name
+                Purpose::Vote(tally)
+            }
+            Purpose::Application { number } => Purpose::Application { number },
+        };
         let only_if = |wanted: bool| match wanted {
             true => addressed.clone(),
             false => BTreeSet::new(),
         };
         AskedQuery {
-            number,
+            purpose,
             id: self.sender.id,
             deadline: now + self.timeout,
             to_ack: only_if(self.options.ack),
-            to_answer: only_if(is_about_keys || !is_internal),
+            to_answer: only_if(!is_ping),
             acked: BTreeSet::new(),
             answered: BTreeSet::new(),
             absent: self.absent(common),
             repetition: self.repetition(common, now),
-            keys: is_about_keys.then(|| KeyReport {
-                asked: addressed.len(),
-                ..KeyReport::default()
-            }),
         }
     }
 }

@@ -86,6 +86,12 @@ impl Common {
         self.config.swim.gossip_interval * mult * digits.max(1)
     }
 
+    /// Returns true if another member of this name is present.
+    pub fn is_other_present(&self, name: &str) -> bool {
+        let row = self.members.get(name).filter(|_| !self.is_self(name));
+        row.is_some_and(|row| row.status.is_present())
+    }
+
     /// Returns true if another member is present to receive gossip.
     pub fn has_company(&self) -> bool {
         let own = self.members.own();

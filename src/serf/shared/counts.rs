@@ -68,6 +68,9 @@ counts! {
     coordinates_refused: "Acks with a coordinate or a round-trip time that makes no sense.",
     coordinate_resets: "Times that this node's coordinate was no longer finite and began anew.",
     reaped: "Members taken off the list.",
+    votes_called: "Times that this node let the members vote about its name.",
+    votes_lost: "Votes that this node has lost.",
+    votes_refused: "Votes about this node's name from nodes that are not present members.",
     conflicts: "Claims that a known name is at another address.",
     conflicts_self: "Claims that this node's name is at another address.",
 }

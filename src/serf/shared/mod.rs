@@ -8,6 +8,7 @@
 //! | [`clock`] | Lamport time |
 //! | [`ring`], [`seen`] | messages that are passed on once |
 //! | [`asker`] | the sender of a query |
+//! | [`vote`] | the answers to a vote about the name of this node |
 //! | [`vivaldi`] | how the coordinate of this node moves |
 
 pub(in crate::serf) mod asker;
@@ -20,3 +21,4 @@ pub(in crate::serf) mod outbox;
 pub(in crate::serf) mod ring;
 pub(in crate::serf) mod seen;
 pub(in crate::serf) mod vivaldi;
+pub(in crate::serf) mod vote;

@@ -6,6 +6,7 @@
 
 use super::asker::Asker;
 use super::counts::Counts;
+use super::vote::Tally;
 use crate::burst_queue::BurstQueue;
 use crate::event::EventBody;
 use crate::serf::CoreEvent;
@@ -82,6 +83,17 @@ pub(in crate::serf) enum Order {
         asker: Asker,
         query: KeyQuery,
     },
+    /// Another node, at the address `addr`, claims the name of this node.
+    HeedClaim {
+        addr: SocketAddr,
+    },
+    /// Asks the members whether the name of this node belongs to it, or to the node at the address
+    /// `other`.
+    CallVote {
+        other: SocketAddr,
+    },
+    /// The vote has ended with these answers.
+    EndVote(Tally),
     Refuse(Refusal),
 }
 

@@ -195,7 +195,7 @@ fn a_leave_is_recorded_and_a_return_records_the_members_again() {
     rig.joins("a", 2);
     rig.serf.note_numbers(1);
     rig.lines();
-    rig.serf.begin_leave(rig.now, None);
+    rig.serf.begin_leave(rig.now);
     rig.serf.note_numbers(1);
     assert_eq!(rig.lines(), ["clock: 1", "leave"]);
     assert!(rig.serf.cancel_leave());

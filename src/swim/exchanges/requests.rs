@@ -325,7 +325,7 @@ fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal>
     let Message::Ping(ping) = Message::decode_in(plain, &names)? else {
         return Err(Refusal::UnknownType);
     };
-    if ping.node.is_empty() || ping.node == &*ctx.local.name {
+    if ctx.local.answers_to(ping.node) {
         let ack = Message::Ack(Ack {
             seq: ping.seq,
             payload: None,

@@ -133,7 +133,7 @@ impl Context {
 
     /// Returns true if a member may have this address.
     pub fn is_allowed(&self, ip: IpAddr) -> bool {
-        address::is_allowed(&self.config, ip)
+        self.config.allows(ip)
     }
 
     /// Decodes the address of a member as [`address::decode`] does; the flag is true for an

@@ -72,6 +72,13 @@ impl LocalNode {
         !self.name_is_taken && !self.left_silently
     }
 
+    /// Returns true if this node answers pings that are meant for the node of this name, which is
+    /// empty in the pings of very old nodes. If this node must not be shown, it answers none:
+    /// members that still list it find that it is gone, and turn to the owner of the name.
+    pub fn answers_to(&self, node: &str) -> bool {
+        self.is_shown() && (node.is_empty() || *node == *self.name)
+    }
+
     /// Encodes a ping from this node to `node`.
     pub fn encode_ping(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = address::encode(self.addr.ip(), false);
