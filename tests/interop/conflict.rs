@@ -1,9 +1,11 @@
-//! Two nodes with one name: the node that the cluster knew first keeps it.
+//! Two nodes with one name: the node that the cluster knew first keeps it, and of two clusters that
+//! become one, the node of the larger one.
 
-use super::agent::{Block, Setup, agent_sees};
-use super::ours::Ours;
+use super::agent::{Agent, Block, Seen, Setup, agent_sees};
+use super::ours::{Ours, config};
 use super::wait::until;
 use sprat::{EventKind, Status};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// An agent starts a vote when it learns of another node with its name, and quits if it loses. The
@@ -60,4 +62,117 @@ fn a_sprat_node_that_takes_the_name_of_an_agent_is_told_so_and_disturbs_nobody()
     agent_sees(&first, "twin", "alive");
     assert_eq!(first.members()["twin"].addr, owner.addr().to_string());
     assert_eq!(owner.logged("Name conflict"), 0, "no vote was provoked");
+}
+
+/// Two clusters that each have a node `twin`. The larger one has two more agents, the smaller one
+/// has one more, `db1`.
+struct Two {
+    large: [Agent; 2],
+    small: Agent,
+}
+
+impl Two {
+    /// Starts all members but the two nodes `twin`, which join `large[0]` and `small`.
+    fn start(block: &Block) -> Two {
+        let agent = |name, host| {
+            Setup::new(name, block.ip(host))
+                .provoked("Conflicting address")
+                .provoked("Name conflict")
+        };
+        let web1 = agent("web1", 1).start();
+        let web2 = agent("web2", 2).join(web1.addr()).start();
+        Two {
+            large: [web1, web2],
+            small: agent("db1", 3).start(),
+        }
+    }
+
+    fn agents(&self) -> [&Agent; 3] {
+        let [web1, web2] = &self.large;
+        [web1, web2, &self.small]
+    }
+
+    /// Waits until each agent lists `twin` as alive at this address, and no other member.
+    fn agree_on(&self, twin: SocketAddr) {
+        for agent in self.agents() {
+            until(&format!("{} lists the winner", agent.name()), || {
+                let members = agent.members();
+                let is_alive = |seen: &Seen| seen.status == "alive";
+                match members.get("twin") {
+                    Some(seen) if is_alive(seen) && seen.addr == twin.to_string() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            });
+            let members = agent.members();
+            let alive = members.values().filter(|seen| seen.status == "alive");
+            assert_eq!(alive.count(), 4, "{members:?}");
+        }
+    }
+}
+
+/// An agent quits if it loses the vote.
+#[test]
+fn a_sprat_node_of_a_larger_cluster_keeps_the_name_that_an_agent_of_a_smaller_one_has() {
+    let block = Block::new();
+    let two = Two::start(&block);
+    let ours = logging("twin", block.ip(4));
+    ours.join(two.large[0].addr());
+    let mut other = Setup::new("twin", block.ip(5))
+        .provoked("Conflicting address")
+        .provoked("ame conflict")
+        .join(two.small.addr())
+        .start();
+    agent_sees(&two.small, "twin", "alive");
+    two.small.join(two.large[0].addr());
+    until("the agent quits", || match other.has_ended() {
+        true => Ok(()),
+        false => Err(other.log().join("\n")),
+    });
+    let quits = "minority in name conflict resolution, quitting [1 / 3]";
+    assert_eq!(other.logged(quits), 1, "{}", other.log().join("\n"));
+    two.agree_on(ours.addr());
+    assert_eq!(ours.count(EventKind::Fatal, ""), 0);
+    assert_eq!(ours.counter("votes_lost"), 0);
+    if ours.counter("votes_called") > 0 {
+        let kept = "this node keeps the name \"twin\"";
+        let logged = ours.logged();
+        assert!(logged.iter().any(|line| line.contains(kept)), "{logged:?}");
+    }
+}
+
+#[test]
+fn a_sprat_node_of_a_smaller_cluster_gives_up_the_name_that_an_agent_of_a_larger_one_has() {
+    let block = Block::new();
+    let two = Two::start(&block);
+    let owner = Setup::new("twin", block.ip(4))
+        .provoked("Conflicting address")
+        .provoked("ame conflict")
+        .join(two.large[0].addr())
+        .start();
+    let ours = logging("twin", block.ip(5));
+    ours.join(two.small.addr());
+    agent_sees(&two.small, "twin", "alive");
+    two.small.join(two.large[0].addr());
+    ours.hears(EventKind::Fatal, "", 1);
+    assert_eq!(ours.counter("votes_lost"), 1);
+    let lost = "1 of 3 members list it at";
+    let logged = ours.logged();
+    assert!(logged.iter().any(|line| line.contains(lost)), "{logged:?}");
+    two.agree_on(owner.addr());
+    // A leave of the loser does not harm the winner.
+    ours.leave();
+    two.agree_on(owner.addr());
+    assert_eq!(owner.logged("minority in name conflict"), 0);
+    for agent in &two.large {
+        for event in ["EventMemberFailed: twin", "EventMemberLeave: twin"] {
+            assert_eq!(agent.logged(event), 0, "{}", agent.log().join("\n"));
+        }
+    }
+}
+
+/// A node whose log can be read.
+fn logging(name: &str, ip: IpAddr) -> Ours {
+    let mut config = config(name, ip);
+    config.set("log_level", "info").unwrap();
+    Ours::with(&config)
 }

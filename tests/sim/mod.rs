@@ -13,6 +13,7 @@
 //! | `faults`, `healing`, `campaign` | tests of faults |
 //! | `bootstrap`, `scale` | tests of simultaneous starts, and of large clusters |
 //! | `restart`, `reaping` | tests of nodes that return, and of nodes that do not |
+//! | `names` | tests of two nodes with one name |
 //! | `crowd` | thousands of nodes: how they are started, and a test of them |
 
 mod bootstrap;
@@ -30,6 +31,7 @@ mod keys;
 mod leaving;
 mod life;
 mod messages;
+mod names;
 mod net;
 mod queue;
 mod reaping;
