@@ -1256,6 +1256,26 @@ fn forged_claims_cause_a_vote_only_if_a_node_answers_and_few_votes_then() {
     assert!((0..4).all(|viewer| net.sees_at(viewer, 2, 2)));
 }
 
+/// Members take a join intent for one of the owner's.
+#[test]
+fn a_node_that_cannot_reach_the_owner_of_its_name_does_not_cancel_the_leave_of_the_owner() {
+    let mut net = Net::with_twin();
+    net.cuts.insert((2, 3));
+    net.join_twin(0);
+    net.run(secs(10));
+    let left = net.command(2, Core::leave);
+    // The node pulls a state every two seconds; here it does so at the time of the leave as well.
+    while !net.is_done(2, left) {
+        net.join(3, 0);
+        net.run(Duration::from_millis(100));
+    }
+    assert_eq!(net.counter(3, "intents_refuted"), 0);
+    for viewer in 0..2 {
+        let about = net.reported_about(viewer, 2);
+        assert!(!about.contains(&"fail"), "{about:?}");
+    }
+}
+
 /// Nodes that ask a node whose name is taken must not learn of it: they would tell the owner of the
 /// name.
 #[test]

@@ -30,7 +30,7 @@ impl Core {
     /// awaited at the time of the first. If the node is leaving or has left, the join first cancels
     /// the leave.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.serf.cancel_leave() {
+        if self.serf.cancel_leave(now) {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);

@@ -23,7 +23,7 @@ impl Core {
         self.swim.set_source(None);
         self.sender = None;
         self.swim.set_name_is_taken(now, self.serf.is_name_taken());
-        self.serf.note_owner();
+        self.serf.note_dispute(now);
         self.carry_out_orders(now);
         self.serf.refresh_self(now, self.swim.self_node());
         self.serf.note_numbers(self.swim.self_node().incarnation);

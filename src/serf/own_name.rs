@@ -1,4 +1,8 @@
 //! The name of this node: claims of other nodes to it, and the votes about it, wired together.
+//!
+//! While the name is disputed, this node is silent about itself: it refutes no leave intent and
+//! announces no join, because members would apply its messages to the other node. It announces its
+//! join when the dispute is over.
 
 use super::CoreEvent;
 use super::memberlist::Claim;
@@ -53,19 +57,19 @@ impl SerfState {
         conflicts.is_name_disputed(now, common, self.name_conflict)
     }
 
-    /// Notes whether the name of this node belongs to another node. Once it no longer does, this
-    /// node announces itself.
-    pub fn note_owner(&mut self) {
-        let is_taken = self.is_name_taken();
-        let is_over = std::mem::replace(&mut self.was_taken, is_taken) && !is_taken;
+    /// Notes whether the name of this node is disputed. Once it no longer is, this node announces
+    /// itself.
+    pub fn note_dispute(&mut self, now: Time) {
+        let is_disputed = self.is_name_disputed(now);
+        let is_over = std::mem::replace(&mut self.was_disputed, is_disputed) && !is_disputed;
         if is_over && !self.leave.is_under_way_or_done() {
-            self.announce_join();
+            self.announce_join(now);
         }
     }
 
-    /// Announces the join of this node, in serf mode.
-    pub fn announce_join(&mut self) {
-        if self.common.is_serf() {
+    /// Announces the join of this node, in serf mode, unless its name is disputed.
+    pub fn announce_join(&mut self, now: Time) {
+        if self.common.is_serf() && !self.is_name_disputed(now) {
             self.intents.announce_join(&mut self.common);
         }
     }
@@ -108,7 +112,7 @@ impl SerfState {
 
     /// A join command ended, or reached a node. If at least one node answered, this node announces
     /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
-    /// another node; only in serf mode.
+    /// another node or is disputed; only in serf mode.
     pub fn join_done(&mut self, now: Time, op: OpId, report: JoinReport) {
         self.replay.join_done(op);
         let config = &self.common.config.swim;
@@ -120,7 +124,7 @@ impl SerfState {
                 self.conflicts.name_accepted();
             }
             if !self.leave.is_under_way_or_done() {
-                self.announce_join();
+                self.announce_join(now);
             }
         }
         let done = CoreEvent::JoinDone { op, report, owner };

@@ -57,8 +57,8 @@ pub(super) struct SerfState {
     pub memberlist: Memberlist,
     /// The conflict about this node's name that the SWIM machine knows of.
     pub name_conflict: Option<NameConflict>,
-    /// True if the name of this node belonged to another node after the last input.
-    pub was_taken: bool,
+    /// True if the name of this node was disputed after the last input: see `own_name.rs`.
+    pub was_disputed: bool,
 }
 
 impl SerfState {
@@ -79,7 +79,7 @@ impl SerfState {
             },
             conflicts: Conflicts::default(),
             name_conflict: None,
-            was_taken: false,
+            was_disputed: false,
             coordinates: Coordinates::default(),
             coalescer: Coalescer::new(config.coalesce_members, config.coalesce_events),
             memberlist: Memberlist::default(),
@@ -256,7 +256,7 @@ impl SerfState {
 
     /// Handles one message. Returns the lane in which this node should pass it on, if it should.
     fn handle(&mut self, now: Time, message: &SerfMessage<'_>) -> Option<usize> {
-        let silent = self.leave.is_under_way_or_done() || self.is_name_taken();
+        let silent = self.leave.is_under_way_or_done() || self.is_name_disputed(now);
         let is_name_taken = self.is_name_taken();
         let common = &mut self.common;
         let (is_new, lane) = match message {
@@ -398,7 +398,7 @@ impl SerfState {
 
     /// Cancels a leave, because the application joins. Returns false if no leave is under way or
     /// done.
-    pub fn cancel_leave(&mut self) -> bool {
+    pub fn cancel_leave(&mut self, now: Time) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;
         }
@@ -409,7 +409,7 @@ impl SerfState {
         // A peer that learns of the leave by push/pull applies it with a Lamport time one later
         // than the one announced. The join intent must be later still.
         self.intents.clock.tick();
-        self.announce_join();
+        self.announce_join(now);
         true
     }
 }

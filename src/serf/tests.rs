@@ -183,7 +183,7 @@ impl Rig {
         if verdict == ConflictVerdict::Alive {
             self.serf.name_taken(self.now, OTHER);
         }
-        self.serf.note_owner();
+        self.serf.note_dispute(self.now);
     }
 
     /// No other node claims the name any more.
@@ -191,7 +191,7 @@ impl Rig {
         self.serf.name_conflict = None;
         let common = &mut self.serf.common;
         self.serf.conflicts.on_name_free(common);
-        self.serf.note_owner();
+        self.serf.note_dispute(self.now);
     }
 
     /// Carries out the orders to call a vote, and returns their number.
@@ -1055,7 +1055,7 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     rig.events();
     rig.serf.begin_leave(rig.now);
     let left_at = rig.serf.common.members.get("self").unwrap().ltime;
-    assert!(rig.serf.cancel_leave());
+    assert!(rig.serf.cancel_leave(rig.now));
     assert_eq!(
         (rig.events(), rig.shown("self")),
         (vec!["cancelled".into()], MemberState::Alive)
@@ -1065,7 +1065,7 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
 
     rig.serf.begin_leave(rig.now);
     rig.wait(5);
-    assert!(rig.serf.cancel_leave());
+    assert!(rig.serf.cancel_leave(rig.now));
     assert_eq!(rig.events(), ["cancelled"]);
 
     rig.serf.begin_leave(rig.now);
@@ -1074,9 +1074,9 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     }
     rig.ends_leave(&[]);
     assert_eq!(rig.events(), ["leave self", "left"]);
-    assert!(rig.serf.cancel_leave());
+    assert!(rig.serf.cancel_leave(rig.now));
     assert_eq!(rig.events(), ["join self"]);
-    assert!(!rig.serf.cancel_leave());
+    assert!(!rig.serf.cancel_leave(rig.now));
 }
 
 #[test]
@@ -1152,7 +1152,7 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
 /// for a failure.
 #[test]
 fn a_node_whose_name_is_taken_does_not_speak_for_the_owner() {
-    for verdict in [ConflictVerdict::Alive] {
+    for verdict in [ConflictVerdict::Alive, ConflictVerdict::Silent] {
         let mut rig = Rig::new();
         rig.is_claimed(verdict);
         assert_eq!(
@@ -1430,7 +1430,7 @@ fn after_a_leave_the_name_may_belong_to_another_node() {
     rig.serf.conflicts.name_accepted();
     rig.serf.begin_leave(rig.now);
     rig.wait(60);
-    rig.serf.cancel_leave();
+    rig.serf.cancel_leave(rig.now);
     rig.serf.name_claimed(rig.now, "self", other, true, true);
     assert_eq!(rig.serf.conflicts.owner(Some(alive)), Some(other));
 }

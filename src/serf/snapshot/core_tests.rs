@@ -198,7 +198,7 @@ fn a_leave_is_recorded_and_a_return_records_the_members_again() {
     rig.serf.begin_leave(rig.now);
     rig.serf.note_numbers(1);
     assert_eq!(rig.lines(), ["clock: 1", "leave"]);
-    assert!(rig.serf.cancel_leave());
+    assert!(rig.serf.cancel_leave(rig.now));
     rig.serf.note_numbers(2);
     let expected = ["alive: a 10.0.0.1:2", "clock: 3", "# incarnation: 2"];
     assert_eq!(rig.lines(), expected);
