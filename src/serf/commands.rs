@@ -220,9 +220,10 @@ impl Core {
     }
 
     /// Lets all members, this node included, change or list their keys; in memberlist mode, lets
-    /// this node alone do so. `number` is a number that
-    /// no other query of this node has: [`CoreEvent::KeysDone`] reports the answers with it.
-    /// `timeout` is the time in which answers count; `None` is the default of a query.
+    /// this node alone do so. `number` is a number that no other query of this node has:
+    /// [`CoreEvent::KeysDone`] reports the answers with it. `timeout` is the time in which answers
+    /// count; `None` is the default of a query.
+    ///
     /// # Errors
     /// `NoKeyring` if this node does not encrypt; `UnknownKey` for the use of a key that this node
     /// does not hold; `PrimaryKey` for the removal of its primary key; in serf mode also
