@@ -50,6 +50,9 @@ pub struct Config {
     pub member_bytes: usize,
     /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
+    /// True if this node's address was chosen among those of its host and not set. Then a loopback
+    /// address means that the host has no address that others can reach.
+    pub chooses_address: bool,
     /// If true, this node pulls the state of one more node after a burst of joins, announces itself
     /// with its pings, and exchanges states with unknown nodes that ping it. It also refuses an
     /// incarnation that is far ahead of the known one until it has asked the member itself.
@@ -92,6 +95,7 @@ impl Config {
             dead_reclaim: Duration::from_secs(30),
             member_bytes: 16 << 20,
             cidrs_allowed: Vec::new(),
+            chooses_address: false,
             join_sync: true,
             repeat_pings: true,
             final_probe: true,

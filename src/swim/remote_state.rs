@@ -3,6 +3,7 @@
 
 use super::output::Notice;
 use super::shared::broadcast_queue::PassOn;
+use super::shared::streams::Shows;
 use super::table::merge::Offer;
 use super::{NodeState, Swim, exchanges::push_pull};
 use crate::wire::message::{Accusation, Alive, PushPull, PushPullNode};
@@ -24,8 +25,8 @@ pub(super) enum OwnName {
     Free,
     /// The name is listed as alive at an address of this node.
     Ours,
-    /// The name is listed as alive at another address.
-    Taken,
+    /// The name is listed as alive at this other address.
+    Taken(SocketAddr),
 }
 
 impl Swim {
@@ -35,6 +36,7 @@ impl Swim {
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         let own_versions = self.ctx.table.local().node().vsn;
         push_pull::check_versions(own_versions, &state.nodes)?;
+        self.check_own_address(&state)?;
         // A node that knows no other live node does not pass on that nodes are alive. The nodes
         // that it now learns of already know this state, because it is that of their cluster.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
@@ -90,11 +92,55 @@ impl Swim {
         let alive = state.nodes.iter().filter(is_own);
         let alive = alive.filter(|node| node.state == NodeState::Alive);
         let addrs = alive.filter_map(|node| self.ctx.decode_addr(node.addr, node.port));
-        let mut ours = addrs.map(|(it, _)| it == own.addr || self.name_conflicts.is_alias(it));
-        match ours.next() {
+        match addrs.map(|(addr, _)| addr).next() {
             None => OwnName::Free,
-            Some(true) => OwnName::Ours,
-            Some(false) => OwnName::Taken,
+            Some(addr) if addr == own.addr || self.name_conflicts.is_alias(addr) => OwnName::Ours,
+            Some(addr) => OwnName::Taken(addr),
+        }
+    }
+
+    /// Returns how this node answers another one that asks for its state: the join flag, and the
+    /// entries that it shows. If the other node lists this node's name at another address, it could
+    /// not accept this node's entry. If it is an agent and itself the node there, the entry would
+    /// even make it call a vote about the name, and end without a majority. So the entry is left
+    /// out, unless it is known that no node answers at that address.
+    ///
+    /// # Errors
+    /// The request cannot be decoded, or the nodes that it lists cannot reach this node.
+    pub(super) fn answer_to(&self, request: &[u8]) -> Result<(bool, Shows), Refusal> {
+        let state = PushPull::decode(request)?;
+        self.check_own_address(&state)?;
+        let is_silent = |addr| self.name_conflicts.is_silent(addr);
+        let shows = match self.own_name_in(&state) {
+            OwnName::Taken(addr) if !is_silent(addr) => Shows::Others,
+            OwnName::Taken(_) | OwnName::Ours | OwnName::Free => Shows::Everything,
+        };
+        Ok((state.join, shows))
+    }
+
+    /// Checks that this node may show itself to the nodes of a state. A node that has chosen a
+    /// loopback address, because its host has no better one, joins only nodes with loopback
+    /// addresses. Nodes on other hosts would ping themselves instead of this node, and declare it
+    /// failed again and again. The same holds for a node on this host if it knows nodes on others.
+    ///
+    /// # Errors
+    /// [`Refusal::OwnAddress`].
+    fn check_own_address(&self, state: &PushPull) -> Result<(), Refusal> {
+        let own = self.ctx.local.addr.ip();
+        if !(self.ctx.config.chooses_address && own.is_loopback()) {
+            return Ok(());
+        }
+        let is_live = |it: &&PushPullNode| {
+            matches!(it.state, NodeState::Alive | NodeState::Suspect)
+                && *it.name != *self.ctx.local.name
+        };
+        let live = state.nodes.iter().filter(is_live);
+        let addrs = live.filter_map(|node| self.ctx.decode_addr(node.addr, node.port));
+        let other_side = self.ctx.outbox.sources.current().map(|it| it.addr);
+        let mut all = addrs.map(|(addr, _)| addr).chain(other_side);
+        match all.all(|addr| addr.ip().is_loopback()) {
+            true => Ok(()),
+            false => Err(Refusal::OwnAddress),
         }
     }
 

@@ -90,7 +90,8 @@ impl Swim {
         });
     }
 
-    /// A ping, push/pull or user message that this node began on a stream has ended.
+    /// A ping, push/pull or user message that this node began on a stream has ended, or another
+    /// node has begun a push/pull.
     pub(super) fn on_stream_event(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::PingEnd { seq, acked } => {
@@ -104,6 +105,12 @@ impl Swim {
             StreamEvent::ExchangeEnd { exchange, state } => match exchange.cause {
                 ExchangeCause::Look { op } => self.on_look_end(op, exchange.peer, state),
                 _ => self.on_answer(exchange, state),
+            },
+            StreamEvent::StateAsked { id, request } => match self.answer_to(&request) {
+                Ok((join, shows)) => {
+                    requests::begin_answer(&mut self.ctx, id, join, shows, request);
+                }
+                Err(refusal) => requests::refuse_request(&mut self.ctx, id, refusal),
             },
         }
     }
@@ -130,7 +137,9 @@ impl Swim {
             })
         });
         match merged {
-            Ok(merged) if exchange.shows_nothing() && merged.own_name != OwnName::Taken => {
+            Ok(merged)
+                if exchange.shows_nothing() && !matches!(merged.own_name, OwnName::Taken(_)) =>
+            {
                 let introduction = exchange.introduction(merged.gained);
                 self.ctx.begin_exchange(introduction);
             }

@@ -2085,3 +2085,141 @@ fn a_seed_that_refuses_this_node_is_asked_with_the_longest_pauses() {
     }
     assert!((2..=3).contains(&asked), "{asked} attempts in a minute");
 }
+
+/// Returns the reasons for which targets of joins failed at node `who`.
+fn join_failures(net: &Net, who: usize) -> Vec<JoinFailure> {
+    let report = net.notices.iter().filter_map(|(i, notice)| match notice {
+        Notice::JoinDone { report, .. } if *i == who => Some(report),
+        _ => None,
+    });
+    let failures = report.flat_map(|report| report.failures.iter());
+    failures.map(|(_, why)| why.clone()).collect()
+}
+
+#[test]
+fn a_node_that_has_only_a_loopback_address_joins_no_node_on_another_host() {
+    let lonely = Config {
+        chooses_address: true,
+        ..Config::lan()
+    };
+    let mut net = Net::joined(3);
+    net.nodes[0] = node(0, lonely);
+    let own = SocketAddr::from(([127, 0, 0, 1], 7946));
+    net.nodes[0].set_addr(net.now, own);
+    net.nodes.push(node(3, Config::lan()));
+    for (who, seed) in [(0, 1), (3, 0)] {
+        net.nodes[who].join(net.now, &[Seed::Addr(addr(seed))]);
+    }
+    net.run(Duration::from_secs(3));
+    let refused = JoinFailure::Protocol(Refusal::OwnAddress);
+    assert_eq!(join_failures(&net, 0), [refused]);
+    let text = Refusal::OwnAddress.help().to_owned();
+    assert_eq!(join_failures(&net, 3), [JoinFailure::Refused(text)]);
+    assert_eq!(net.nodes[0].ctx.table.live(), 1, "it has learned nothing");
+    for other in 1..4 {
+        let listed = net.nodes[other].node(&name(0));
+        assert_ne!(listed.map(|it| it.addr), Some(own), "at n{other}");
+    }
+    // A look shows nothing, so it needs no address.
+    let op = net.nodes[0].look(net.now, &Seed::Addr(addr(1)));
+    net.run(Duration::from_secs(1));
+    let looked = |(_, notice): &(usize, Notice)| match notice {
+        Notice::LookDone { op: it, report, .. } => Some(*it) == op && report.contacted == 1,
+        _ => false,
+    };
+    assert!(net.notices.iter().any(looked));
+    // The network is up.
+    net.nodes[0].set_addr(net.now, addr(0));
+    net.nodes[0].join(net.now, &[Seed::Addr(addr(1))]);
+    net.run(Duration::from_secs(60));
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+}
+
+#[test]
+fn a_node_with_a_loopback_address_joins_others_on_its_host_unless_they_know_other_hosts() {
+    let here = |name: &'static str, addr: &'static [u8; 4]| entry(name, addr, NodeState::Alive);
+    let remote = here("remote", &[10, 0, 0, 9]);
+    let past = PushPullNode {
+        state: NodeState::Dead,
+        ..here("past", &[10, 0, 0, 8])
+    };
+    let local = here("local", &[127, 0, 0, 2]);
+    for (chooses_address, nodes, merged) in [
+        (true, vec![local], true),
+        (true, vec![local, past], true),
+        (true, vec![local, remote], false),
+        (false, vec![local, remote], true),
+    ] {
+        let config = Config {
+            chooses_address,
+            ..Config::lan()
+        };
+        let mut swim = node(0, config);
+        swim.set_addr(Time::ZERO, SocketAddr::from(([127, 0, 0, 1], 7946)));
+        let (mut bytes, id) = (Vec::new(), StreamId(2));
+        let state = PushPull {
+            nodes,
+            ..PushPull::default()
+        };
+        state.encode(&mut bytes);
+        let from = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        swim.handle_stream_accepted(Time::ZERO, id, from);
+        swim.handle_stream_data(Time::ZERO, id, &bytes);
+        swim.provide_user_state(Time::ZERO, id, &[]);
+        assert_eq!(swim.node("local").is_some(), merged, "{:?}", state.nodes);
+    }
+}
+
+/// Returns the names in the answer of node 0 to a push/pull with these entries.
+fn names_in_answer(swim: &mut Swim, now: Time, nodes: Vec<PushPullNode>) -> Vec<String> {
+    let (mut bytes, id) = (Vec::new(), StreamId(2));
+    let state = PushPull {
+        nodes,
+        ..PushPull::default()
+    };
+    state.encode(&mut bytes);
+    swim.handle_stream_accepted(now, id, addr(1));
+    swim.handle_stream_data(now, id, &bytes);
+    let wants = |notice: &Notice| matches!(notice, Notice::WantUserState { .. });
+    let mut notices = std::iter::from_fn(|| swim.poll_notice());
+    assert!(notices.any(|notice| wants(&notice)));
+    swim.provide_user_state(now, id, &[]);
+    let mut outputs = std::iter::from_fn(|| swim.poll_output());
+    let answer = outputs.find_map(|output| match output {
+        Output::Write { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let mut reader = crate::wire::stream::StreamReader::new(crate::wire::stream::Side::Dialled);
+    let plain = reader.push(&Codec::default(), &answer.unwrap()).unwrap();
+    let plain = plain.unwrap();
+    let nodes = PushPull::decode(&plain).unwrap().nodes;
+    let names: std::collections::BTreeSet<_> = nodes.iter().map(|it| it.name.to_owned()).collect();
+    names.into_iter().collect()
+}
+
+#[test]
+fn an_answer_leaves_this_node_out_if_the_request_lists_its_name_at_another_address() {
+    let mut swim = node(0, Config::lan());
+    let own = [addr(0)].map(|it| match it.ip() {
+        IpAddr::V4(ip) => ip.octets(),
+        IpAddr::V6(_) => panic!("the tests use IPv4"),
+    })[0];
+    let elsewhere = [10, 0, 0, 77];
+    let peer = [10, 0, 0, 2];
+    let n1 = entry("n1", &peer, NodeState::Alive);
+    let mut ask = |now, own_entry| names_in_answer(&mut swim, now, vec![n1, own_entry]);
+    let start = Time::ZERO;
+    let here = entry("n0", &own, NodeState::Alive);
+    assert_eq!(ask(start, here), ["n0"], "before the merge");
+    let taken = entry("n0", &elsewhere, NodeState::Alive);
+    assert_eq!(ask(start, taken), ["n1"]);
+    let gone = entry("n0", &elsewhere, NodeState::Dead);
+    assert_eq!(ask(start, gone), ["n0", "n1"]);
+    // This node has asked at the other address, and no node has answered.
+    let later = start + Duration::from_secs(1);
+    for millis in (0..=1000).step_by(50) {
+        swim.handle_timeout(start + Duration::from_millis(millis));
+    }
+    let names = names_in_answer(&mut swim, later, vec![n1, taken]);
+    assert_eq!(names, ["n0", "n1"]);
+}

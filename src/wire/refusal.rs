@@ -94,6 +94,9 @@ refusals! {
     TooManyNodes "too_many_nodes" "A push/pull that claims too many nodes.",
     AddressNotAllowed "address_not_allowed" "A node at an address that is not allowed."
         "Extend cidrs_allowed if the node belongs to this cluster.",
+    OwnAddress "own_address"
+        "A state of nodes on other hosts, at a node that has only a loopback address."
+        "Set advertise, or set bind to [::] if only IPv6 has an address that others can reach.",
     Filtered "filtered" "A member that the application's filter refused.",
     TooManyMembers "too_many_members" "A new node that does not fit into the member table.",
     UnknownSequence "unknown_sequence" "An ack or nack that answers no ping from this node.",

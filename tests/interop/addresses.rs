@@ -3,7 +3,8 @@
 use super::agent::{Agent, PORT, Setup, agent_sees};
 use super::net::Lab;
 use super::ours::{Ours, config_at};
-use super::wait::until;
+use super::wait::{PATIENCE, until};
+use sprat::Status;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Starts a node inside a host. The node is bound to a wildcard address, logs warnings, and has one
@@ -117,6 +118,56 @@ fn a_node_bound_to_ipv4_on_a_host_with_ipv6_only_says_what_to_set() {
     let seed = "10.77.0.9:7946".parse().unwrap();
     let ours = node(&lab, 1, Ipv4Addr::UNSPECIFIED.into(), seed);
     says(&ours, "set bind to [::]");
+}
+
+/// Joins an agent on another host, and expects that the join is refused because of the address of
+/// this node, and that the agent does not learn of it.
+fn is_not_joined(ours: &Ours, agent: &Agent) {
+    let to = agent.addr().to_string();
+    let error = ours.node().join(&[&to], Some(PATIENCE)).unwrap_err();
+    assert_eq!(error.status, Status::Address, "{}", error.message);
+    let text = "this node advertises a loopback address, which the nodes there cannot reach: set \
+                advertise, or set bind to [::]";
+    assert!(error.message.contains(text), "{}", error.message);
+    assert_eq!(agent.members().len(), 1);
+}
+
+#[test]
+fn a_node_with_a_loopback_address_joins_no_agent_on_another_host() {
+    let lab = Lab::new(2);
+    for host in [1, 2] {
+        lab.ip_command(host, "addr flush dev eth0");
+        lab.ip_command(host, &format!("addr add fd77::{host}/64 dev eth0 nodad"));
+    }
+    let agent = Setup::new("web1", "fd77::1".parse().unwrap());
+    let agent = agent.within(&lab.host(1)).start();
+    let silent = "[fd77::9]:7946".parse().unwrap();
+    let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), silent);
+    is_not_joined(&ours, &agent);
+    ours.kill();
+    let ours = node(&lab, 2, Ipv6Addr::UNSPECIFIED.into(), agent.addr());
+    is_at(&ours, &agent, "fd77::2");
+
+    // Link-local addresses of IPv4 are never chosen, but may be set.
+    let lab = Lab::new(2);
+    for host in [1, 2] {
+        lab.ip_command(host, "addr flush dev eth0");
+        lab.ip_command(host, &format!("addr add 169.254.7.{host}/16 dev eth0"));
+    }
+    let agent = Setup::new("web1", "169.254.7.1".parse().unwrap());
+    let agent = agent.within(&lab.host(1)).start();
+    let silent = "169.254.7.9:7946".parse().unwrap();
+    let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), silent);
+    is_not_joined(&ours, &agent);
+    let refused = agent.try_run(&["join", &format!("169.254.7.2:{PORT}")]);
+    assert!(refused.is_err(), "the node refuses the agent as well");
+    assert_eq!(agent.members().len(), 1);
+    ours.kill();
+    let mut config = config_at("ours", (Ipv4Addr::UNSPECIFIED, PORT).into());
+    config.set("advertise", "169.254.7.2").unwrap();
+    let ours = lab.inside(2, || Ours::with(&config));
+    ours.join(agent.addr());
+    agent_sees(&agent, "ours", "alive");
 }
 
 #[test]

@@ -54,6 +54,29 @@ fn an_agent_joins_a_node_that_was_alone() {
 }
 
 #[test]
+fn an_agent_that_asks_a_new_node_of_its_own_name_calls_no_vote() {
+    let block = Block::new();
+    let ours = Ours::start("twin", block.ip(1));
+    ours.sees_alive(&["twin"]);
+    let mut agent = Setup::new("twin", block.ip(2)).start();
+    agent.join(ours.addr());
+    until("the node knows of the owner of its name", || {
+        match ours.node().health().unwrap().name_conflict {
+            Some(_) => Ok(()),
+            None => Err("there is no conflict".to_owned()),
+        }
+    });
+    throughout(Duration::from_secs(3), "the agent goes on", || {
+        match agent.has_ended() || agent.logged("ame conflict") > 0 {
+            true => Err(agent.log().join("\n")),
+            false => Ok(()),
+        }
+    });
+    assert_eq!(agent.members()["twin"].addr, agent.addr().to_string());
+    assert_eq!(agent.complaints(), [""; 0]);
+}
+
+#[test]
 fn the_nodes_of_a_mixed_cluster_see_one_another_at_every_size_from_three_to_eight() {
     let block = Block::new();
     let seed = Setup::new("n1", block.ip(1)).start();

@@ -320,6 +320,17 @@ def test_sigint_or_sigterm_counts_as_repeated_only_a_second_after_the_first_sign
         raiser(signal.SIGTERM, None)
 
 
+def test_a_visit_listens_on_both_families_if_the_host_has_ipv6(monkeypatch):
+    assert visit._any_address() == "[::]:0"
+
+    def no_ipv6(family, kind):
+        assert family == visit.socket.AF_INET6
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(visit.socket, "socket", no_ipv6)
+    assert visit._any_address() == "0.0.0.0:0"
+
+
 def test_a_signal_during_the_leave_for_another_name_ends_the_visit(monkeypatch):
     raiser, steps = signals.Raiser(), []
 

@@ -169,7 +169,7 @@ pub(in crate::driver) fn spread_outcome(end: SpreadEnd) -> Outcome {
 
 fn failure_status(why: &JoinFailure) -> Status {
     match why {
-        JoinFailure::Unresolved => Status::Address,
+        JoinFailure::Unresolved | JoinFailure::Protocol(Refusal::OwnAddress) => Status::Address,
         JoinFailure::Unreachable | JoinFailure::ConnectionRefused | JoinFailure::TimedOut => {
             Status::Unreachable
         }
@@ -209,6 +209,11 @@ pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
         JoinFailure::Protocol(Refusal::Incompatible) => {
             "the peer speaks other versions of the protocol, or one node is in serf mode and the \
              other in memberlist mode"
+                .to_owned()
+        }
+        JoinFailure::Protocol(Refusal::OwnAddress) => {
+            "this node advertises a loopback address, which the nodes there cannot reach: set \
+             advertise, or set bind to [::] if only IPv6 has an address that other hosts can reach"
                 .to_owned()
         }
         JoinFailure::Protocol(Refusal::UnknownType) => {

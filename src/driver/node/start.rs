@@ -70,7 +70,7 @@ fn build(
     check_own_address(addr.ip(), is_chosen, networks)?;
     let services = services(config, addr.ip().is_loopback() && !is_chosen)?;
     let (snapshot, past) = open_snapshot(config)?;
-    let core = core(config, &name, addr, past)?;
+    let core = core(config, &name, (addr, is_chosen), past)?;
     let (key_writer, key_writing) = key_writer(config)?.unzip();
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("cannot create the descriptor of a node", &error);
@@ -170,7 +170,12 @@ fn open_snapshot(config: &Config) -> Result<(Option<SnapshotKeeper>, Option<Past
     Ok(opened.transpose()?.unzip())
 }
 
-fn core(config: &Config, name: &str, addr: SocketAddr, past: Option<Past>) -> Result<Core> {
+fn core(
+    config: &Config,
+    name: &str,
+    (addr, is_chosen): (SocketAddr, bool),
+    past: Option<Past>,
+) -> Result<Core> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
         let message = format!("the system provides no random numbers: {error}");
@@ -179,6 +184,7 @@ fn core(config: &Config, name: &str, addr: SocketAddr, past: Option<Past>) -> Re
     let (mut settings, codec) = (config.settings.core.clone(), config.codec()?);
     settings.store_keys = config.stored_keyring().is_some();
     settings.past = past;
+    settings.swim.chooses_address = is_chosen;
     let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
     let error = |error| command_error("this node cannot be a member", &error);
     let mut core = core.map_err(error)?;

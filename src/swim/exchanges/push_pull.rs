@@ -88,10 +88,14 @@ pub(in crate::swim) fn send_state(
             });
             None
         }
-        Purpose::Answer { join, request } => {
-            let (join, request) = (*join, std::mem::take(request));
+        Purpose::Answer {
+            join,
+            shows,
+            request,
+        } => {
+            let (join, shows, request) = (*join, *shows, std::mem::take(request));
             ctx.write_pieces(id, Side::Accepted, |ctx, take| {
-                put_state(ctx, join, Shows::Everything, user_state, take);
+                put_state(ctx, join, shows, user_state, take);
             });
             ctx.close(id);
             Some(request)
@@ -114,6 +118,7 @@ fn put_state(
         _ if member == table.local_index() && !ctx.local.is_shown() => false,
         Shows::Everything => true,
         Shows::Own => member == table.local_index(),
+        Shows::Others => member != table.local_index(),
         Shows::Nothing => false,
     };
     let shown = || table.iter().filter(|(member, _)| is_shown(*member));

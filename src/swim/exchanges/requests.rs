@@ -8,7 +8,8 @@
 //!             each      -> any other answer, or no answer in time: the same event, as a failure
 //!  accepted   ping         -> ack
 //!             user message -> a notice for the layer above
-//!             push/pull    -> a notice asks for the user state; `push_pull::send_state` answers
+//!             push/pull    -> StreamEvent::StateAsked; a notice asks for the user state, and then
+//!                             `push_pull::send_state` answers
 //! ```
 //!
 //! Nothing here changes a member: [`crate::swim::Swim`] acts on the events.
@@ -18,13 +19,16 @@ use crate::printable;
 use crate::swim::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use crate::swim::shared::context::Context;
 use crate::swim::shared::refusals::{Source, Transport};
-use crate::swim::shared::streams::{Exchange, ExchangeCause, Purpose, Stream, StreamMessage};
-use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
+use crate::swim::shared::streams::{
+    Exchange, ExchangeCause, Purpose, Shows, Stream, StreamMessage,
+};
+use crate::wire::message::{Ack, ErrorAnswer, Message, kind};
 use crate::wire::stream::{self, Side};
 use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;
 
-/// The end of a ping, push/pull or user message that this node began on a stream.
+/// The end of a ping, push/pull or user message that this node began on a stream, or the beginning
+/// of a push/pull that another node began.
 pub(in crate::swim) enum StreamEvent {
     /// The stream ping of the probe with this sequence number ended.
     PingEnd { seq: u32, acked: bool },
@@ -38,6 +42,8 @@ pub(in crate::swim) enum StreamEvent {
         message: StreamMessage,
         failure: Option<JoinFailure>,
     },
+    /// Another node asks for this node's state. `request` is its own state, still encoded.
+    StateAsked { id: StreamId, request: Vec<u8> },
 }
 
 /// Another node connected. Closes the stream again if too many streams are open.
@@ -75,8 +81,7 @@ pub(in crate::swim) fn send_message(ctx: &mut Context, id: StreamId, content: &[
     });
 }
 
-/// Bytes arrived on a stream. Returns the end of the request of this node that they complete, if
-/// any.
+/// Bytes arrived on a stream. Returns the event of the message that they complete, if any.
 pub(in crate::swim) fn on_data(
     ctx: &mut Context,
     id: StreamId,
@@ -94,10 +99,7 @@ pub(in crate::swim) fn on_data(
             ctx.awareness.heard(ctx.now);
             match side {
                 Side::Dialled => on_answer(ctx, id, plain),
-                Side::Accepted => {
-                    on_request(ctx, id, plain);
-                    None
-                }
+                Side::Accepted => on_request(ctx, id, plain),
             }
         }
         Err(refusal) => refuse(ctx, id, refusal),
@@ -275,30 +277,46 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
 }
 
 /// A complete request arrived on a stream that another node dialled.
-fn on_request(ctx: &mut Context, id: StreamId, plain: Vec<u8>) {
+fn on_request(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEvent> {
     let answered = match plain.first() {
-        Some(&kind::PUSH_PULL) => on_push_pull(ctx, id, plain),
+        Some(&kind::PUSH_PULL) => return Some(StreamEvent::StateAsked { id, request: plain }),
         Some(&kind::USER) => on_user_message(ctx, id, &plain),
         _ => on_ping(ctx, id, &plain),
     };
     if let Err(refusal) = answered {
-        ctx.outbox.refuse(refusal);
-        answer_error(ctx, id, refusal);
+        refuse_request(ctx, id, refusal);
     }
+    None
 }
 
-/// Asks the layer above for its part of the answer to a push/pull.
-fn on_push_pull(ctx: &mut Context, id: StreamId, request: Vec<u8>) -> Result<(), Refusal> {
-    let join = PushPull::decode(&request)?.join;
-    if let Some(stream) = ctx.streams.get_mut(id) {
-        stream.purpose = Purpose::Answer { join, request };
-        ctx.outbox.tell(Notice::WantUserState {
-            id,
-            join,
-            shows_nothing: false,
-        });
-    }
-    Ok(())
+/// Refuses a complete request. The other side gets the reason as an answer.
+pub(in crate::swim) fn refuse_request(ctx: &mut Context, id: StreamId, refusal: Refusal) {
+    ctx.outbox.refuse(refusal);
+    answer_error(ctx, id, refusal);
+}
+
+/// Asks the layer above for its part of the answer to a push/pull. `shows` selects the entries of
+/// the answer.
+pub(in crate::swim) fn begin_answer(
+    ctx: &mut Context,
+    id: StreamId,
+    join: bool,
+    shows: Shows,
+    request: Vec<u8>,
+) {
+    let Some(stream) = ctx.streams.get_mut(id) else {
+        return;
+    };
+    stream.purpose = Purpose::Answer {
+        join,
+        shows,
+        request,
+    };
+    ctx.outbox.tell(Notice::WantUserState {
+        id,
+        join,
+        shows_nothing: shows == Shows::Others,
+    });
 }
 
 fn on_user_message(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal> {

@@ -80,6 +80,12 @@ impl NameConflicts {
         self.own_aliases.contains(&addr)
     }
 
+    /// Returns true if this is the address of the claim, and no node answers there.
+    pub fn is_silent(&self, addr: SocketAddr) -> bool {
+        let is_silent = |it: Claim| it.addr == addr && it.verdict == ConflictVerdict::Silent;
+        self.claim.is_some_and(is_silent)
+    }
+
     /// A member lists this node's name at another address. Returns false if that is an alias of
     /// this node, or an address that no member may have.
     pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {

@@ -35,12 +35,15 @@ pub(in crate::swim) struct Exchange {
     pub gained: u32,
 }
 
-/// The entries that this node sends in a push/pull that it began.
+/// The entries that this node sends in a push/pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::swim) enum Shows {
     Everything,
     /// Only the entry of this node: the push/pull is about the answer.
     Own,
+    /// All entries but that of this node, in an answer to a node that lists this node's name at
+    /// another address.
+    Others,
     /// No entry: this node is finding out whether its name is taken, or is only looking.
     Nothing,
 }
@@ -134,7 +137,11 @@ pub(in crate::swim) enum Purpose {
     Serve,
     /// The stream was accepted and brought the request of a push/pull. The answer waits for the
     /// user state of the layer above.
-    Answer { join: bool, request: Vec<u8> },
+    Answer {
+        join: bool,
+        shows: Shows,
+        request: Vec<u8>,
+    },
     /// A user message of this node.
     Message(StreamMessage),
 }

@@ -175,7 +175,7 @@ def _options(visits: bool, joins: bool, waits_for: str) -> list[Callable[[Any], 
     `waits_for` completes the help of --timeout.
     """
     name = "sprat-cli-HOST" if visits else "the host name"
-    bind = "0.0.0.0:0, any free port" if visits else "0.0.0.0:7946"
+    bind = "[::]:0, any free port" if visits else "0.0.0.0:7946"
     # SPRAT_NAME, SPRAT_BIND and SPRAT_ADVERTISE are for the permanent member of this host. A visit
     # that read them would take that member's name and port, and announce its address.
     naming = click.option if visits else _option

@@ -47,10 +47,10 @@ def visit(connection: Connection) -> Iterator[sprat.Node]:
     join = addresses(connection, file)
     log_to_stderr(connection.log_level or "warn")
     with signals_raise() as raiser, _shared_name() as name, contextlib.ExitStack() as stack:
-        node = stack.enter_context(_member(_visitor(connection, file, name, join), raiser))
+        node = stack.enter_context(_member(_visitor(connection, file, name), raiser))
         if not _join_and_check_name(node, connection, join):
             stack.close()
-            unshared = _visitor(connection, file, f"{name}-{os.getpid()}", join)
+            unshared = _visitor(connection, file, f"{name}-{os.getpid()}")
             node = stack.enter_context(_member(unshared, raiser))
             _join(node, join, connection.timeout)
         yield node
@@ -93,19 +93,27 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
             node.close()
 
 
-def _visitor(
-    connection: Connection, file: dict[str, str], name: str, join: tuple[str, ...]
-) -> dict[str, Any]:
+def _visitor(connection: Connection, file: dict[str, str], name: str) -> dict[str, Any]:
     """Return the arguments for a visitor's node."""
     arguments = cluster_settings(connection, file)
     arguments.setdefault("name", name)
-    # An agent may use port 7946 on this host, so the visitor uses any free port. IPv6 members need
-    # an IPv6 socket.
-    ipv6 = any(it.count(":") > 1 for it in join)
-    arguments.setdefault("bind", "[::]:0" if ipv6 else "0.0.0.0:0")
+    arguments.setdefault("bind", _any_address())
     if arguments.get("mode") != "memberlist":
         arguments["tags"] = {**arguments["tags"], "role": "sprat-cli"}
     return arguments
+
+
+def _any_address() -> str:
+    """Return the wildcard address to bind to, of both families if this host has IPv6.
+
+    Only an IPv6 socket reaches members with IPv6 addresses, and a host name does not say which
+    addresses it has. An agent may use port 7946 on this host, so the port is any free one.
+    """
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return "0.0.0.0:0"
+    return "[::]:0"
 
 
 def _join_and_check_name(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
