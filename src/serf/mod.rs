@@ -157,6 +157,11 @@ impl Core {
         self.swim.accepts_streams()
     }
 
+    /// See [`Swim::admits_stream`].
+    pub fn admits_stream(&mut self, from: SocketAddr) -> bool {
+        self.swim.admits_stream(from)
+    }
+
     /// Handles a stream that a peer opened.
     pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) {
         self.swim.handle_stream_accepted(now, id, from);

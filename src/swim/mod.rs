@@ -199,6 +199,9 @@ impl Swim {
     fn on_message(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(), Refusal> {
         let names = Names::default();
         let message = Message::decode_in(bytes, &names)?;
+        if !self.ctx.is_source_allowed(from.ip()) && !self.is_taken_from_outside(&message) {
+            return Err(Refusal::AddressNotAllowed);
+        }
         self.ctx.awareness.heard(self.ctx.now);
         let received = PassOn::Received(bytes);
         let ctx = &mut self.ctx;
@@ -220,6 +223,22 @@ impl Swim {
             Message::Error(_) => return Err(Refusal::UnknownType),
         }
         Ok(())
+    }
+
+    /// Returns true if this message is handled although its sender is outside of the networks of
+    /// `cidrs_allowed`. The sender may be a member that knows this node from other members. So its
+    /// pings are answered, and its accusations of this node are refuted, because it would otherwise
+    /// declare this node failed.
+    fn is_taken_from_outside(&self, message: &Message) -> bool {
+        match message {
+            Message::Ping(_) | Message::Ack(_) | Message::Nack(_) => true,
+            Message::Suspect(accusation) | Message::Dead(accusation) => {
+                accusation.node == &*self.ctx.local.name
+            }
+            Message::IndirectPing(_) | Message::Alive(_) | Message::User(_) | Message::Error(_) => {
+                false
+            }
+        }
     }
 
     /// A ping arrived.

@@ -7,6 +7,7 @@ use super::shared::lookups::LookupCause;
 use super::shared::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::{Swim, exchanges::looking, exchanges::push_pull, exchanges::requests};
 use crate::time::Time;
+use crate::wire::Refusal;
 use std::net::{IpAddr, SocketAddr};
 
 impl Swim {
@@ -14,6 +15,16 @@ impl Swim {
     /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.ctx.streams.may_accept()
+    }
+
+    /// Another node wants to connect from this address. Returns true if the connection may be
+    /// accepted. Otherwise counts a refusal, and the driver closes the connection unread.
+    pub fn admits_stream(&mut self, from: SocketAddr) -> bool {
+        let is_admitted = self.ctx.is_source_allowed(from.ip());
+        if !is_admitted {
+            requests::refuse_connection(&mut self.ctx, from, Refusal::AddressNotAllowed);
+        }
+        is_admitted
     }
 
     /// Runs an input from a stream, whose other side becomes the source of the input.

@@ -2223,3 +2223,77 @@ fn an_answer_leaves_this_node_out_if_the_request_lists_its_name_at_another_addre
     let names = names_in_answer(&mut swim, later, vec![n1, taken]);
     assert_eq!(names, ["n0", "n1"]);
 }
+
+#[test]
+fn a_connection_from_outside_of_the_allowed_networks_is_refused_unread() {
+    let config = Config {
+        cidrs_allowed: vec!["10.0.0.0/25".parse().unwrap()],
+        ..Config::lan()
+    };
+    let mut swim = node(0, config);
+    assert!(swim.admits_stream(addr(1)));
+    assert_eq!(swim.take_refusals(), []);
+    assert!(!swim.admits_stream(STRANGER));
+    let refused = SourceCount {
+        why: Refusal::AddressNotAllowed,
+        source: Source {
+            addr: STRANGER,
+            transport: Transport::Accepted,
+        },
+        count: 1,
+    };
+    assert_eq!(swim.take_refusals(), [refused]);
+    assert!(node(0, Config::lan()).admits_stream(STRANGER));
+}
+
+#[test]
+fn a_datagram_from_outside_of_the_allowed_networks_changes_nothing_but_is_answered_and_refuted() {
+    let mut net = Net::joined(3);
+    let allowed = vec!["10.0.0.0/25".parse().unwrap()];
+    net.nodes[0].ctx.config.cidrs_allowed = allowed;
+    let accuse = |node| Accusation {
+        incarnation: 1,
+        node,
+        from: "stranger",
+    };
+    let there: &[u8] = &[10, 0, 0, 9];
+    for message in [
+        alive_at("n9", there, 1),
+        Message::Suspect(accuse("n1")),
+        Message::Dead(accuse("n1")),
+        Message::User(b"text"),
+        ask_from(("n1", &[10, 0, 0, 2]), ("n9", there), true),
+    ] {
+        net.tell(0, message);
+    }
+    net.settle();
+    let refusals = net.nodes[0].take_refusals();
+    let counts = refusals.iter().map(|it| (it.why, it.source.addr, it.count));
+    let expected = [(Refusal::AddressNotAllowed, STRANGER, 5)];
+    assert_eq!(counts.collect::<Vec<_>>(), expected);
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert_eq!(net.nodes[0].node("n9"), None);
+    let is_user = |(_, it): &(usize, Notice)| matches!(it, Notice::UserMessage { .. });
+    assert!(!net.notices.iter().any(is_user));
+    assert_eq!(
+        sent_to(&net, SocketAddr::from(([10, 0, 0, 9], 7946))).len(),
+        0
+    );
+
+    net.tell(0, ping_from("stranger", &[10, 0, 0, 200]));
+    let before = net.nodes[0].self_node().incarnation;
+    net.tell(
+        0,
+        Message::Suspect(Accusation {
+            incarnation: before,
+            ..accuse("n0")
+        }),
+    );
+    net.settle();
+    let acks = sent_to(&net, STRANGER);
+    assert_eq!(
+        acks.iter().map(|it| kinds(it)).collect::<Vec<_>>(),
+        [[message_kind::ACK]]
+    );
+    assert_eq!(net.nodes[0].self_node().incarnation, before + 1);
+}

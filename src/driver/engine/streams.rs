@@ -155,6 +155,9 @@ impl Acceptor for Engine {
 
     fn take(&mut self, now: Time, socket: OwnFd<TcpStream>, peer: SocketAddr) {
         self.debug("net", || format!("accepted a connection from {peer}"));
+        if !self.core.admits_stream(peer) {
+            return;
+        }
         if !self.has_place() {
             self.drop_accepted(Duration::ZERO);
         }

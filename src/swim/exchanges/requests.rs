@@ -52,14 +52,19 @@ pub(in crate::swim) fn on_accepted(ctx: &mut Context, id: StreamId, from: Socket
         let deadline = ctx.now + ctx.config.stream_timeout;
         ctx.streams.accept(id, from, deadline);
     } else {
-        let transport = Transport::Accepted;
-        let source = Source {
-            addr: from,
-            transport,
-        };
-        refuse_from(ctx, Some(source), Refusal::TooManyStreams);
+        refuse_connection(ctx, from, Refusal::TooManyStreams);
         ctx.outbox.order(Output::Close { id });
     }
+}
+
+/// Counts the refusal of a connection from this address.
+pub(in crate::swim) fn refuse_connection(ctx: &mut Context, from: SocketAddr, refusal: Refusal) {
+    let transport = Transport::Accepted;
+    let source = Source {
+        addr: from,
+        transport,
+    };
+    refuse_from(ctx, Some(source), refusal);
 }
 
 /// The stream of a ping is connected: sends the ping. If `ping` is `None`, its probe has already

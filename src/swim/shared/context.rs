@@ -16,6 +16,7 @@ use super::streams::{Exchange, Purpose, Streams};
 use super::timer::Timers;
 use crate::limits;
 use crate::member::NodeFacts;
+use crate::networks;
 use crate::swim::output::{Change, OpId, Output, StreamId};
 use crate::swim::rng::Random;
 use crate::swim::table::members::MemberTable;
@@ -134,6 +135,12 @@ impl Context {
     /// Returns true if a member may have this address.
     pub fn is_allowed(&self, ip: IpAddr) -> bool {
         self.config.allows(ip)
+    }
+
+    /// Returns true if the sender of input may have this address: it lies in one of the networks of
+    /// the setting `cidrs_allowed`, unless that list is empty.
+    pub fn is_source_allowed(&self, ip: IpAddr) -> bool {
+        networks::allow(&self.config.cidrs_allowed, ip)
     }
 
     /// Decodes the address of a member as [`address::decode`] does; the flag is true for an
