@@ -2297,3 +2297,20 @@ fn a_datagram_from_outside_of_the_allowed_networks_changes_nothing_but_is_answer
     );
     assert_eq!(net.nodes[0].self_node().incarnation, before + 1);
 }
+
+#[test]
+fn silent_seeds_leave_most_streams_to_others_and_each_has_its_turn() {
+    let mut net = Net::joined(2);
+    net.nodes[0].ctx.config.stream_timeout = Duration::from_secs(30);
+    net.nodes[0].ctx.config.probe_timeout = Duration::from_secs(3);
+    let seeds = mute(&mut net, 60);
+    net.nodes[0].remember_seeds(net.now, &seeds);
+    for _ in 0..100 {
+        net.run(Duration::from_secs(1));
+        let streams = &net.nodes[0].ctx.streams;
+        assert!(streams.may_dial());
+        assert!(streams.ids().len() <= 9, "{} streams", streams.ids().len());
+    }
+    let attempts = net.nodes[0].stats().reconnects;
+    assert!((60..=100).contains(&attempts), "{attempts} attempts");
+}

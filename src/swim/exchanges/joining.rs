@@ -10,7 +10,7 @@ use crate::swim::output::{JoinFailure, JoinReport, Notice, OpId};
 use crate::swim::seed::Seed;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::lookups::{Lookup, LookupCause};
-use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::streams::{Exchange, ExchangeCause, Purpose};
 use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use std::collections::VecDeque;
@@ -93,7 +93,7 @@ impl Joining {
         if self.joins.iter().any(|join| !join.waiting.is_empty()) && !ctx.streams.may_dial() {
             let spent = ctx.config.probe_timeout * SILENCE;
             let deadline_until = ctx.now + ctx.config.stream_timeout - spent;
-            ctx.streams.end_silent_joins(deadline_until, ctx.now);
+            (ctx.streams).end_silent(Purpose::is_join, deadline_until, ctx.now);
         }
         for join in &mut self.joins {
             join.width += JOIN_WIDER;

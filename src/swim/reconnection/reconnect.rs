@@ -12,12 +12,15 @@ use super::seeds::Seeds;
 use crate::swim::seed::Seed;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::lookups::{Lookup, LookupCause};
-use crate::swim::shared::streams::{Exchange, ExchangeCause};
+use crate::swim::shared::streams::{Exchange, ExchangeCause, Purpose};
 use crate::swim::shared::timer::Timer;
 use crate::time::Time;
 use crate::wire::Refusal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// The time that a silent node gets, in probe timeouts, while others wait and no more may be asked.
+const SILENCE: u32 = 3;
 
 /// The seeds and lost members that are asked again.
 #[derive(Default)]
@@ -111,9 +114,16 @@ impl Reconnect {
         }
     }
 
-    /// Asks a seed or lost member whose turn it is. The pauses between its turns grow.
+    /// Asks a seed or lost member whose turn it is. The pauses between its turns grow. If no more
+    /// may be asked at the same time, those that have been silent for a while are given up, and the
+    /// turn comes later.
     pub fn tick(&mut self, ctx: &mut Context) {
-        if let Some(target) = self.take_turn(ctx) {
+        if !ctx.streams.may_reconnect() {
+            let spent = ctx.config.probe_timeout * SILENCE;
+            let deadline_until = ctx.now + ctx.config.stream_timeout - spent;
+            (ctx.streams).end_silent(Purpose::is_reconnect, deadline_until, ctx.now);
+            self.not_before = ctx.now + ctx.config.reconnect_min;
+        } else if let Some(target) = self.take_turn(ctx) {
             self.not_before = ctx.now + ctx.config.reconnect_min;
             match target {
                 Target::Node(addr) => self.ask(ctx, addr),
@@ -163,7 +173,7 @@ impl Reconnect {
     }
 
     fn ask(&self, ctx: &mut Context, peer: SocketAddr) {
-        let idle = ctx.streams.may_dial() && !has_enough_exchanges(ctx, peer);
+        let idle = ctx.streams.may_reconnect() && !has_enough_exchanges(ctx, peer);
         if peer != ctx.local.addr && idle && !ctx.table.is_alive_at(peer) {
             ctx.outbox.stats.reconnects += 1;
             ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Reconnect, peer));
@@ -176,8 +186,11 @@ impl Reconnect {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
         ctx.table.watch(self.seeds.addrs());
         if matches!(lookup.cause, LookupCause::Seed) {
+            // Not all may be asked at the same time, so each has its turn by chance.
+            let mut addrs = addrs.to_vec();
+            ctx.random.shuffle(&mut addrs);
             for ip in addrs {
-                self.ask(ctx, SocketAddr::new(*ip, lookup.port));
+                self.ask(ctx, SocketAddr::new(ip, lookup.port));
             }
         }
     }

@@ -21,6 +21,11 @@ use std::time::Duration;
 /// being asked, and for the push/pull that follows one in which it showed nothing.
 const DIALLED: usize = limits::STREAMS / 4;
 
+/// The number of streams that `reconnect` may have open at the same time. Hosts that are off do not
+/// answer, and each attempt at one holds its stream until it times out: without this bound, many of
+/// them would keep this node from probing its members by stream, and from exchanging states.
+const RECONNECTING: usize = DIALLED / 4;
+
 /// A push/pull that this node began.
 #[derive(Clone, Debug)]
 pub(in crate::swim) struct Exchange {
@@ -146,6 +151,18 @@ pub(in crate::swim) enum Purpose {
     Message(StreamMessage),
 }
 
+impl Purpose {
+    /// Returns true for a push/pull of a join command.
+    pub fn is_join(&self) -> bool {
+        matches!(self, Purpose::PushPull(it) if matches!(it.cause, ExchangeCause::Join { .. }))
+    }
+
+    /// Returns true for a push/pull of `reconnect`.
+    pub fn is_reconnect(&self) -> bool {
+        matches!(self, Purpose::PushPull(it) if matches!(it.cause, ExchangeCause::Reconnect))
+    }
+}
+
 /// One open stream.
 pub(in crate::swim) struct Stream {
     pub purpose: Purpose,
@@ -193,6 +210,12 @@ impl Streams {
     /// Returns true if this node may dial another stream.
     pub fn may_dial(&self) -> bool {
         self.dialled < DIALLED
+    }
+
+    /// Returns true if `reconnect` may dial another stream.
+    pub fn may_reconnect(&self) -> bool {
+        let open = self.open.iter().filter(|(_, it)| it.purpose.is_reconnect());
+        self.may_dial() && open.count() < RECONNECTING
     }
 
     /// The number of push/pulls under way that this node began with the node at `addr`. Looks do
@@ -303,15 +326,16 @@ impl Streams {
         Some(stream)
     }
 
-    /// Makes each stream of a join overdue if it has brought no byte and its deadline is at most
-    /// `deadline_until`, so that other targets can be asked.
-    pub fn end_silent_joins(&mut self, deadline_until: Time, now: Time) {
+    /// Makes each stream of such a purpose overdue if it has brought no byte and its deadline is at
+    /// most `deadline_until`, so that other targets can be asked.
+    pub fn end_silent(
+        &mut self,
+        is_such: impl Fn(&Purpose) -> bool,
+        deadline_until: Time,
+        now: Time,
+    ) {
         for stream in self.open.values_mut() {
-            let is_join = matches!(
-                &stream.purpose,
-                Purpose::PushPull(exchange) if matches!(exchange.cause, ExchangeCause::Join { .. })
-            );
-            if is_join && !stream.heard && stream.deadline <= deadline_until {
+            if is_such(&stream.purpose) && !stream.heard && stream.deadline <= deadline_until {
                 stream.deadline = now;
             }
         }
