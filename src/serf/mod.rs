@@ -51,8 +51,8 @@ mod user_events;
 use crate::limits;
 pub use crate::member::{Member, MemberState, MemberTags, NodeFacts};
 use crate::swim::{
-    Explanation, Health, Identity, LookupId, Output, SendFailure, Source, SourceCount, StreamEnd,
-    StreamId, Swim,
+    Explanation, Health, Identity, JoinFailure, LookupId, Output, SendFailure, Source, SourceCount,
+    StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
 pub use crate::wire::coordinate::Coordinate;
@@ -307,6 +307,11 @@ impl Core {
     /// member, or only members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
+    }
+
+    /// See [`Swim::reconnect_refusal`].
+    pub fn reconnect_refusal(&self) -> Option<&(SocketAddr, JoinFailure)> {
+        self.swim.reconnect_refusal()
     }
 
     /// Returns all counters, including those of refusals.

@@ -3,7 +3,7 @@
 use super::explanation::Explanation;
 use crate::swim::NodeState;
 use crate::swim::detection::suspicion::{self, Suspicion};
-use crate::swim::output::{ConflictVerdict, NameConflict, Node};
+use crate::swim::output::{ConflictVerdict, JoinFailure, NameConflict, Node};
 use crate::swim::reconnection::lost_members::LostMembers;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::refusals::RefusalSources;
@@ -83,6 +83,8 @@ pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
     /// True if there are seeds other than this node itself, or former members.
     pub has_other_seeds: bool,
+    /// The reason why a seed or lost member refuses this node, if one does.
+    pub refusal: Option<&'a JoinFailure>,
     pub lost: &'a LostMembers,
 }
 
@@ -97,7 +99,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
         _ if mismatch.is_some() => of_mismatch(mismatch),
         _ if isolated => "isolated: most members are silent, so the fault may be at this node",
         (Some(conflict), _, _) => of_name_conflict(conflict.verdict),
-        (None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
+        (None, true, true) if is_waiting_for_seeds(ctx, facts) => of_seeds(facts.refusal),
         (None, true, true) if ctx.awareness.score() == 0 => "healthy",
         (None, true, true) => "slow: recent answers came late or not at all",
         (None, false, true) => "streams work, datagrams do not",
@@ -191,6 +193,27 @@ fn of_mismatch(why: Option<Refusal>) -> &'static str {
             "none of this node's keys decrypts the messages of other members: \
              their keys were changed, or keys or labels differ"
         }
+    }
+}
+
+/// Returns the summary of a node that waits for its seeds.
+fn of_seeds(refusal: Option<&JoinFailure>) -> &'static str {
+    match refusal {
+        Some(JoinFailure::ClosedUnanswered) => {
+            "alone: a seed closes the connection without an answer; \
+             its label may differ, or it may not be a member"
+        }
+        Some(JoinFailure::Refused(_)) => "alone: a seed answers with an error, which the log shows",
+        Some(JoinFailure::Crypto(_) | JoinFailure::Protocol(_)) => {
+            "alone: this node refuses the answer of a seed; the log shows the reason"
+        }
+        None
+        | Some(
+            JoinFailure::Unresolved
+            | JoinFailure::Unreachable
+            | JoinFailure::ConnectionRefused
+            | JoinFailure::TimedOut,
+        ) => "alone: no seed answers",
     }
 }
 

@@ -449,6 +449,12 @@ impl Swim {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
 
+    /// Returns the address of a seed or lost member that refuses this node, or whose answer this
+    /// node refuses, and the reason; `None` if there is none.
+    pub fn reconnect_refusal(&self) -> Option<&(SocketAddr, JoinFailure)> {
+        self.reconnect.refusal()
+    }
+
     /// Returns true if another member that is alive has this address.
     #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
     pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
@@ -465,6 +471,7 @@ impl Swim {
         HealthFacts {
             name_conflict: self.name_conflicts.claimed(),
             has_other_seeds: self.reconnect.has_other_seeds(self.ctx.local.addr),
+            refusal: self.reconnect.refusal().map(|(_, why)| why),
             lost: self.reconnect.lost(),
         }
     }

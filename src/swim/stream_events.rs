@@ -184,8 +184,7 @@ impl Swim {
                 if matches!(gained, Ok(1..)) {
                     self.join_sync.on_joined(ctx, peer);
                 }
-                let answered = gained.as_ref().err().is_none_or(JoinFailure::is_answer);
-                self.reconnect.on_end(ctx, peer, answered);
+                self.reconnect.on_end(ctx, peer, gained.err());
             }
             ExchangeCause::Look { .. }
             | ExchangeCause::Periodic

@@ -2314,3 +2314,41 @@ fn silent_seeds_leave_most_streams_to_others_and_each_has_its_turn() {
     let attempts = net.nodes[0].stats().reconnects;
     assert!((60..=100).contains(&attempts), "{attempts} attempts");
 }
+
+#[test]
+fn the_health_says_how_a_seed_refuses_this_node_until_it_does_not() {
+    let mut swim = node(0, Config::lan());
+    swim.remember_seeds(Time::ZERO, &[Seed::Addr(addr(1))]);
+    let mut said = Vec::new();
+    for (second, answer) in [Some(&b"no such key"[..]), None, Some(b"")]
+        .iter()
+        .enumerate()
+    {
+        let now = Time::ZERO + Duration::from_secs(60 * (second as u64 + 1));
+        swim.handle_timeout(now);
+        let mut outputs = std::iter::from_fn(|| swim.poll_output());
+        let dialled = outputs.find_map(|output| match output {
+            Output::Connect { id, .. } => Some(id),
+            _ => None,
+        });
+        let id = dialled.unwrap();
+        swim.handle_stream_connected(now, id);
+        match answer {
+            Some([]) => swim.handle_stream_end(now, id, StreamEnd::Failed),
+            Some(text) => {
+                let answer = Message::Error(ErrorAnswer { text }).encoded();
+                swim.handle_stream_data(now, id, &answer);
+            }
+            None => swim.handle_stream_end(now, id, StreamEnd::Eof),
+        }
+        said.push(swim.health(now).summary);
+        assert_eq!(swim.reconnect_refusal().is_some(), second < 2);
+    }
+    let expected = [
+        "alone: a seed answers with an error, which the log shows",
+        "alone: a seed closes the connection without an answer; its label may differ, or it may \
+         not be a member",
+        "alone: no seed answers",
+    ];
+    assert_eq!(said, expected);
+}

@@ -6,6 +6,7 @@
 //! Refusals that no such line reports, and the growth of a few other counters, are logged under the
 //! name of the counter: the first time, and then at most once a minute.
 
+use crate::driver::events::failure::failure_text;
 use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
@@ -113,8 +114,14 @@ impl Log {
             self.waiting_since = now;
         } else if now.since(self.waiting_since) >= REPEAT {
             self.waiting_since = now;
-            let text = "no seed has answered for a minute";
-            self.warn(events, "join", text.to_owned());
+            let text = match core.reconnect_refusal() {
+                Some((addr, why)) => {
+                    let why = failure_text(why);
+                    format!("no seed has let this node join for a minute; {addr}: {why}")
+                }
+                None => "no seed has answered for a minute".to_owned(),
+            };
+            self.warn(events, "join", text);
         }
         let counts = core.take_refusals();
         self.refusals
@@ -257,6 +264,38 @@ mod tests {
         assert_eq!(lines, [0, 0, 1, 0, 1]);
         let summary = core.health(start).summary;
         assert_eq!(summary, "alone: no seed answers");
+    }
+
+    #[test]
+    fn the_line_about_seeds_says_why_one_of_them_refuses_this_node() {
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
+        let own = "127.0.0.1:1".parse().unwrap();
+        let start = Time::from_nanos(1);
+        let (config, codec) = (
+            crate::serf::Config::default(),
+            crate::wire::Codec::default(),
+        );
+        let core = Core::new(config, codec, "x".into(), own, [0; 32], start);
+        let mut core = core.unwrap();
+        let seed: std::net::SocketAddr = "127.0.0.1:2".parse().unwrap();
+        core.remember_seeds(start, &[crate::swim::Seed::Addr(seed)]);
+        let mut log = Log::new(Some(Level::Warn), start);
+        let now = start + REPEAT;
+        core.handle_timeout(now);
+        while let Some(output) = core.poll_output() {
+            if let crate::swim::Output::Connect { id, .. } = output {
+                core.handle_stream_connected(now, id);
+                core.handle_stream_end(now, id, crate::swim::StreamEnd::Eof);
+            }
+        }
+        log.check(&events, &mut core, &[], now);
+        let event = events.take(Some(Duration::ZERO));
+        let Ok(Some(EventBody::Log { text, .. })) = event.map(|it| it.map(|it| it.body)) else {
+            panic!("no line is queued");
+        };
+        let expected = "no seed has let this node join for a minute; 127.0.0.1:2: the peer closed \
+                        the connection without an answer: the labels of the two nodes differ";
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]

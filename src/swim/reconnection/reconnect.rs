@@ -9,6 +9,7 @@
 use super::lost_members::{LostMembers, LostSince};
 use super::retry::Retry;
 use super::seeds::Seeds;
+use crate::swim::output::JoinFailure;
 use crate::swim::seed::Seed;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::lookups::{Lookup, LookupCause};
@@ -31,6 +32,9 @@ pub(in crate::swim) struct Reconnect {
     not_before: Time,
     /// True if a seed had the turn when a seed and a lost member were last due at the same time.
     seeds_had_turn: bool,
+    /// The last attempt that was refused, and the reason. It ends with the next attempt at this
+    /// address that has another result.
+    refusal: Option<(SocketAddr, JoinFailure)>,
 }
 
 /// The target of an attempt: an address, or a host name to resolve.
@@ -195,8 +199,20 @@ impl Reconnect {
         }
     }
 
-    /// An attempt ended. `answered` is true if the node answered, even if it refused this node.
-    pub fn on_end(&mut self, ctx: &mut Context, peer: SocketAddr, answered: bool) {
+    /// The address of a node that refuses this one, or whose answer this node refuses, and the
+    /// reason; `None` if there is no such node.
+    pub fn refusal(&self) -> Option<&(SocketAddr, JoinFailure)> {
+        self.refusal.as_ref()
+    }
+
+    /// An attempt ended; `failure` is `None` if it succeeded.
+    pub fn on_end(&mut self, ctx: &mut Context, peer: SocketAddr, failure: Option<JoinFailure>) {
+        let refusal = failure.as_ref().filter(|it| it.is_answer());
+        let answered = failure.is_none() || refusal.is_some();
+        match refusal {
+            Some(why) => self.refusal = Some((peer, why.clone())),
+            None => drop(self.refusal.take_if(|(addr, _)| *addr == peer)),
+        }
         if answered {
             let seeds = self.seeds.iter_mut();
             let seeds = seeds.filter(|it| it.addrs.contains(&peer));
