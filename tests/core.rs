@@ -1433,6 +1433,52 @@ fn a_failed_member_that_was_removed_is_not_known_any_more() {
 }
 
 #[test]
+fn in_memberlist_mode_a_failed_member_is_not_known_when_it_is_off_the_list_but_is_searched_for() {
+    let mut net = memberlist_net(3);
+    net.hosts[2].up = false;
+    net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Failed));
+    assert_eq!(net.health(0).known, 3);
+    net.run_until(60, |net| net.state(0, 2).is_none());
+    net.run(secs(1));
+    assert_eq!(net.health(0).known, 2);
+    let before = net.counter(0, "reconnects");
+    net.run(secs(100));
+    assert!(net.counter(0, "reconnects") > before);
+    net.hosts[2].up = true;
+    net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Alive));
+    assert_eq!(net.health(0).known, 3);
+}
+
+/// Node 0 is cut off and declares the others failed. Meanwhile, one of them leaves.
+#[test]
+fn in_memberlist_mode_a_member_that_left_while_it_was_cut_off_has_left() {
+    for is_forgotten in [false, true] {
+        let mut net = memberlist_net(3);
+        net.cuts.extend([(0, 1), (0, 2)]);
+        net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Failed));
+        if is_forgotten {
+            net.run_until(60, |net| net.state(0, 2).is_none());
+        }
+        let left = net.command(2, Core::leave);
+        net.run_until(15, |net| net.is_done(2, left));
+        net.hosts[2].up = false;
+        net.cuts.clear();
+        net.run_until(60, |net| net.state(0, 1) == Some(MemberState::Alive));
+        net.run(secs(2));
+        let told = net.reported_about(0, 2);
+        let expected: &[&str] = match is_forgotten {
+            false => &["suspect", "fail", "leave"],
+            true => &["suspect", "fail", "reap"],
+        };
+        assert_eq!(told, expected);
+        assert_eq!(net.health(0).known, 2);
+        let before = net.counter(0, "reconnects");
+        net.run(secs(100));
+        assert_eq!(net.counter(0, "reconnects"), before, "the search is over");
+    }
+}
+
+#[test]
 fn a_node_that_returned_at_another_address_is_seen_to_leave() {
     let mut net = Net::joined(3);
     net.hosts[2].up = false;

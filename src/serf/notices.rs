@@ -183,6 +183,7 @@ impl Core {
                 self.swim.remember_lost(now, name, addr, since);
             }
             Order::ForgetLost { name } => self.swim.forget_lost(&name),
+            Order::UnlistLost { name } => self.swim.unlist_lost(&name),
             Order::AnnounceLeave { intent } => self.swim.announce_leave(now, &intent),
             Order::Leave => self.swim.leave(now),
             Order::TellOfLeave { name, intent } => {

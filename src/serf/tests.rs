@@ -257,6 +257,7 @@ impl Rig {
             | Order::SendThrough { .. }
             | Order::RememberLost { .. }
             | Order::ForgetLost { .. }
+            | Order::UnlistLost { .. }
             | Order::AnnounceLeave { .. }
             | Order::Leave
             | Order::TellOfLeave { .. }
@@ -343,11 +344,14 @@ fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
     let addr = SocketAddr::from(([10, 0, 0, 1], 2));
     assert_eq!(
         rig.orders(),
-        [Order::RememberLost {
-            name: "a".into(),
-            addr,
-            since: LostSince::ThisRun,
-        }]
+        [
+            Order::RememberLost {
+                name: "a".into(),
+                addr,
+                since: LostSince::ThisRun,
+            },
+            Order::UnlistLost { name: "a".into() },
+        ]
     );
     rig.wait(24 * 3600);
     assert_eq!(rig.orders(), []);

@@ -168,7 +168,7 @@ impl Swim {
             return self.on_accusation_of_self(offer, accusation.incarnation);
         }
         let Some(member) = self.ctx.table.find(accusation.node) else {
-            return;
+            return self.on_leave_of_unknown(offer, accusation.node);
         };
         let Some(record) = self.ctx.table.get(member) else {
             return;
@@ -186,6 +186,14 @@ impl Swim {
             }
             Verdict::MarkDead => self.mark_dead(member, offer, accusation, pass_on),
             Verdict::Ignore | Verdict::Create | Verdict::Refresh | Verdict::Conflict => {}
+        }
+    }
+
+    /// A message says that a member has left which the table has forgotten, or has never had. If
+    /// this node looks for the member, the layer above ends the search.
+    fn on_leave_of_unknown(&mut self, offer: Offer, name: &str) {
+        if offer == Offer::Left && self.reconnect.lost().contains(name) {
+            self.ctx.outbox.tell_member(Change::Left, name.into());
         }
     }
 

@@ -289,6 +289,12 @@ impl Swim {
         self.reconnect.forget_lost(name);
     }
 
+    /// Goes on looking for a lost member that the layer above has taken off its list: it no longer
+    /// counts as known.
+    pub fn unlist_lost(&mut self, name: &str) {
+        self.reconnect.unlist_lost(name);
+    }
+
     /// Sets the number of members that the layer above knows, in any state. The retransmit limit of
     /// that layer's broadcasts grows with it.
     pub fn set_population(&mut self, members: usize) {

@@ -2352,3 +2352,23 @@ fn the_health_says_how_a_seed_refuses_this_node_until_it_does_not() {
     ];
     assert_eq!(said, expected);
 }
+
+#[test]
+fn a_dead_member_that_says_that_it_has_left_has_left() {
+    for (incarnation, state) in [(0, NodeState::Dead), (1, NodeState::Left)] {
+        let mut net = Net::joined(3);
+        let held = net.nodes[0].node("n1").unwrap().incarnation;
+        let accusation = |incarnation, from| Accusation {
+            incarnation,
+            node: "n1",
+            from,
+        };
+        net.nodes[0].on_dead(&accusation(held, "n2"), PassOn::No);
+        assert_eq!(net.state(0, 1), Some(NodeState::Dead));
+        let left = accusation(held + incarnation - 1, "n1");
+        net.nodes[0].on_dead(&left, PassOn::No);
+        assert_eq!(net.state(0, 1), Some(state));
+        net.settle();
+        assert_eq!(net.heard(0, Change::Left, 1), state == NodeState::Left);
+    }
+}

@@ -5,7 +5,7 @@
 //! | --- | --- | --- | --- |
 //! | joined | unknown | alive, or leaving if a leave intent came before | join |
 //! | joined | failed or left | alive | join |
-//! | left | alive or leaving | left | leave |
+//! | left | alive, leaving or failed | left | leave |
 //! | died | leaving | left | leave |
 //! | died | alive | failed | fail |
 //! | updated | any | unchanged | update, if it differs and the member is present |
@@ -160,18 +160,21 @@ impl Changes<'_> {
             return;
         }
         let Some(row) = self.common.members.get(name) else {
+            if announced {
+                self.common.give_up(name);
+            }
             return;
         };
         let status = match row.status {
+            SerfStatus::Alive | SerfStatus::Failed if announced => SerfStatus::Left,
             SerfStatus::Left | SerfStatus::Failed => return,
             SerfStatus::Leaving => SerfStatus::Left,
-            SerfStatus::Alive if announced => SerfStatus::Left,
             SerfStatus::Alive => SerfStatus::Failed,
         };
         let (prune, addr, now) = (row.prune, row.member.addr, self.now);
-        // If the departure was announced but the status is alive, this node has missed the intent.
-        // The row still holds the time of the join; the time of the intent was above it.
-        let missed = row.status == SerfStatus::Alive && announced;
+        // If the departure was announced but the status is not leaving, this node has missed the
+        // intent. The row still holds the time of the join; the time of the intent was above it.
+        let missed = row.status != SerfStatus::Leaving && announced;
         self.common.change(name, |row| {
             (row.status, row.suspect, row.gone_at) = (status, false, now);
             row.ltime = row.ltime.saturating_add(missed.into());

@@ -170,15 +170,15 @@ impl Common {
             self.out.counts.reaped += 1;
             self.out.tell(EventBody::MemberReap(row.member));
         }
-        if !self.lost.contains(name) {
+        if !self.lost.unlist(&mut self.out, name) {
             self.give_up(name);
         }
     }
 
-    /// Takes a member off the list and ends the search for it.
+    /// Ends the search for a member and takes it off the list.
     pub fn erase(&mut self, name: &str) {
-        self.drop_member(name);
         self.give_up(name);
+        self.drop_member(name);
     }
 
     /// Starts the search of the SWIM machine for a member that has failed.

@@ -47,9 +47,15 @@ impl Lost {
         }
     }
 
-    /// Returns true if the member is searched for.
-    pub fn contains(&self, name: &str) -> bool {
-        self.since.contains_key(name)
+    /// A member was taken off the list of members. If it is searched for, the search goes on, and
+    /// this function returns true.
+    pub fn unlist(&self, out: &mut Outbox, name: &str) -> bool {
+        let lost = self.since.get_key_value(name);
+        if let Some((name, _)) = lost {
+            let name = name.clone();
+            out.order(Order::UnlistLost { name });
+        }
+        lost.is_some()
     }
 
     /// Returns the members that have been lost for longer than `timeout`.

@@ -59,6 +59,10 @@ pub(in crate::serf) enum Order {
     ForgetLost {
         name: Arc<str>,
     },
+    /// Goes on with the search for a member that is no longer on the list.
+    UnlistLost {
+        name: Arc<str>,
+    },
     /// Sends the leave intent to the live members (in a large cluster, to some of them), and
     /// repeats it to each until that member acknowledges the intent or is given up.
     AnnounceLeave {

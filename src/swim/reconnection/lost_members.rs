@@ -42,7 +42,7 @@ impl LostMembers {
         self.by_name.len()
     }
 
-    /// The number of lost members that are not former members.
+    /// The number of lost members that are on the list of the layer above.
     pub fn known(&self) -> usize {
         let since = self.by_name.values().map(|it| it.since);
         since.filter(|since| *since == LostSince::ThisRun).count()
@@ -72,6 +72,13 @@ impl LostMembers {
     pub fn remove(&mut self, name: &str) {
         if self.by_name.remove(name).is_some() {
             self.tidy();
+        }
+    }
+
+    /// Counts a member as one of an earlier run: the layer above no longer lists it.
+    pub fn unlist(&mut self, name: &str) {
+        if let Some(member) = self.by_name.get_mut(name) {
+            member.since = LostSince::EarlierRun { had_failed: true };
         }
     }
 

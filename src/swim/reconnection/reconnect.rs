@@ -83,6 +83,11 @@ impl Reconnect {
         self.lost.remove(name);
     }
 
+    /// Goes on looking for a lost member that the layer above no longer lists.
+    pub fn unlist_lost(&mut self, name: &str) {
+        self.lost.unlist(name);
+    }
+
     /// Shortens the pauses of all seeds and lost members to the minimum, so that they are asked
     /// soon.
     pub fn begin_anew(&mut self, ctx: &mut Context) {

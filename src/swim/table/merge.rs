@@ -7,11 +7,12 @@
 //! incarnation does not decide: suspect and dead messages about a member that is dead or has left
 //! are ignored, and an alive message with another address is refused, or takes over the name.
 //!
-//! The rules are those of memberlist 0.2.2, with two exceptions. First, an alive message of
+//! The rules are those of memberlist 0.2.2, with three exceptions. First, an alive message of
 //! incarnation 0 about an unknown name is ignored, not stored as dead. Second, if this node
 //! receives an outdated accusation of itself, it repeats its refutation, which evidently did not
 //! reach every member. memberlist stays silent then, so a node whose few refutations were all lost
-//! is declared dead although it sends acks.
+//! is declared dead although it sends acks. Third, a dead member that says that it has left has
+//! left: it left while this node could not reach it. memberlist ignores the message.
 
 use crate::swim::NodeState;
 
@@ -59,7 +60,7 @@ pub(in crate::swim) enum Verdict {
     Suspect,
     /// A suspect is accused again.
     Confirm,
-    /// An alive or suspect member becomes dead or left.
+    /// An alive or suspect member becomes dead or left, or a dead member becomes left.
     MarkDead,
 }
 
@@ -98,7 +99,10 @@ pub(in crate::swim) fn merge(
         (NodeState::Alive | NodeState::Suspect, Offer::Dead | Offer::Left) => {
             verdict_if(current, Verdict::MarkDead)
         }
-        (NodeState::Dead | NodeState::Left, Offer::Dead | Offer::Left) => Verdict::Ignore,
+        (NodeState::Dead, Offer::Left) => verdict_if(current, Verdict::MarkDead),
+        (NodeState::Dead, Offer::Dead) | (NodeState::Left, Offer::Dead | Offer::Left) => {
+            Verdict::Ignore
+        }
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
             (Dead, Offer::Alive) => [Ignore, Ignore, Refresh],
             (Dead, Offer::Suspect) => [Ignore, Ignore, Ignore],
             (Dead, Offer::Dead) => [Ignore, Ignore, Ignore],
-            (Dead, Offer::Left) => [Ignore, Ignore, Ignore],
+            (Dead, Offer::Left) => [Ignore, MarkDead, MarkDead],
             (Left, Offer::Alive) => [Ignore, Ignore, Refresh],
             (Left, Offer::Suspect) => [Ignore, Ignore, Ignore],
             (Left, Offer::Dead) => [Ignore, Ignore, Ignore],
