@@ -2,6 +2,7 @@
 
 use super::NodeState;
 use super::table::members::MemberIndex;
+use super::table::record::MemberRecord;
 use crate::limits;
 use crate::swim::shared::context::Context;
 use crate::swim::shared::timer::Timer;
@@ -39,27 +40,45 @@ impl Gossip {
         }
     }
 
-    /// Sends a packet to each of a few random members. Members that died recently are included,
-    /// so that they can refute.
+    /// Sends a packet to each of a few random members. Members that died recently may be chosen,
+    /// too, so that they can refute. They get copies of a packet to a live member, and live members
+    /// are chosen in addition: packets to dead members must not use up the transmissions on which
+    /// the live members depend.
     pub fn tick(&self, ctx: &mut Context) {
         let (now, remembered) = (ctx.now, ctx.config.gossip_to_the_dead);
         let wanted = ctx.config.gossip_nodes;
-        let targets = ctx
+        let chosen = ctx
             .table
             .choose(wanted, &mut ctx.random, |_, node| match node.state {
                 NodeState::Alive | NodeState::Suspect => true,
                 NodeState::Dead => now.since(node.since) < remembered,
                 NodeState::Left => false,
             });
-        if targets.is_empty() && ctx.local.left {
+        if chosen.is_empty() && ctx.local.left {
             // No other member remains that could learn of the leave, or of anything else.
             let dropped = ctx.broadcasts.clear();
             ctx.outbox.tell_done(dropped);
         }
-        for member in targets {
-            if !send_packet(ctx, member) {
-                break;
+        let is_live = |it: &MemberIndex| ctx.table.get(*it).is_some_and(MemberRecord::is_live);
+        let (mut live, dead): (Vec<_>, Vec<_>) = chosen.into_iter().partition(is_live);
+        let others = (ctx.table).choose(dead.len(), &mut ctx.random, |member, node| {
+            matches!(node.state, NodeState::Alive | NodeState::Suspect) && !live.contains(&member)
+        });
+        live.extend(others);
+        let mut last = Vec::new();
+        for member in live {
+            let messages = take_packet(ctx);
+            if messages.is_empty() {
+                return;
             }
+            send_packet(ctx, member, &messages);
+            last = messages;
+        }
+        for member in dead {
+            if last.is_empty() {
+                last = take_packet(ctx); // no member is live
+            }
+            send_packet(ctx, member, &last);
         }
     }
 
@@ -115,18 +134,19 @@ impl Gossip {
     }
 }
 
-/// Sends one packet of broadcasts. Returns false if there are no broadcasts.
-fn send_packet(ctx: &mut Context, member: MemberIndex) -> bool {
-    let messages = ctx.take_broadcasts(ctx.packet_room(), limits::COMPOUND_PARTS);
-    if messages.is_empty() {
-        return false;
-    }
-    if let Some(record) = ctx.table.get(member) {
-        let (to, checksum) = (record.node().addr, record.protocol_max() >= 5);
-        let parts: Vec<&[u8]> = messages.iter().map(|message| &**message).collect();
-        ctx.send_parts(to, &parts, checksum, None);
-    }
-    true
+/// Takes broadcasts for one packet; empty if there are none.
+fn take_packet(ctx: &mut Context) -> Vec<Arc<[u8]>> {
+    ctx.take_broadcasts(ctx.packet_room(), limits::COMPOUND_PARTS)
+}
+
+/// Sends one packet of broadcasts, unless there are none.
+fn send_packet(ctx: &mut Context, member: MemberIndex, messages: &[Arc<[u8]>]) {
+    let Some(record) = ctx.table.get(member).filter(|_| !messages.is_empty()) else {
+        return;
+    };
+    let (to, checksum) = (record.node().addr, record.protocol_max() >= 5);
+    let parts: Vec<&[u8]> = messages.iter().map(|message| &**message).collect();
+    ctx.send_parts(to, &parts, checksum, None);
 }
 
 /// The maximum length of a message that is sent in a datagram of its own.

@@ -2372,3 +2372,37 @@ fn a_dead_member_that_says_that_it_has_left_has_left() {
         assert_eq!(net.heard(0, Change::Left, 1), state == NodeState::Left);
     }
 }
+
+/// Gossip that goes to members that are known to be dead would not be passed on.
+#[test]
+fn messages_to_dead_members_use_up_no_transmissions() {
+    let mut net = Net::joined(12);
+    for dead in 6..12 {
+        let name = name(dead);
+        let incarnation = net.nodes[0].node(&name).unwrap().incarnation;
+        let accusation = Accusation {
+            incarnation,
+            node: &name,
+            from: "n1",
+        };
+        net.nodes[0].on_dead(&accusation, PassOn::No);
+    }
+    net.nodes.truncate(1);
+    net.nodes[0].set_population(12);
+    net.nodes[0].broadcast(net.now, 0, b"news".to_vec(), Some(7));
+    net.sent.clear();
+    net.run(Duration::from_secs(3));
+    let news =
+        |(_, _, bytes): &&(usize, SocketAddr, Vec<u8>)| kinds(bytes).contains(&message_kind::USER);
+    let is_dead = |to: &SocketAddr| (6..12).any(|dead| addr(dead) == *to);
+    let sent: Vec<_> = net.sent.iter().filter(news).map(|(_, to, _)| *to).collect();
+    let dead = sent.iter().filter(|to| is_dead(to)).count();
+    assert_eq!(
+        sent.len() - dead,
+        8,
+        "4 transmissions for each digit of 12 members"
+    );
+    assert!(dead > 0, "dead members get copies, so that they can refute");
+    let done = |(_, notice): &(usize, Notice)| *notice == Notice::BroadcastDone { token: 7 };
+    assert!(net.notices.iter().any(done));
+}

@@ -100,3 +100,21 @@ fn every_survivor_in_a_crowd_notices_the_deaths_and_calls_nobody_else_failed() {
     println!("{nodes} nodes: {took:?} of at most {longest:?}, {bytes} of at most {most} bytes");
     assert!(bytes <= most, "{bytes} bytes, at most {most}");
 }
+
+/// In a crowd of more than 1,024 members, some learn of a leave by gossip alone. Gossip to members
+/// that have just died must not use up the transmissions that they depend on.
+#[test]
+fn every_survivor_in_a_crowd_sees_a_leave_soon_after_many_have_died() {
+    let nodes = by_test_level(300, 1500) as usize;
+    let mut world = World::crowd(2, nodes, settings());
+    world.run(secs(10));
+    let (leaver, dead) = (1, nodes - nodes / 5..nodes);
+    dead.clone().for_each(|host| world.kill(host));
+    let expected = (dead.len() * dead.start) as u64;
+    let longest = noticed_within(&world);
+    world.run_until(longest, |world| world.verdicts.failed >= expected);
+    world.leave(leaver);
+    world.run(secs(10));
+    assert!(world.all_see(leaver, MemberState::Left));
+    assert_eq!(world.verdicts.failed, expected, "the leave is no failure");
+}

@@ -27,9 +27,12 @@
 //!
 //! If the retransmit limit is at least [`ENOUGH`], at most [`TOLD_DIRECTLY`] live members are told
 //! directly, and the others by gossip alone. All members pass the announcement on to random others,
-//! `limit` times each. The number of copies that a given member gets has a Poisson distribution
-//! with the mean `limit x (1 - loss)`. At 10 % loss, the probability that a member gets no copy is
-//! at most `exp(-16 x 0.9)`, which is 5.6e-7.
+//! `limit` times each, and packets to members that they know to be dead do not count. The number of
+//! copies that a given member gets has a Poisson distribution with the mean `limit x (1 - lost)`,
+//! where `lost` is the share of the copies that the network loses or that go to members whose
+//! failure has not been noticed yet. If that share is 10 %, the probability that a member gets no
+//! copy is at most `exp(-16 x 0.9)`, which is 5.6e-7. Stock agents count packets to members that
+//! have been dead for less than 30 seconds, so among agents these add to the share.
 
 use crate::swim::output::Notice;
 use crate::swim::shared::broadcast_queue::PART_COST;
