@@ -312,6 +312,9 @@ impl SerfState {
             Ok(state) => state,
             Err(why) => return self.common.out.refuse(why),
         };
+        for why in names.take_left_out() {
+            self.common.out.refuse(why);
+        }
         if self.replay.is_joining(join) && !self.common.config.replay_events {
             self.events.seen.ignore_before(state.event_ltime);
         }

@@ -7,8 +7,10 @@
 
 use crate::limits;
 use crate::printable;
+use crate::wire::Refusal;
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 
 /// Returns the text of a name.
 pub fn to_text(name: &[u8]) -> Cow<'_, str> {
@@ -63,9 +65,11 @@ fn escape_at(text: &[u8], at: usize) -> Option<u8> {
     }
 }
 
-/// The escaped texts of the names in one message. The decoded message borrows them.
+/// The escaped texts of the names in one message, which the decoded message borrows, and the
+/// reasons for which parts of the message with names that no node can have were left out.
 #[derive(Debug, Default)]
 pub struct Names {
+    left_out: RefCell<BTreeSet<Refusal>>,
     next: Cell<usize>,
     texts: OnceCell<Box<[OnceCell<Box<str>>]>>,
 }
@@ -81,6 +85,17 @@ impl Names {
         let place = self.texts.get_or_init(none).get(self.next.get())?;
         self.next.set(self.next.get() + 1);
         Some(place.get_or_init(|| escaped(name).into()))
+    }
+
+    /// Notes that a part of the message was left out.
+    pub(super) fn leave_out(&self, why: Refusal) {
+        self.left_out.borrow_mut().insert(why);
+    }
+
+    /// Takes the reasons for which parts of the message were left out. Each is named once, however
+    /// many parts it concerns.
+    pub fn take_left_out(&self) -> BTreeSet<Refusal> {
+        self.left_out.take()
     }
 }
 

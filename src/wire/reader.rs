@@ -42,6 +42,13 @@ impl<'a> Reader<'a> {
             .ok_or(Refusal::Utf8)
     }
 
+    /// Notes that a part of the message is left out, if the names of the message are kept.
+    pub(super) fn leave_out(&self, why: Refusal) {
+        if let Some(names) = self.names {
+            names.leave_out(why);
+        }
+    }
+
     /// Returns the bytes that have not been read.
     pub fn rest(&self) -> &'a [u8] {
         self.rest

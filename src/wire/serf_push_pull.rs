@@ -65,7 +65,7 @@ impl<'a> SerfPushPull<'a> {
     }
 
     /// Decodes like [`SerfPushPull::decode`], but also takes names that are not text: `names` keeps
-    /// their escaped texts.
+    /// their escaped texts, and the reasons for which names and events were left out.
     ///
     /// # Errors
     /// The same as those of [`SerfPushPull::decode`].
@@ -102,10 +102,16 @@ fn status_times<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, u64)>, Refu
     // A pair takes at least three bytes: the head of the name, one byte of it, and the time.
     let count = msgpack::map(reader)?;
     fields::items(reader, count, limits::PUSH_PULL_NODES, 3, |reader| {
-        let name = fields::read_name(reader)?;
+        let name = listed_name(reader)?;
         let ltime = msgpack::number(reader)?;
-        Ok(fields::check_name(name).ok().map(|name| (name, ltime)))
+        Ok(name.map(|name| (name, ltime)))
     })
+}
+
+/// Reads a name in a list. A name that no node can have, or an escaped one too many, is left out.
+fn listed_name<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, Refusal> {
+    let name = fields::check_name(fields::read_name(reader)?);
+    Ok(name.map_err(|why| reader.leave_out(why)).ok())
 }
 
 fn put_status_times(out: &mut Vec<u8>, times: &[(&str, u64)]) {
@@ -118,9 +124,7 @@ fn put_status_times(out: &mut Vec<u8>, times: &[(&str, u64)]) {
 
 fn left_members<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, Refusal> {
     let count = msgpack::list(reader)?;
-    fields::items(reader, count, limits::PUSH_PULL_NODES, 2, |reader| {
-        Ok(fields::check_name(fields::read_name(reader)?).ok())
-    })
+    fields::items(reader, count, limits::PUSH_PULL_NODES, 2, listed_name)
 }
 
 fn put_left_members(out: &mut Vec<u8>, names: &[&str]) {
@@ -147,7 +151,8 @@ fn event_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvent<'a>>, Refusal
     let count = msgpack::list(reader)?;
     // An event can take a single byte, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENTS, usize::MAX, |reader| {
-        Ok(PastEvent::check(PastEvent::read(reader)?).ok())
+        let event = PastEvent::check(PastEvent::read(reader)?);
+        Ok(event.map_err(|why| reader.leave_out(why)).ok())
     })
 }
 
@@ -188,9 +193,13 @@ mod tests {
             ..SerfPushPull::default()
         };
         let wire = encoded(&state);
+        let names = Names::default();
+        let taken = SerfPushPull::decode_in(&wire, &names).unwrap();
+        assert_eq!(taken.status_ltimes, [("a", 2), (r"b\x00", 3)]);
+        assert_eq!(taken.left_members, ["a"]);
+        assert_eq!(names.take_left_out(), [Refusal::NameLength].into());
         let taken = SerfPushPull::decode(&wire).unwrap();
         assert_eq!(taken.status_ltimes, [("a", 2)]);
-        assert_eq!(taken.left_members, ["a"]);
     }
 
     #[test]

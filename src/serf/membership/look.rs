@@ -43,10 +43,11 @@ fn decode_serf_part<'a>(
     if bytes.is_empty() || !common.is_serf() {
         return SerfPushPull::default();
     }
-    SerfPushPull::decode_in(bytes, names).unwrap_or_else(|why| {
-        common.out.refuse(why);
-        SerfPushPull::default()
-    })
+    let state = SerfPushPull::decode_in(bytes, names);
+    let left_out = names.take_left_out().into_iter();
+    let refused = left_out.chain(state.as_ref().err().copied());
+    refused.for_each(|why| common.out.refuse(why));
+    state.unwrap_or_default()
 }
 
 /// A member of which only the name is known.
