@@ -738,7 +738,7 @@ fn intents_from_the_far_future_change_nothing_anywhere() {
     assert!((0..3).all(|host| net.alive(host) == 3));
     assert_eq!(
         (
-            net.counter(0, "ltimes_refused"),
+            net.counter(0, "refused_ltime_leap"),
             net.counter(1, "member_time")
         ),
         (2, time)

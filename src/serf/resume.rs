@@ -3,6 +3,7 @@
 use crate::serf::serf_state::SerfState;
 use crate::serf::{Numbers, Past};
 use crate::time::Time;
+use crate::wire::Refusal;
 
 impl SerfState {
     /// Takes over the clocks and the members of an earlier run, and begins to keep a snapshot of
@@ -34,7 +35,7 @@ impl SerfState {
             (&mut self.queries.seen.clock, query),
         ] {
             if !clock.witness(time) {
-                self.common.out.counts.ltimes_refused += 1;
+                self.common.out.refuse(Refusal::LtimeLeap);
             }
         }
     }

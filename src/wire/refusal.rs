@@ -116,6 +116,8 @@ refusals! {
     IncarnationLeap "incarnation_leap"
         "An incarnation far ahead of the known one. The member is asked for its own."
         "If such refusals go on, look for forged messages.",
+    LtimeLeap "ltime_leap" "A Lamport time too far ahead to be believed."
+        "If such refusals go on, look for forged messages.",
     TooManyMessages "too_many_messages" "A datagram with more messages than one compound can hold.",
 }
 

@@ -17,6 +17,7 @@ use crate::swim::SourceCount;
 use crate::time::Time;
 use crate::wire::Refusal;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,6 +141,22 @@ impl Log {
         }
     }
 
+    /// Logs the growth of a counter of refusals outside of the core, if a line is due. `from` is
+    /// the source of the latest one.
+    #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
+    pub fn refused(
+        &mut self,
+        events: &Subscriptions,
+        Counter { name, value, help }: Counter,
+        from: SocketAddr,
+        now: Time,
+    ) {
+        if let Some(more) = self.grown(name, value, now) {
+            let text = format!("{name} +{more}, the last from {from}: {help}");
+            self.warn(events, "wire", text);
+        }
+    }
+
     /// Returns the part of a counter that the lines about named sources report.
     fn attributed(&self, counter: &str) -> i64 {
         let why = Refusal::ALL
@@ -195,7 +212,6 @@ fn is_notable(name: &str) -> bool {
     name.starts_with("refused_")
         || name.starts_with("conflicts")
         || name.ends_with("_accept_failures")
-        || name == "ltimes_refused"
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::serf::shared::common::Common;
 use crate::serf::shared::members::SerfStatus;
 use crate::serf::shared::outbox::{Order, Outbox, lane};
 use crate::time::Time;
+use crate::wire::Refusal;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
 use std::sync::Arc;
 
@@ -177,7 +178,9 @@ impl Intents {
     /// far ahead to be believed.
     fn witness(&mut self, out: &mut Outbox, ltime: u64) -> bool {
         let believed = self.clock.witness(ltime);
-        out.counts.ltimes_refused += u64::from(!believed);
+        if !believed {
+            out.refuse(Refusal::LtimeLeap);
+        }
         believed
     }
 }

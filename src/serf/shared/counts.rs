@@ -57,7 +57,6 @@ counts! {
     duplicates: "User events and queries that had been seen before.",
     dropped_old_or_many:
         "User events and queries too far behind the clock, or too many with one Lamport time.",
-    ltimes_refused: "Lamport times too far ahead to be believed.",
     relays: "Responses of others forwarded to the member that had sent the query.",
     relays_refused: "Responses not forwarded: too many, or no member has the address.",
     stray_answers: "Responses to queries that this node never sent, or that have ended.",

@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::outbox::Outbox;
 use super::ring::{Freshness, Item, Ring};
 use crate::limits;
+use crate::wire::Refusal;
 
 /// Messages of one kind that were seen.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl<T: Item> Seen<T> {
     /// not passed on.
     pub fn see(&mut self, out: &mut Outbox, ltime: u64, item: T) -> bool {
         if !self.clock.witness(ltime) {
-            out.counts.ltimes_refused += 1;
+            out.refuse(Refusal::LtimeLeap);
             return false;
         }
         match self.ring.see(self.clock.time(), ltime, item) {

@@ -343,20 +343,18 @@ impl Discovery {
 
     /// The counters.
     pub fn counters(&self) -> [Counter; 2] {
+        let help = "Joins of addresses that mDNS has found.";
         [
-            (
-                "mdns_joins",
-                self.joined,
-                "Joins of addresses that mDNS has found.",
-            ),
-            (
-                "mdns_refused",
-                self.refused,
-                "Messages of mDNS, and addresses in them, that were not used: malformed, from \
-                 another network, not allowed, or too many.",
-            ),
+            Counter::new("mdns_joins", self.joined, help),
+            self.refusals(),
         ]
-        .map(|(name, value, help)| Counter::new(name, value, help))
+    }
+
+    /// The counter of refusals.
+    pub fn refusals(&self) -> Counter {
+        let help = "Messages of mDNS, and addresses in them, that were not used: malformed, from \
+                    another network, not allowed, or too many.";
+        Counter::new("mdns_refused", self.refused, help)
     }
 }
 

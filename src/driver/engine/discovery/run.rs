@@ -60,9 +60,14 @@ impl Engine {
             let Some((len, from)) = received else {
                 return;
             };
+            let before = discovery.refusals().value;
             for it in discovery.read(self.now, &self.buffer[..len], from) {
                 let is_alive_at = |addr| self.core.is_alive_at(addr);
                 discovery.on_notification(self.now, &it, own, is_alive_at);
+            }
+            let refusals = discovery.refusals();
+            if refusals.value > before {
+                (self.log).refused(&self.handle.events, refusals, from, self.now);
             }
         }
     }
