@@ -2071,9 +2071,11 @@ void sprat_key_report_free(struct sprat_key_report *report);
  * Messages need mode "memberlist".
  *
  * An event of kind SPRAT_EVENT_DONE with the same number and op_data reports the end. Its status
- * is SPRAT_OK once the other side has read the message and closed the stream, which does not mean
- * that its program has acted on it. Otherwise the status and the text say why the message has not
- * arrived, as for sprat_node_join(). The number is stored before the message is sent, as for
+ * is SPRAT_OK once the other side has taken the whole message and closed the stream without an
+ * error, which does not mean that its program has acted on it. The protocol has no acknowledgement
+ * of messages: a stock member with another label, or a proxy, also takes and closes, and cannot be
+ * told apart. Otherwise the status and the text say why the message has not arrived, as for
+ * sprat_node_join(). The number is stored before the message is sent, as for
  * sprat_node_join_async(). Eight messages are under way at a time; others wait for their turn.
  *
  * @param node         the node

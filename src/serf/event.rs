@@ -102,11 +102,12 @@ pub enum CoreEvent {
         /// The answers.
         report: KeyReport,
     },
-    /// A message that this node sent by stream has been read, or has failed.
+    /// A message that this node sent by stream has been taken, or has failed.
     MessageDone {
         /// The number that `Core::send_message` returned.
         op: OpId,
-        /// The reason for which it failed; `None` if the other node has read it.
+        /// The reason for which it failed; `None` if the receiver has taken it and closed the
+        /// stream.
         failure: Option<JoinFailure>,
     },
     /// The gossip about the last change of this node has ended.

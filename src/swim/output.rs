@@ -212,11 +212,12 @@ pub enum Notice {
         /// The user state.
         bytes: Arc<[u8]>,
     },
-    /// A user message that this node sent by stream has been read, or has failed.
+    /// A user message that this node sent by stream has been taken, or has failed.
     MessageDone {
         /// The command.
         op: OpId,
-        /// The reason for which it failed; `None` if the receiver has read it.
+        /// The reason for which it failed; `None` if the receiver has taken it and closed the
+        /// stream.
         failure: Option<JoinFailure>,
     },
     /// A join command ended; or it reached a node a moment ago, and still waits for other targets.

@@ -1,10 +1,12 @@
-//! User messages by stream: each travels on a stream of its own, and its sender learns whether it
-//! arrived.
+//! User messages by stream: each travels on a stream of its own, and its sender learns of failures
+//! that can be seen.
 //!
 //! This node dials the receiver, writes the message, and waits for the receiver to close the
 //! stream, as it does once it has read the message. If the receiver answers with an error or the
-//! stream breaks, the message has failed. Only a few messages are under way at a time, so that they
-//! do not take the streams that the protocol needs. The others wait for their turn.
+//! stream breaks, the message has failed. The protocol has no acknowledgement: a stock member with
+//! another label, or a proxy, closes the stream in the same way. Only a few messages are under way
+//! at a time, so that they do not take the streams that the protocol needs. The others wait for
+//! their turn.
 
 use crate::limits;
 use crate::swim::output::{JoinFailure, Notice, OpId};

@@ -37,7 +37,8 @@ pub(in crate::swim) enum StreamEvent {
         exchange: Exchange,
         state: Result<Vec<u8>, JoinFailure>,
     },
-    /// A user message ended: the other side has read it unless there is a failure.
+    /// A user message ended: unless there is a failure, the other side has taken it and closed the
+    /// stream.
     MessageDone {
         message: StreamMessage,
         failure: Option<JoinFailure>,

@@ -196,7 +196,7 @@ class Node(BaseNode):
         """Send a message to a member, in ``mode="memberlist"``; its program gets a `Message`.
 
         reliable: false to send one datagram, which may get lost; true to use a TCP connection, and
-            to wait until the other node has read the message.
+            to wait until the other side has taken the message and closed the connection.
         timeout: the seconds to wait for a reliable message, which may arrive even after that;
             `None` waits without limit.
 
