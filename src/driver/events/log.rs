@@ -377,6 +377,30 @@ mod tests {
     }
 
     #[test]
+    fn refusals_outside_of_the_core_are_logged_with_their_latest_source() {
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
+        let start = Time::from_nanos(1);
+        let mut log = Log::new(Some(Level::Warn), start);
+        for (count, host, second) in [(1, 1, 0), (5, 2, 1), (9, 3, 60)] {
+            let refusals = Counter::new("mdns_refused", count, "Refused.");
+            let from = ([10, 0, 0, host], 5353).into();
+            let now = start + Duration::from_secs(second);
+            log.refused(&events, refusals, from, now);
+        }
+        let mut lines = Vec::new();
+        while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
+            if let EventBody::Log { text, .. } = event.body {
+                lines.push(text);
+            }
+        }
+        let expected = [
+            "mdns_refused +1, the last from 10.0.0.1:5353: Refused.",
+            "mdns_refused +8, the last from 10.0.0.3:5353: Refused.",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
     fn a_counter_is_logged_when_it_first_grows_and_then_once_a_minute() {
         let start = Time::from_nanos(1);
         let mut log = Log::new(Some(Level::Warn), start);

@@ -35,8 +35,8 @@ impl Node {
     /// Sends a message to a member on a stream of its own. A `Done` event of this operation reports
     /// the end: success once the other side has taken the whole message and closed the stream
     /// without an error, which does not mean that its program has acted on it; otherwise the
-    /// reason, such as `Unreachable`. The protocol has no acknowledgement of messages: a stock member with
-    /// another label, or a proxy, also takes and closes, and cannot be told apart.
+    /// reason, such as `Unreachable`. The protocol has no acknowledgement of messages: a stock
+    /// member with another label, or a proxy, also takes and closes, and cannot be told apart.
     ///
     /// Eight messages are under way at a time; others wait for their turn. Messages to one member
     /// may arrive in a different order from the one in which they were sent.
