@@ -104,9 +104,8 @@ pub const RING_SLOTS: u64 = 512;
 pub const SERF_MESSAGE_LEN: usize = DATAGRAM_LEN;
 /// Length in bytes of the name and the payload of a user event together, as in Serf.
 pub const USER_EVENT_LEN: usize = 9216;
-/// Number of filters of a query. As many filters by tag fit into a query of 9,216 bytes, which is
-/// the size of the largest one that a sprat node sends; an agent sends 1,024 bytes, unless its
-/// settings say otherwise.
+/// Number of filters of a query. A query of 9,216 bytes, the largest that a sprat node sends, has
+/// no room for more filters by tag. An agent sends 1,024 bytes, unless its settings say otherwise.
 pub const QUERY_FILTERS: usize = 640;
 /// Number of queries of this node that can be under way.
 pub const ASKED_QUERIES: usize = 256;

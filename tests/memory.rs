@@ -12,7 +12,7 @@ use sprat::swim::StreamId;
 use sprat::time::Time;
 use sprat::wire::codec::Codec;
 use sprat::wire::message::{Alive, Message};
-use sprat::wire::query_filter::{QueryFilter, TagFilter};
+use sprat::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use sprat::wire::serf_message::{Query, SerfMessage};
 use sprat::wire::{packet, stream};
 use std::net::SocketAddr;
@@ -146,18 +146,21 @@ fn a_flood_of_forged_members_takes_a_bounded_number_of_bytes() {
     );
 }
 
-/// A query of a member with this number of filters by tag, encoded. A node without the tag `x`
-/// compiles all of them.
-fn query_with_filters(ltime: u64, source_node: &str, filters: usize) -> Vec<u8> {
-    let expr = b".{0,1000}";
-    let filter = QueryFilter::Tag(TagFilter { tag: b"x", expr }).encoded();
+/// A filter by the tag `x`, which the node does not have, encoded.
+fn tag_filter(expr: &str) -> Vec<u8> {
+    let (tag, expr) = (b"x", expr.as_bytes());
+    QueryFilter::Tag(TagFilter { tag, expr }).encoded()
+}
+
+/// A query with these filters, encoded.
+fn query_with_filters(ltime: u64, source_node: &str, filters: &[Vec<u8>]) -> Vec<u8> {
     let query = Query {
         ltime,
         id: 7,
         addr: &[10, 0, 0, 2],
         port: 7946,
         source_node,
-        filters: Some(vec![&filter; filters]),
+        filters: Some(filters.iter().map(Vec::as_slice).collect()),
         flags: 0,
         relay_factor: 0,
         timeout_ns: 3_000_000_000,
@@ -194,29 +197,36 @@ fn peak_of_query(core: &mut Core, message: &[u8], by_stream: bool) -> isize {
 }
 
 #[test]
-fn a_query_with_many_expressions_takes_few_bytes() {
+fn a_query_with_many_or_large_filters_takes_few_bytes() {
+    let expressions = |count| vec![tag_filter(".{0,1000}"); count];
+    // An own name, so that the expression after it is looked at, and empty names.
+    let mut names = vec![&b""[..]; 55_000];
+    names.push(b"a");
+    let names = QueryFilter::Nodes(NodeNames(names)).encoded();
     for (filters, by_stream) in [
-        (50, false),
-        (600, false),
-        (2_000, false),
-        (8_000, false),
-        (600, true),
-        (300_000, true),
+        (expressions(50), false),
+        (expressions(600), false),
+        (expressions(2_000), false),
+        (expressions(8_000), false),
+        (expressions(600), true),
+        (expressions(300_000), true),
+        (vec![names, tag_filter(&r"\w?".repeat(3_000))], false),
+        (vec![tag_filter(&"(a)".repeat(3_000))], false),
+        (
+            vec![tag_filter(&format!("[{}]", r"\w".repeat(4_600)))],
+            false,
+        ),
+        (vec![tag_filter(&"|".repeat(20_000))], false),
     ] {
         for sender in ["web-00001", "stranger"] {
             let mut core = cluster(Mode::Serf, 2);
-            let message = query_with_filters(1, sender, filters);
+            let message = query_with_filters(1, sender, &filters);
             let bytes = peak_of_query(&mut core, &message, by_stream);
             // The message itself is held at most four times on its way through the layers.
-            let most = (1 << 20) + 4 * message.len() as isize;
-            println!(
-                "{filters} filters of {sender}, {} bytes: {bytes} bytes",
-                message.len()
-            );
-            assert!(
-                bytes <= most,
-                "{filters} filters of {sender}: {bytes} bytes"
-            );
+            let most = (2 << 20) + 4 * message.len() as isize;
+            let (count, len) = (filters.len(), message.len());
+            println!("{count} filters of {sender}, {len} bytes: {bytes} bytes");
+            assert!(bytes <= most, "{count} filters of {sender}: {bytes} bytes");
         }
     }
 }
@@ -225,7 +235,8 @@ fn a_query_with_many_expressions_takes_few_bytes() {
 fn an_early_query_with_many_expressions_takes_few_bytes_when_its_sender_joins() {
     let mut core = cluster(Mode::Serf, 0);
     for ltime in 1..=64 {
-        let message = query_with_filters(ltime, "web-00001", 30);
+        let filters = vec![tag_filter(".{0,1000}"); 30];
+        let message = query_with_filters(ltime, "web-00001", &filters);
         peak_of_query(&mut core, &message, false);
     }
     let now = Time::ZERO + Duration::from_secs(2);
