@@ -4,7 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use sprat::wire::message::Message;
-use sprat::wire::serf_message::{KeyRequest, KeyResponse, SerfMessage, decode_tags, encode_tags};
+use sprat::wire::serf_message::{
+    ConflictResponse, KeyRequest, KeyResponse, SerfMessage, decode_tags, encode_tags,
+};
 use sprat::wire::{Codec, packet};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -37,7 +39,9 @@ fn check_serf(content: &[u8]) {
         match message {
             SerfMessage::Query(query) => check_keys(query.payload.unwrap_or_default()),
             SerfMessage::QueryResponse(response) => {
-                check_keys(response.payload.unwrap_or_default())
+                let payload = response.payload.unwrap_or_default();
+                check_keys(payload);
+                check_vote(payload);
             }
             _ => {}
         }
@@ -51,6 +55,17 @@ fn check_keys(payload: &[u8]) {
     }
     if let Ok(response) = KeyResponse::decode(payload) {
         assert!(KeyResponse::decode(&response.encoded()).is_ok_and(|again| again == response));
+    }
+}
+
+/// Checks a payload that may be a vote about a name. A vote without tags is read, but never sent.
+fn check_vote(payload: &[u8]) {
+    let Ok(vote) = ConflictResponse::decode(payload) else {
+        return;
+    };
+    if vote.is_none_or(|vote| !vote.tags.is_empty()) {
+        let again = ConflictResponse::encoded(vote.as_ref());
+        assert_eq!(ConflictResponse::decode(&again), Ok(vote));
     }
 }
 

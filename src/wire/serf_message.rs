@@ -451,6 +451,31 @@ mod tests {
         );
     }
 
+    /// The vote is `query-conflict-response` of tests/golden/serf.json, from an agent.
+    #[test]
+    fn a_vote_has_the_bytes_of_a_stock_agent_and_anything_else_is_refused() {
+        let vote = b"\x06\x8b\xa4Addr\xa4\x7f\x00\x00\x02\xabDelegateCur\x05\xabDelegateMax\x05\
+            \xabDelegateMin\x02\xa4Name\xa1x\xa4Port\xcd\x1f\x0a\xabProtocolCur\x02\
+            \xabProtocolMax\x05\xabProtocolMin\x01\xa6Status\x01\xa4Tags\x80";
+        let decoded = ConflictResponse::decode(vote).unwrap().unwrap();
+        assert_eq!(
+            (decoded.name, decoded.addr, decoded.port),
+            ("x", &[127, 0, 0, 2][..], 7946)
+        );
+        assert_eq!(ConflictResponse::encoded(Some(&decoded)), vote);
+        assert_eq!(ConflictResponse::decode(b"\x06\xc0"), Ok(None));
+        assert_eq!(ConflictResponse::encoded(None), b"\x06\xc0");
+        for (payload, why) in [
+            (&b""[..], Refusal::EmptyPart),
+            (b"\x08\xc0", Refusal::UnknownType),
+            (b"\x06", Refusal::Truncated),
+            (b"\x06\x05", Refusal::Msgpack),
+            (&vote[..40], Refusal::Truncated),
+        ] {
+            assert_eq!(ConflictResponse::decode(payload), Err(why), "{payload:?}");
+        }
+    }
+
     #[test]
     fn a_key_request_has_the_bytes_of_a_stock_agent_and_anything_else_is_refused() {
         let install = b"\x07\x81\xa3Key\xb0defghijklmnopqrs";
