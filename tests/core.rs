@@ -1834,7 +1834,7 @@ fn a_message_by_stream_that_cannot_arrive_or_is_refused_ends_with_the_reason() {
             ..Config::default()
         };
         if host == 2 {
-            config.swim.message_len = 1024;
+            config.swim.message_bytes = 1024;
         }
         config
     });

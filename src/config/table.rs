@@ -101,10 +101,10 @@ macro_rules! settings_table {
         "stream_timeout_ms" => core.swim.stream_timeout: 10_000, 30_000, 1_000
             in 100..=600_000 "ms", [stream_timeout(Duration)]
             "The longest time that one TCP exchange may take.";
-        "packet_bytes" => core.swim.packet_len: 1_400, 1_400, 1_400 in 1_024..=65_000 "bytes",
+        "packet_bytes" => core.swim.packet_bytes: 1_400, 1_400, 1_400 in 1_024..=65_000 "bytes",
             [packet_bytes(usize)]
             "The size of the largest gossip datagram.";
-        "message_bytes" => core.swim.message_len: 1_048_576, 1_048_576, 1_048_576
+        "message_bytes" => core.swim.message_bytes: 1_048_576, 1_048_576, 1_048_576
             in 1_024..=20_971_520 "bytes", [message_bytes(usize)]
             "The size of the largest message between programs that this node sends and accepts. A \
              broadcast must also fit into a datagram of packet_bytes. Only in memberlist mode.";
@@ -163,15 +163,15 @@ macro_rules! settings_table {
             in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
             "The time for which a member that left is kept in the list; only in serf mode.";
 
-        "user_event_bytes" => core.user_event_len: 512, 512, 512 in 64..=9_216 "bytes",
+        "user_event_bytes" => core.user_event_bytes: 512, 512, 512 in 64..=9_216 "bytes",
             [user_event_bytes(usize)]
             "The size of the largest user event that this node sends, encoded. Whatever the value, \
              an event must fit into a datagram of packet_bytes. Only in serf mode.";
-        "query_bytes" => core.query_len: 1_024, 1_024, 1_024 in 128..=9_216 "bytes",
+        "query_bytes" => core.query_bytes: 1_024, 1_024, 1_024 in 128..=9_216 "bytes",
             [query_bytes(usize)]
             "The size of the largest query that this node sends, encoded. Whatever the value, a \
              query must fit into a datagram of packet_bytes. Only in serf mode.";
-        "query_response_bytes" => core.query_response_len: 1_024, 1_024, 1_024
+        "query_response_bytes" => core.query_response_bytes: 1_024, 1_024, 1_024
             in 64..=9_216 "bytes", [query_response_bytes(usize)]
             "The size of the largest answer to a query that this node sends, encoded. Only in serf \
              mode.";

@@ -151,7 +151,7 @@ impl Core {
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode; `EventTooLarge` if the encoded event takes more bytes than
-    /// the setting `user_event_len` allows, or does not fit into a packet; `Left`.
+    /// the setting `user_event_bytes` allows, or does not fit into a packet; `Left`.
     pub fn send_event(
         &mut self,
         now: Time,
@@ -162,7 +162,8 @@ impl Core {
         self.check_serf()?;
         self.check_not_left()?;
         let common = &mut self.serf.common;
-        let max = common.config.user_event_len.min(self.swim.broadcast_room());
+        let room = self.swim.broadcast_room();
+        let max = common.config.user_event_bytes.min(room);
         let events = &mut self.serf.events;
         events.send(now, common, (name, payload), coalescing, max)?;
         self.pump(now, false);
@@ -176,7 +177,7 @@ impl Core {
     /// # Errors
     /// `WrongMode` in memberlist mode; `ReservedName` if the name begins with `_serf_`, except for
     /// `_serf_ping` without a payload; `BadExpression`; `TooManyQueries`; `EventTooLarge` if the
-    /// encoded query takes more bytes than the setting `query_len` allows, or does not fit into a
+    /// encoded query takes more bytes than the setting `query_bytes` allows, or does not fit into a
     /// packet; `Left`.
     pub fn query(
         &mut self,
@@ -276,8 +277,8 @@ impl Core {
     ///
     /// # Errors
     /// `UnknownQuery`; `QueryOver` after the deadline of the query; `AlreadyAnswered`;
-    /// `EventTooLarge` if the encoded answer takes more bytes than the setting `query_response_len`
-    /// allows.
+    /// `EventTooLarge` if the encoded answer takes more bytes than the setting
+    /// `query_response_bytes` allows.
     pub fn respond(&mut self, now: Time, query: u64, payload: &[u8]) -> Result<(), CommandError> {
         let serf = &mut self.serf;
         serf.queries
@@ -311,7 +312,7 @@ impl Core {
     ///
     /// # Errors
     /// `WrongMode` in serf mode; `Left`; `UnknownMember`; `NotAlive`; `MessageTooLarge` if the
-    /// message is larger than the setting `message_len` allows; `TooManyMessages`.
+    /// message is larger than the setting `message_bytes` allows; `TooManyMessages`.
     pub fn send_message(
         &mut self,
         now: Time,
@@ -339,7 +340,7 @@ impl Core {
     fn check_message(&self, len: usize) -> Result<(), CommandError> {
         self.check_memberlist()?;
         self.check_not_left()?;
-        let max = self.serf.common.config.swim.message_len;
+        let max = self.serf.common.config.swim.message_bytes;
         check_len(len, max, "of the setting message_bytes")
     }
 
@@ -348,7 +349,7 @@ impl Core {
     ///
     /// # Errors
     /// `WrongMode` in serf mode; `Left`; `MessageTooLarge` if the message is larger than the
-    /// setting `message_len` allows, or does not fit into a packet.
+    /// setting `message_bytes` allows, or does not fit into a packet.
     pub fn broadcast(
         &mut self,
         now: Time,

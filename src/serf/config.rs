@@ -59,11 +59,11 @@ pub struct Config {
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,
     /// The number of bytes that an encoded user event of this node may take.
-    pub user_event_len: usize,
+    pub user_event_bytes: usize,
     /// The number of bytes that an encoded query of this node may take.
-    pub query_len: usize,
+    pub query_bytes: usize,
     /// The number of bytes that an encoded answer of this node may take.
-    pub query_response_len: usize,
+    pub query_response_bytes: usize,
     /// True if a join also brings the user events that were sent before it.
     pub replay_events: bool,
     /// The times for which events about members are collected.
@@ -96,9 +96,9 @@ impl Default for Config {
             reconnect_timeout: Duration::from_secs(24 * 3600),
             tombstone_timeout: Duration::from_secs(24 * 3600),
             reap_interval: Duration::from_secs(15),
-            user_event_len: 512,
-            query_len: 1024,
-            query_response_len: 1024,
+            user_event_bytes: 512,
+            query_bytes: 1024,
+            query_response_bytes: 1024,
             replay_events: false,
             coalesce_members: CoalesceTimes::default(),
             coalesce_events: CoalesceTimes::default(),

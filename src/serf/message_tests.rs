@@ -51,7 +51,7 @@ fn rig() -> Rig {
 impl Rig {
     fn sends(&mut self, name: &str, payload: &[u8]) -> Result<(), CommandError> {
         let common = &mut self.serf.common;
-        let max = common.config.user_event_len;
+        let max = common.config.user_event_bytes;
         let events = &mut self.serf.events;
         let content = (name, payload);
         events.send(self.now, common, content, Coalescing::Forbidden, max)

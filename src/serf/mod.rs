@@ -125,7 +125,7 @@ impl Core {
         let mut of_swim = config.swim.clone();
         if config.mode == Mode::Serf {
             // The setting is that of memberlist mode.
-            of_swim.message_len = limits::SERF_MESSAGE_LEN;
+            of_swim.message_bytes = limits::SERF_MESSAGE_LEN;
         }
         let swim = Swim::new(of_swim, codec, identity, seed, now);
         let mut core = Core {

@@ -38,9 +38,9 @@ pub struct Config {
     /// instead ends with its probe.
     pub stream_timeout: Duration,
     /// The size up to which a datagram is filled with broadcasts.
-    pub packet_len: usize,
+    pub packet_bytes: usize,
     /// The largest content of a user message that is accepted, in bytes.
-    pub message_len: usize,
+    pub message_bytes: usize,
     /// The time that a member must have been dead before another address may claim its name; zero
     /// means that no other address ever may. The name of a member that has left may be claimed at
     /// once.
@@ -90,8 +90,8 @@ impl Config {
             retransmit_mult: 4,
             push_pull_interval: Duration::from_secs(30),
             stream_timeout: Duration::from_secs(10),
-            packet_len: crate::limits::PACKET_LEN,
-            message_len: 1 << 20,
+            packet_bytes: crate::limits::PACKET_LEN,
+            message_bytes: 1 << 20,
             dead_reclaim: Duration::from_secs(30),
             member_bytes: 16 << 20,
             cidrs_allowed: Vec::new(),

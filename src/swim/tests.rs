@@ -1438,7 +1438,7 @@ fn a_ping_to_a_member_far_away_is_not_repeated_once_its_distance_is_known() {
 fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(5));
-    net.nodes[0].ctx.config.packet_len = 900;
+    net.nodes[0].ctx.config.packet_bytes = 900;
     let room = net.nodes[0].ctx.packet_room();
     net.nodes[0].broadcast(net.now, 1, vec![4; room], Some(7));
     assert_eq!(net.nodes[0].stats().queue_len, 0);

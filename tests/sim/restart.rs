@@ -141,7 +141,7 @@ fn gossip_time(nodes: usize) -> Duration {
     let it = swim::Config::lan();
     let digits = nodes.ilog10() + 1;
     let messages = nodes * (it.retransmit_mult * digits) as usize;
-    let packets = messages.div_ceil(it.packet_len / ALIVE_LEN);
+    let packets = messages.div_ceil(it.packet_bytes / ALIVE_LEN);
     it.gossip_interval * packets.div_ceil(it.gossip_nodes) as u32
 }
 

@@ -180,7 +180,7 @@ fn a_list_that_is_too_long_is_cut_to_the_keys_that_fit() {
     let all: Vec<u8> = (1..=60).collect();
     for (max, shown) in [(1024, 34), (2048, 60), (512, 14), (260, 4)] {
         let config = Config {
-            query_response_len: max,
+            query_response_bytes: max,
             ..Config::default()
         };
         let mut it = KeyRig::new(config, &all);
@@ -195,7 +195,7 @@ fn a_list_that_is_too_long_is_cut_to_the_keys_that_fit() {
         assert_eq!(keys[shown - 1], key(shown as u8).to_base64().as_str());
     }
     let config = Config {
-        query_response_len: 100,
+        query_response_bytes: 100,
         ..Config::default()
     };
     let mut it = KeyRig::new(config, &all);

@@ -28,7 +28,7 @@ pub(in crate::serf) fn send(common: &mut Common, asker: &Asker, response: Vec<u8
             inner: &response,
         });
         let bytes = relay.encoded();
-        if bytes.len() <= common.config.query_response_len {
+        if bytes.len() <= common.config.query_response_bytes {
             let helpers = helpers.min(relays::HELPERS);
             common.out.order(Order::SendThrough {
                 helpers,

@@ -135,7 +135,7 @@ impl Caller {
         let Caller::Member(asker) = self else {
             return Some(list(&keys, all, ""));
         };
-        let max = common.config.query_response_len;
+        let max = common.config.query_response_bytes;
         let fits = |list: &Vec<u8>| asker.encode(&common.name, 0, Some(list)).len() <= max;
         let truncated = |count: usize| {
             let text = format!("truncated key list response, showing first {count} of {all} keys");

@@ -237,7 +237,7 @@ impl Queries {
     ///
     /// # Errors
     /// `UnknownQuery`; `QueryOver` after its deadline; `AlreadyAnswered`; `EventTooLarge` if the
-    /// encoded answer takes more bytes than the setting `query_response_len` allows.
+    /// encoded answer takes more bytes than the setting `query_response_bytes` allows.
     pub fn respond(
         &mut self,
         now: Time,
@@ -256,7 +256,7 @@ impl Queries {
             return Err(CommandError::AlreadyAnswered);
         }
         let answer = open.asker.encode(&common.name, 0, Some(payload));
-        let (len, max) = (answer.len(), common.config.query_response_len);
+        let (len, max) = (answer.len(), common.config.query_response_bytes);
         if len > max {
             let content = payload.len();
             return Err(CommandError::EventTooLarge { content, len, max });

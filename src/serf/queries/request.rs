@@ -94,7 +94,7 @@ impl<'a> Request<'a> {
                 .unwrap_or_else(|| common.gossip_time(TIMEOUT_MULT)),
         };
         let len = request.message().encoded().len();
-        let max = common.config.query_len.min(sender.room);
+        let max = common.config.query_bytes.min(sender.room);
         if len > max {
             let content = content.name.len() + content.payload.len();
             return Err(CommandError::EventTooLarge { content, len, max });

@@ -336,7 +336,7 @@ fn on_user_message(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), 
 /// # Errors
 /// [`Refusal::TooLarge`] if the settings do not accept so large a message.
 pub(in crate::swim) fn on_user_content(ctx: &mut Context, content: &[u8]) -> Result<(), Refusal> {
-    if content.len() > ctx.config.message_len {
+    if content.len() > ctx.config.message_bytes {
         return Err(Refusal::TooLarge);
     }
     let bytes = content.into();

@@ -171,7 +171,7 @@ impl Context {
     /// without the label, the encryption and the header of the compound.
     pub fn packet_room(&self) -> usize {
         self.config
-            .packet_len
+            .packet_bytes
             .saturating_sub(2 + self.codec.overhead())
     }
 
@@ -286,7 +286,7 @@ impl Context {
         if let [message] = parts {
             return self.send(to, message, checksum, probe);
         }
-        let mut plain = Vec::with_capacity(self.config.packet_len);
+        let mut plain = Vec::with_capacity(self.config.packet_bytes);
         packet::compound(parts, &mut plain);
         self.send(to, &plain, checksum, probe);
     }
