@@ -131,8 +131,8 @@ class Service:
         """Take what has changed in the list of members instead of the lost events about members."""
         missed = self._known.missed(self._node.members(state=None), time.monotonic())
         _log.warning(
-            "%d events were lost: handlers run for the %d changes that the list of members shows, and"
-            " for no lost user event or query",
+            "%d events were lost: handlers run for the %d changes that the list of members shows,"
+            " and for no lost user event or query",
             overflow.lost,
             len(missed),
         )
