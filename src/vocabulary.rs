@@ -257,9 +257,9 @@ macro_rules! event_table {
                     /// The number of addresses that a join reached, or of answers to a query, or 0
                     /// for any other operation; an error if the operation failed.
                     result: Result<usize>,
-                    /// The names of the members whose ack or answer is missing, sorted. They are only
-                    /// here for a query whose answers have a queue of their own; otherwise, only
-                    /// the error names the first few.
+                    /// The names of the members whose ack or answer is missing, sorted. They are
+                    /// only here for a query whose answers have a queue of their own; otherwise,
+                    /// only the error names the first few.
                     missing: Vec<Arc<str>>,
                 } = 14, "done";
                 /// Events were not taken in time and are lost: read the list of members again.

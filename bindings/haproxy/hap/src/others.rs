@@ -1,6 +1,6 @@
-//! The changes of others: `sprat-hap` leaves alone what someone else has set in HAProxy, for example
-//! with `disable server` or `set weight`. A server has three parts: its state, its weight and its
-//! address.
+//! The changes of others: `sprat-hap` leaves alone what someone else has set in HAProxy, for
+//! example with `disable server` or `set weight`. A server has three parts: its state, its weight
+//! and its address.
 //!
 //! A part counts as set by someone else if it differs from the desired value, but the server had
 //! reached that value before, and nothing else has been desired since. The part is left alone until
@@ -82,8 +82,8 @@ impl<T: Copy + PartialEq> Part<T> {
         kept: None,
     };
 
-    /// Compares the part with its goal. `found` is the value that HAProxy has; `None` if that cannot
-    /// be read.
+    /// Compares the part with its goal. `found` is the value that HAProxy has; `None` if that
+    /// cannot be read.
     fn compare(&mut self, goal: T, found: Option<T>) {
         if found == Some(goal) {
             (self.reached, self.kept) = (found, None);
@@ -212,9 +212,9 @@ impl ChangesByOthers {
         }
     }
 
-    /// Notes that HAProxy has carried out all commands for a server, except that it may have refused
-    /// the weight. Whether it has taken the address shows in the next round: HAProxy 3 takes it a
-    /// moment later.
+    /// Notes that HAProxy has carried out all commands for a server, except that it may have
+    /// refused the weight. Whether it has taken the address shows in the next round: HAProxy 3
+    /// takes it a moment later.
     pub fn finish(&mut self, server: &Arc<str>, goal: Option<Goal>, is_weight_refused: bool) {
         let Some(goal) = goal else {
             self.known.remove(server);

@@ -267,8 +267,9 @@ fn freeze(arguments: &Arguments) -> CallResult {
     done()
 }
 
-/// `saved()`: returns true if the snapshot has all orders, freezes and thaws that were given. Otherwise
-/// returns false and a remark for the operator, or nil and a remark if that is not known yet.
+/// `saved()`: returns true if the snapshot has all orders, freezes and thaws that were given.
+/// Otherwise returns false and a remark for the operator, or nil and a remark if that is not known
+/// yet.
 fn saved(_: &Arguments) -> CallResult {
     let saved = module().running()?.saved();
     let known = match &saved {

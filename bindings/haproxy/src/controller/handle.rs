@@ -144,15 +144,15 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns what the snapshot makes of the orders, freezes and thaws that were given so far: it has
-    /// them, or a reload or restart will undo them for the reason in the error; `None` if it was not
-    /// written yet. Without a snapshot, the result is the same as if it had them.
+    /// Returns what the snapshot makes of the orders, freezes and thaws that were given so far: it
+    /// has them, or a reload or restart will undo them for the reason in the error; `None` if it
+    /// was not written yet. Without a snapshot, the result is the same as if it had them.
     pub fn saved(&self) -> Option<Result<(), String>> {
         self.shared.saved()
     }
 
-    /// Returns what an operator should know about an order, a freeze or a thaw that was carried out;
-    /// `None` if there is nothing to add. `saved` is the result of [`Controller::saved`].
+    /// Returns what an operator should know about an order, a freeze or a thaw that was carried
+    /// out; `None` if there is nothing to add. `saved` is the result of [`Controller::saved`].
     pub fn remark(saved: Option<Result<(), String>>) -> Option<String> {
         match saved {
             Some(Ok(())) => None,

@@ -7,8 +7,8 @@ use crate::balance::Complaint;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Returns the text of `show sprat`. It has a line about the snapshot if that has a problem, and one
-/// about user events if something takes them.
+/// Returns the text of `show sprat`. It has a line about the snapshot if that has a problem, and
+/// one about user events if something takes them.
 pub(super) fn text(report: &Report, events: Option<UserEventCounts>) -> String {
     let health = report.health.as_deref();
     let health = health.unwrap_or("the node is not running");

@@ -25,8 +25,8 @@ impl SnapshotProblem {
                 "cannot be written ({why}), so a reload or restart will undo what has changed since"
             ),
             SnapshotProblem::TooLong(lines) => format!(
-                "has no room for {lines} lines, so a reload or restart will lose them: addresses of \
-                 members first, then servers"
+                "has no room for {lines} lines, so a reload or restart will lose them: addresses \
+                 of members first, then servers"
             ),
         }
     }

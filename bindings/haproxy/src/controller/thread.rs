@@ -433,7 +433,8 @@ impl ControllerThread<'_> {
         self.snapshots.request();
         self.save();
         if !self.has_successor() {
-            // A member that misses the leave sees a failure instead, which does no harm to requests.
+            // A member that misses the leave sees a failure instead, which does no harm to
+            // requests.
             let missed = node.leave(Some(LEAVE)).err();
             let notice = missed.map(|error| Notice::new(Level::Warning, error.message));
             self.shared.push_notices(notice.into_iter().collect());
