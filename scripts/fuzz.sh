@@ -57,8 +57,24 @@ for path in golden.glob("*.json"):
                 write("stream", bytes([side + 40]) + piece)
             length = len(piece).to_bytes(2, "little")
             write("sealed", b"\x07\x01\x02" + piece)
-            write("node", b"\x20" + length + piece)
-            write("node", b"\x06\x07\x02" + length + piece)
+            # The first byte chooses the mode, coalescing and a key.
+            for choice in range(16):
+                write("node", bytes([choice, 0x20]) + length + piece)
+                write("node", bytes([choice]) + b"\x06\x08\x02" + length + piece)
+            write("node", b"\x00\x06\x07\x02" + length + piece)
+
+
+def text(content):
+    return len(content).to_bytes(2, "little") + content
+
+
+# A node sends two user events, asks two queries, lists its keys and answers a query.
+commands = (b"\x05" + text(b"deploy") + text(b"v2"), b"\x15" + text(b"deploy") + text(b"v3"),
+            b"\x25" + text(b"^we(b|a)+$") + text(b"load") + text(b""), b"\x75\x03",
+            b"\x45" + text(b"b") + text(b"load") + text(b"x"), b"\x55\x01" + text(b"12d"),
+            b"\xb5" + text(b"x"), b"\xd5" + text(b"state"), b"\x0c\xff")
+for choice in range(16):
+    write("node", bytes([choice]) + b"".join(commands))
 
 
 def frame(kind, payload):

@@ -1,14 +1,17 @@
 //! A node that receives arbitrary input never lists itself as failed, comes to rest, and stays
-//! within its bounds. The input is a script. Each step is a byte that chooses what happens,
-//! followed by the arguments of the step.
+//! within its bounds. The input is a script. Its first byte chooses the mode, and whether the node
+//! has a key and coalesces events. Each step is a byte that chooses what happens, followed by the
+//! arguments of the step.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sprat::limits;
-use sprat::serf::{Config, Core, MemberState};
+use sprat::serf::{Config, Core, CoreEvent, KeyQuery, MemberState, Mode, QueryOptions, Tags};
 use sprat::swim::{LookupId, Output, Seed, SendFailure, StreamEnd, StreamId};
 use sprat::time::Time;
-use sprat::wire::Codec;
+use sprat::wire::lzw::CompressCache;
+use sprat::wire::stream::{self, Side};
+use sprat::wire::{Codec, Key, Keyring, packet};
+use sprat::{Coalescing, EventBody, limits};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ fuzz_target!(|bytes: &[u8]| Script::new(bytes).play());
 struct Script<'a> {
     rest: &'a [u8],
     core: Core,
+    /// The keys and settings with which the other nodes send.
+    codec: Codec,
     now: Time,
     /// Streams that the core has asked to open.
     dialled: Vec<StreamId>,
@@ -24,23 +29,58 @@ struct Script<'a> {
     lookups: Vec<LookupId>,
     /// The id of the last stream that was accepted.
     accepted: u64,
+    /// The number of the last query of the node.
+    asked: u64,
 }
 
 fn addr(host: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, host], 7946))
 }
 
+fn key(number: u8) -> Key {
+    Key::new(&[number; 16]).expect("this is the length of a key")
+}
+
+/// Asserts that what other nodes have sent is not longer than a message may be.
+fn assert_is_bounded(event: &CoreEvent) {
+    let CoreEvent::App(body) = event else { return };
+    match body {
+        EventBody::User { payload, .. } => assert!(payload.len() <= limits::USER_EVENT_LEN),
+        EventBody::Query { payload, .. } | EventBody::QueryResponse { payload, .. } => {
+            assert!(payload.len() <= limits::SERF_MESSAGE_LEN);
+        }
+        _ => {}
+    }
+}
+
 impl<'a> Script<'a> {
-    fn new(rest: &'a [u8]) -> Script<'a> {
-        let (config, codec, now) = (Config::default(), Codec::default(), Time::ZERO);
-        let core = Core::new(config, codec, "self".into(), addr(1), [7; 32], now);
+    fn new(bytes: &'a [u8]) -> Script<'a> {
+        let (choice, rest) = bytes.split_first().unwrap_or((&0, bytes));
+        let mut config = Config::default();
+        if choice & 1 != 0 {
+            (config.mode, config.ping_acks) = (Mode::Memberlist, true);
+        }
+        if choice & 2 != 0 {
+            config.coalesce_members.period = Duration::from_secs(3);
+            config.coalesce_events.period = Duration::from_secs(3);
+        }
+        let mut codec = Codec::default();
+        if choice & 4 != 0 {
+            codec.keyring = Keyring::new(vec![key(0)]);
+            (codec.verify_incoming, codec.verify_outgoing) = (true, true);
+        }
+        config.replay_events = choice & 8 != 0;
+        let (now, name) = (Time::ZERO, "self".into());
+        let core = Core::new(config, codec.clone(), name, addr(1), [7; 32], now);
         Script {
             rest,
-            core: core.expect("default settings are legal"),
+            core: core.expect("these settings are legal"),
+            codec,
             now,
             dialled: Vec::new(),
             lookups: Vec::new(),
             accepted: 0,
+            asked: 0,
         }
     }
 
@@ -94,19 +134,34 @@ impl<'a> Script<'a> {
         let (now, choice) = (self.now, self.byte()?);
         let other = addr(choice >> 4);
         match choice & 15 {
-            0..=5 => {
-                let datagram = self.bytes()?;
+            0..=4 => {
+                let plain = self.bytes()?;
+                let sealed = packet::seal(&self.codec, plain, false, [choice; 12]);
+                let datagram = match self.codec.keyring.is_empty() {
+                    true => plain, // the script has its own checksums
+                    false => &sealed,
+                };
                 self.core.handle_datagram(now, other, datagram);
             }
+            5 => self.message(choice >> 4)?,
             6 => {
                 self.accepted += 2;
                 let id = StreamId(self.accepted);
                 self.core.handle_stream_accepted(now, id, other);
             }
-            7 | 8 => {
+            7 => {
                 let id = self.stream()?;
                 let piece = self.bytes()?;
                 self.core.handle_stream_data(now, id, piece);
+            }
+            8 => {
+                let id = self.stream()?;
+                let plain = self.bytes()?;
+                let side = [Side::Dialled, Side::Accepted][(id.0 % 2) as usize];
+                let cache = &mut CompressCache::default();
+                let sealed =
+                    stream::seal(&self.codec, side, &|take| take(plain), [choice; 12], cache);
+                self.core.handle_stream_data(now, id, &sealed);
             }
             9 => {
                 let id = self.stream()?;
@@ -157,6 +212,90 @@ impl<'a> Script<'a> {
         }
     }
 
+    /// Takes a text of the input.
+    fn text(&mut self) -> Option<String> {
+        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
+    }
+
+    /// The application sends a message, asks, or answers. Errors are fine: most of the commands
+    /// belong to one of the two modes.
+    fn message(&mut self, which: u8) -> Option<()> {
+        let now = self.now;
+        match which {
+            0 | 1 => {
+                let coalescing = [Coalescing::Forbidden, Coalescing::Allowed][usize::from(which)];
+                let (name, payload) = (self.text()?, self.bytes()?);
+                let _ = self.core.send_event(now, &name, payload, coalescing);
+            }
+            2 | 3 => {
+                let options = QueryOptions {
+                    tags: vec![("role".to_owned(), self.text()?)],
+                    ack: which == 3,
+                    relay_factor: which,
+                    ..QueryOptions::default()
+                };
+                self.ask(&options)?;
+            }
+            4 => {
+                let options = QueryOptions {
+                    nodes: vec![self.text()?, "self".to_owned()],
+                    ..QueryOptions::default()
+                };
+                self.ask(&options)?;
+            }
+            5 => {
+                let (query, answer) = (self.byte()?, self.bytes()?);
+                let _ = self.core.respond(now, query.into(), answer);
+            }
+            6 => self.core.cancel_query(now, self.asked),
+            7 => self.keys()?,
+            8 => {
+                let tags = Tags::from([("role".to_owned(), self.text()?)]);
+                let _ = self.core.set_tags(now, tags);
+            }
+            9 => {
+                let name = self.text()?;
+                let _ = self.core.remove_failed(now, &name, true);
+            }
+            _ => self.memberlist_message(which)?,
+        }
+        Some(())
+    }
+
+    fn memberlist_message(&mut self, which: u8) -> Option<()> {
+        let (now, payload) = (self.now, self.bytes()?);
+        let core = &mut self.core;
+        match which {
+            10 => drop(core.send_datagram(now, "b", payload)),
+            11 => drop(core.send_message(now, "b", payload.into())),
+            12 => drop(core.broadcast(now, payload.into(), Some("x"))),
+            13 => drop(core.set_local_state(payload.into())),
+            14 => drop(core.set_ack_payload(payload.into())),
+            _ => drop(core.set_meta(now, payload.into())),
+        }
+        Some(())
+    }
+
+    fn ask(&mut self, options: &QueryOptions) -> Option<()> {
+        self.asked += 1;
+        let (name, payload) = (self.text()?, self.bytes()?);
+        let _ = (self.core).query(self.now, self.asked, &name, payload, options);
+        Some(())
+    }
+
+    fn keys(&mut self) -> Option<()> {
+        self.asked += 1;
+        let choice = self.byte()?;
+        let query = match choice & 3 {
+            0 => KeyQuery::install(key(choice >> 2)),
+            1 => KeyQuery::use_key(key(choice >> 2)),
+            2 => KeyQuery::remove(key(choice >> 2)),
+            _ => KeyQuery::list(),
+        };
+        let _ = (self.core).manage_keys(self.now, self.asked, &query, None);
+        Some(())
+    }
+
     /// Takes every output and event of the core.
     fn settle(&mut self) {
         let mut rounds = 0;
@@ -171,8 +310,9 @@ impl<'a> Script<'a> {
                     Output::Write { .. } | Output::Close { .. } => {}
                 }
             }
-            while self.core.poll_event().is_some() {
+            while let Some(event) = self.core.poll_event() {
                 quiet = false;
+                assert_is_bounded(&event);
             }
             if quiet {
                 return;
