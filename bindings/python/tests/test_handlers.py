@@ -217,7 +217,22 @@ A_MOVED = sprat.Member("a", "10.0.0.9:7946")
             [("failed", A), ("reap", A), ("join", A_MOVED), ("update", A_WEB)],
             [("failed", [A]), ("reap", [A]), ("join", [A_WEB]), ("update", [A_WEB])],
         ),
-        # Repetitions are coalesced, and the last kind of each member comes last.
+        # A stay that is followed by another one is left out, with all its events.
+        ([("join", A), ("update", A_WEB), ("leave", A), ("join", A_MOVED)], [("join", [A_MOVED])]),
+        (
+            [("leave", A), ("join", A_WEB), ("update", A_WEB), ("leave", A_WEB), ("join", A_MOVED)],
+            [("leave", [A]), ("join", [A_MOVED])],
+        ),
+        (
+            [("update", A_WEB), ("leave", A_WEB), ("join", A_MOVED)],
+            [("update", [A_WEB]), ("leave", [A_WEB]), ("join", [A_MOVED])],
+        ),
+        # The last departure does not hide the one from the old address.
+        (
+            [("leave", A), ("join", A_MOVED), ("leave", A_MOVED)],
+            [("leave", [A]), ("join", [A_MOVED]), ("leave", [A_MOVED])],
+        ),
+        # Repetitions are coalesced, and the last event of each member comes last.
         ([("failed", A), ("join", A)] * 5, [("failed", [A]), ("join", [A])]),
         ([("join", A), ("failed", A)] * 5, [("join", [A]), ("failed", [A])]),
         ([("update", A), ("update", A_WEB)], [("update", [A_WEB])]),
@@ -229,7 +244,7 @@ A_MOVED = sprat.Member("a", "10.0.0.9:7946")
         ),
     ],
 )
-def test_each_kind_of_event_of_a_member_is_handed_on_once_and_in_order(events, calls):
+def test_the_events_of_a_member_are_handed_on_in_order_and_without_repetitions(events, calls):
     assert gathered(*events) == calls
 
 
@@ -468,7 +483,10 @@ def test_failures_and_output_are_logged_and_the_next_handler_runs(run):
 APPEND = 'while read -r line; do printf "%s %s\\n" "$SERF_EVENT" "$line" >> "$CALLS"; done'
 
 
-def test_in_one_period_a_departure_keeps_the_old_address_and_tags(run, addresses, tmp_path):
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_period_has_all_calls_of_a_stay_and_those_of_the_last_one_only(
+    run, addresses, tmp_path, returns
+):
     calls = tmp_path / "calls"
     # The period does not end before the command does.
     running = run("--name=ours", "--coalesce=3600", f"--handler={APPEND}", CALLS=str(calls))
@@ -486,17 +504,23 @@ def test_in_one_period_a_departure_keeps_the_old_address_and_tags(run, addresses
         node.tags["role"] = "web"
         logged(running, "member-update guest")
     logged(running, "member-leave guest")
-    second, node = guest(role="db")
-    with node:
-        logged(running, "member-join guest")
+    expected = [
+        f"member-join guest\t{first}\tweb\trole=web",
+        f"member-update guest\t{first}\tweb\trole=web",
+        f"member-leave guest\t{first}\tweb\trole=web",
+    ]
+    if returns:
+        second, node = guest(role="db")
+        with node:
+            logged(running, "member-join guest")
+            running.send(signal.SIGTERM)
+            running.end()
+        expected = [f"member-join guest\t{second}\tdb\trole=db"]
+    else:
         running.send(signal.SIGTERM)
         running.end()
     about_guest = [it for it in calls.read_text().splitlines() if it.split()[1] == "guest"]
-    assert about_guest == [
-        f"member-update guest\t{first}\tweb\trole=web",
-        f"member-leave guest\t{first}\tweb\trole=web",
-        f"member-join guest\t{second}\tdb\trole=db",
-    ]
+    assert about_guest == expected
 
 
 DEAF_WHILE_BUSY = """

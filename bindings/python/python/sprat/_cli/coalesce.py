@@ -5,15 +5,15 @@ Serf, the first event opens a period (3 s) and each event restarts a quiet time 
 is over, the gathered events are handed on, with one call per kind of event, or more if a member had
 events of several kinds.
 
-Every kind of event that a member had is handed on. A member that left and returned at another
+The events of a member are handed on in their order. A member that left and returned at another
 address needs both calls, or a script would keep the old address; a member that joined and changed a
 tag needs the join, or no script would add it. Serf hands on only the latest kind of each member,
-and drops that, too, if it is the same as in the last call. Here only repetitions are dropped: each
-kind of event of a member is handed on once, and the last event of each kind determines the order. A
-join has the latest tags, since a script need not handle updates.
+and drops that, too, if it is the same as in the last call. Here only repetitions are dropped: of
+updates in a row, the last remains, and a stay that began and ended in the period is left out if the
+member has joined again since. A join has the latest tags, since a script need not handle updates.
 
-Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and for each
-member at most one event of each kind waits.
+Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and of each
+member at most nine events wait, because only one of them is a join.
 """
 
 from __future__ import annotations
@@ -55,18 +55,22 @@ class Coalescer:
 
     def __init__(self, period: float) -> None:
         self._period = Period(period)
-        # For each member, by name: the kinds of its events, each with the record to hand on.
-        self._gathered: dict[str, dict[str, sprat.Member]] = {}
+        # For each member, by name: the kind of each of its events, with the record to hand on.
+        self._gathered: dict[str, list[tuple[str, sprat.Member]]] = {}
 
     def add(self, kind: str, member: sprat.Member, now: float) -> None:
         """Add an event."""
         self._period.note(now, opens=not self._gathered)
-        kinds = self._gathered.pop(member.name, {})  # the order is that of the latest events
-        kinds.pop(kind, None)
-        if kind == "member-update" and next(reversed(kinds), None) == "member-join":
-            kinds["member-join"] = member
-        kinds[kind] = member
-        self._gathered[member.name] = kinds
+        events = self._gathered.pop(member.name, [])  # the order is that of the latest events
+        kinds = [it for it, _ in events]
+        joined = kinds.index("member-join") if "member-join" in kinds else None
+        if kind == "member-join" and joined is not None:
+            del events[joined:]
+        if kind == "member-update" and kinds[-1:] == ["member-update"]:
+            del events[-1]
+        if kind == "member-update" and joined is not None:
+            events[joined] = ("member-join", member)
+        self._gathered[member.name] = [*events, (kind, member)]
 
     def due(self) -> float | None:
         """Return the time at which to take the gathered events; `None` if there are none."""
@@ -74,8 +78,8 @@ class Coalescer:
 
     def take(self) -> Batch:
         """Return the calls for the gathered events, and forget these events."""
-        # The first round has the first kind of every member, the next round the second, and so on.
-        rounds = itertools.zip_longest(*(kinds.items() for kinds in self._gathered.values()))
+        # The first round has the first event of every member, the next round the second, and so on.
+        rounds = itertools.zip_longest(*self._gathered.values())
         batch = [call for each in rounds for call in _by_kind(filter(None, each))]
         self._gathered.clear()
         return batch
