@@ -13,7 +13,7 @@ cd "$ROOT"
 
 # The time limit of a run and of its busy processes, in seconds.
 LIMIT=3600
-GROUPS_OF_TESTS=(tests interop examples python haproxy demo)
+GROUPS_OF_TESTS=(tests sockets interop examples python haproxy demo)
 runs=${SPRAT_SOAK_RUNS:-5}
 load=${SPRAT_SOAK_LOAD:-2}
 [ $# != 0 ] || set -- "${GROUPS_OF_TESTS[@]}"
@@ -71,6 +71,7 @@ run() { # group number
 say "building"
 scripts/step.sh build
 scripts/step.sh build-tests
+scripts/step.sh build-bindings
 for group in "$@"; do
     for ((number = 1; number <= runs; number++)); do
         grep -q "^$group $number " "$results" || run "$group" "$number"

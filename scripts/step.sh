@@ -22,24 +22,30 @@ if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
 fi
 
-# The tests of the library without the interop tests, which are a step of their own.
+# The tests of the library that mostly compute. Those that mostly wait are steps of their own.
 library_tests=(--lib)
 for file in tests/*.rs; do
-    [ "$file" = tests/interop.rs ] || library_tests+=(--test "$(basename "$file" .rs)")
+    case $(basename "$file" .rs) in
+    abi | interop | node) ;;
+    *) library_tests+=(--test "$(basename "$file" .rs)") ;;
+    esac
 done
 
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
-build-tests) # everything that the later steps need, except the release library
-    cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
+build-tests) # the tests of the library, and the library for the examples in Rust
+    cargo test --locked --quiet --no-run "${library_tests[@]}" --test abi --test node --test interop
     cargo build --locked --quiet --lib --example watch
+    ;;
+build-bindings) # the bindings, their tests and the Python environment
     cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
     build_haproxy
     python_env
     install_wheel
     ;;
 tests) cargo test --locked --no-fail-fast "${library_tests[@]}" ;;
+sockets) cargo test --locked --no-fail-fast --test abi --test node ;;
 documentation)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc

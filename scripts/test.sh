@@ -14,7 +14,8 @@ set -uo pipefail
 cd "$ROOT" || exit 1
 
 export SPRAT_TEST_LEVEL=${1:-quick}
-steps=(lint build build-tests tests documentation install oldest-rust interop examples python haproxy demo)
+steps=(build-bindings build build-tests lint tests sockets documentation install oldest-rust interop
+    examples python haproxy demo)
 case $SPRAT_TEST_LEVEL in
 quick) LIMIT=3000 ;; # seconds
 all) steps+=(fuzz wheel reference peers) LIMIT=21600 ;;
@@ -68,7 +69,7 @@ report() {
 # The lanes. A lane runs its steps one after the other; all lanes run at the same time.
 computing() {
     renice -n 5 "$BASHPID" >/dev/null
-    step lint
+    step build-bindings # the tests of the bindings wait while the other tests are built
     step build-tests
     step tests
     step documentation
@@ -76,12 +77,15 @@ computing() {
     step fuzz
 }
 
-# Building the release library takes one processor for a minute, while lint uses the other.
+# Building the release library takes one processor for a minute. Lint checks code in the folder in
+# which the tests are built, where only one cargo can work at a time.
 releasing() {
     renice -n 5 "$BASHPID" >/dev/null
     step build
     step install
     step oldest-rust
+    after build-tests
+    step lint
     [ "$SPRAT_TEST_LEVEL" = all ] || return 0
     step peers
 }
@@ -89,16 +93,25 @@ releasing() {
 waiting() {
     after build-tests
     step interop
+}
+
+guests() {
+    after build-tests
     after build
+    step sockets
     step examples
+}
+
+balancing() {
+    after build-bindings
+    after build
+    step haproxy
     step demo
 }
 
 bindings() {
-    after build-tests
-    after build
+    after build-bindings
     step python
-    step haproxy
     [ "$SPRAT_TEST_LEVEL" = all ] || return 0
     step wheel
     step reference
@@ -107,7 +120,7 @@ bindings() {
 set -m # gives each job a process group, so that all its processes can be ended together
 {
     set +m
-    computing & releasing & waiting & bindings &
+    computing & releasing & waiting & guests & balancing & bindings &
     wait
     touch "$LOGS/lanes.end"
 } &
