@@ -213,8 +213,7 @@ impl ChangesByOthers {
     }
 
     /// Notes that HAProxy has carried out all commands for a server, except that it may have
-    /// refused the weight. Whether it has taken the address shows in the next round: HAProxy 3
-    /// takes it a moment later.
+    /// refused the weight.
     pub fn finish(&mut self, server: &Arc<str>, goal: Option<Goal>, is_weight_refused: bool) {
         let Some(goal) = goal else {
             self.known.remove(server);
@@ -222,6 +221,7 @@ impl ChangesByOthers {
         };
         let known = self.of(server, &goal);
         known.state.finish(goal.state);
+        known.addr.finish(goal.addr);
         if !is_weight_refused {
             known.weight.finish(goal.weight);
         }

@@ -47,8 +47,8 @@ pub struct Step {
     /// taken the new address, requests go to the old one instead of nowhere.
     stop: Option<String>,
     lines: Vec<String>,
-    /// The address that HAProxy must have taken before the second line is sent. HAProxy 3 takes
-    /// addresses a moment after the command.
+    /// The address that HAProxy must have taken after the first line. HAProxy 3 takes addresses a
+    /// moment after the command.
     pub addr: Option<SocketAddr>,
     /// The goal that the server has reached after the step; `None` if it then has no member.
     pub goal: Option<Goal>,
@@ -352,7 +352,7 @@ impl Planner {
             (moves && kept.state.is_none()).then(|| format!("set server {server} state maint"));
         Step {
             stop,
-            addr: (moves && lines.len() > 1).then_some(addr),
+            addr: moves.then_some(addr),
             ..Step::new(name, lines, assignment)
         }
     }

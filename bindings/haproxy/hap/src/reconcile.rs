@@ -221,17 +221,17 @@ impl Reconciler {
     ) -> Result<Option<String>, String> {
         let server = &step.server;
         for (number, line) in step.lines(is_last).iter().enumerate() {
-            let addr = step.addr.filter(|_| number == 1);
-            if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
-                let why = format!("{server}: HAProxy has not taken the address {addr} yet");
-                return Ok(Some(why));
-            }
             let answer = self.send(line)?;
             if let Some(why) = weight_refusal(&answer) {
                 *weight_problem = Some(format!("{server}: {why}"));
             }
             if let Some(why) = objection(&answer) {
                 return Ok(Some(format!("{server}: {why} (command: {line})")));
+            }
+            let addr = step.addr.filter(|_| number == 0);
+            if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
+                let why = format!("{server}: HAProxy has not taken the address {addr} yet");
+                return Ok(Some(why));
             }
         }
         Ok(None)
