@@ -177,11 +177,7 @@ def test_only_lines_of_prose_may_not_be_wide():
     assert too_wide(f"{hidden}{long}\nshort\n") == [long]
 
 
-# Two lines of the README of the module for HAProxy are wider.
-WRAPPED = [it for it in ALL_PAGES if it != ROOT / "bindings/haproxy/README.md"]
-
-
-@pytest.mark.parametrize("page", WRAPPED, ids=lambda it: str(it.relative_to(ROOT)))
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda it: str(it.relative_to(ROOT)))
 def test_the_lines_of_a_page_have_at_most_120_characters(page):
     assert too_wide(page.read_text()) == []
 

@@ -394,6 +394,42 @@ def test_a_map_that_was_changed_on_both_sides_of_a_split_becomes_one(addresses, 
         member.end()
 
 
+def test_a_member_that_was_cut_off_brings_its_changes_and_gets_those_of_the_others(
+    addresses, example
+):
+    binds = [addresses.address() for _ in "ab"]
+    a, b = (
+        example("kv", "--name", name, "--bind", bind, *QUICK, *binds[:1], stdin=subprocess.PIPE)
+        for name, bind in zip("ab", binds, strict=True)
+    )
+
+    def shows(member: Any, expected: str) -> None:
+        def is_shown() -> bool:
+            member.tell("all")
+            return member.line() == expected
+
+        eventually("the members have one map", is_shown)
+
+    a.tell("set colour red")
+    shows(b, '{"colour": "red"}')
+    with sprat.Node(
+        name="watcher", bind=addresses.address(), profile="local", mode="memberlist"
+    ) as watcher:
+        watcher.join(binds[0])
+        eventually("the watcher knows b", lambda: "b" in watcher.members().names())
+        b.send(signal.SIGSTOP)  # it can neither send nor receive, like a host without a network
+        eventually("b has failed", lambda: watcher.members()["b"].state == "failed")
+        a.tell("set colour blue")
+        a.tell("set size 5")
+        b.tell("set shape round")  # b reads this before it hears from a
+        b.send(signal.SIGCONT)
+        for member in (a, b):
+            shows(member, '{"colour": "blue", "shape": "round", "size": "5"}')
+    for member in (a, b):
+        member.end_input()
+        member.end()
+
+
 @pytest.fixture
 def hosts(addresses, example) -> list[str]:
     """Start deploy.py on two web servers and a database; return their addresses."""
