@@ -22,7 +22,7 @@ if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
 fi
 
-# The tests of the library that mostly compute. Those that mostly wait are steps of their own.
+# The tests of the library that mostly compute. The others mostly wait, and are steps of their own.
 library_tests=(--lib)
 for file in tests/*.rs; do
     case $(basename "$file" .rs) in
