@@ -336,13 +336,17 @@ pub(crate) mod tests {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A path whose file is removed at the end of the test.
     pub(crate) struct Temporary(pub(crate) String);
 
     impl Temporary {
         pub(crate) fn new(name: &str) -> Temporary {
-            let name = format!("sprat-snapshot-{}-{name}", std::process::id());
+            /// Tests run at the same time, and two may choose the same name.
+            static NUMBER: AtomicUsize = AtomicUsize::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("sprat-snapshot-{}-{number}-{name}", std::process::id());
             Temporary(std::env::temp_dir().join(name).to_str().unwrap().to_owned())
         }
     }
