@@ -15,6 +15,10 @@ cargo clippy --locked --lib --quiet -- -D warnings
 cargo clippy --locked --lib --features mdns --quiet -- -D warnings
 cargo clippy --locked --lib --no-default-features --quiet -- -D warnings
 
+# The comparison with other programs has a lock file of its own, in which a new dependency of the
+# library is easily forgotten.
+cargo metadata --locked --quiet --format-version 1 --manifest-path benches/peers/Cargo.toml >/dev/null
+
 # The C examples and test programs must compile without a warning.
 strict=(-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I include)
 while IFS= read -r file; do
