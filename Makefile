@@ -13,7 +13,7 @@ help:
 	@echo '                    a minute once built. KEEP=1 keeps it running at the end'
 	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make demo-keys      the key of such a cluster changes while its members send events; 15 seconds'
-	@echo 'make test           lint, tests, examples, documentation, installation; 10 minutes'
+	@echo 'make test           lint, tests, examples, documentation, installation; 12 minutes'
 	@echo 'make test-all       the same with every seed and every case, on the builds that are shipped; fuzzing'
 	@echo 'make test-haproxy   the tests of the HAProxy module; HAPROXY=/path/to/haproxy tests with another one'
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
