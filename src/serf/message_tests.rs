@@ -3,7 +3,7 @@
 use super::queries::asked::{Purpose, QueryOptions};
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::{Order, lane};
-use super::tests::{Rig, SECOND, node, tags};
+use super::tests::{Rig, SECOND, node, tags, vote};
 use super::{CommandError, Config};
 use crate::event::Coalescing;
 use crate::limits;
@@ -11,8 +11,7 @@ use crate::swim::{Change, OpId};
 use crate::wire::Refusal;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use crate::wire::serf_message::{
-    ConflictResponse, PastEvent, PastEvents, Query, QueryResponse, Relay, SerfMessage,
-    SerfPushPull, UserEvent, encode_tags,
+    PastEvent, PastEvents, Query, QueryResponse, Relay, SerfMessage, SerfPushPull, UserEvent,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -615,19 +614,7 @@ fn queries_of_serf_itself_are_answered_without_the_application() {
         };
         votes.push((response.ltime, response.payload.unwrap().to_vec()));
     }
-    let known = ConflictResponse::encoded(Some(&ConflictResponse {
-        name: "b",
-        addr: &[10, 0, 0, 1],
-        port: 3,
-        tags: &encode_tags(&tags(&[]))[1..],
-        status: 1,
-        protocol_min: 1,
-        protocol_max: 5,
-        protocol_cur: 2,
-        delegate_min: 2,
-        delegate_max: 5,
-        delegate_cur: 5,
-    }));
+    let known = vote("b", "10.0.0.1:3".parse().unwrap());
     assert_eq!(votes, [(2, known), (3, vec![6, 0xc0]), (5, vec![6, 0xc0])]);
 }
 

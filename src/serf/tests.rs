@@ -1176,26 +1176,30 @@ fn a_node_whose_name_is_taken_does_not_speak_for_the_owner() {
     }
 }
 
+/// The vote of a member that lists the name at this address, without tags.
+pub(super) fn vote(name: &str, listed: SocketAddr) -> Vec<u8> {
+    let SocketAddr::V4(listed) = listed else {
+        panic!("{listed}")
+    };
+    ConflictResponse::encoded(Some(&ConflictResponse {
+        name,
+        addr: &listed.ip().octets(),
+        port: listed.port(),
+        tags: b"\x80",
+        status: 1,
+        protocol_min: 1,
+        protocol_max: 5,
+        protocol_cur: 2,
+        delegate_min: 2,
+        delegate_max: 5,
+        delegate_cur: 5,
+    }))
+}
+
 /// Answers of the members in a vote about the name of this node.
 fn votes(rig: &mut Rig, voters: &[(&str, SocketAddr)]) {
     for (from, listed) in voters {
-        let SocketAddr::V4(listed) = listed else {
-            panic!("{listed}")
-        };
-        let vote = ConflictResponse {
-            name: "self",
-            addr: &listed.ip().octets(),
-            port: listed.port(),
-            tags: b"\x80",
-            status: 1,
-            protocol_min: 1,
-            protocol_max: 5,
-            protocol_cur: 2,
-            delegate_min: 2,
-            delegate_max: 5,
-            delegate_cur: 5,
-        };
-        rig.answers_vote(from, &ConflictResponse::encoded(Some(&vote)));
+        rig.answers_vote(from, &vote("self", *listed));
     }
 }
 

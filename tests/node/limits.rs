@@ -15,7 +15,7 @@ use sprat::{EventBody, NodeState};
 use sprat::{Node, Status};
 use std::fs::File;
 use std::io::Read;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -174,13 +174,17 @@ fn a_node_without_descriptors_opens_or_accepts_one_stream_at_a_time_and_keeps_pr
     logged(&other);
 }
 
+/// An address at which a service can listen.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
 #[cfg(feature = "spoe")]
 #[test]
 fn a_service_in_a_process_without_descriptors_logs_that_it_cannot_accept() {
     in_a_process(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
+        let addr = free_address();
         let pairs = [("spoe_bind", &*addr.to_string()), ("log_level", "warn")];
         let a = Node::start(&with("a", &pairs)).unwrap();
         allow(128);
@@ -211,9 +215,7 @@ fn a_service_in_a_process_without_descriptors_logs_that_it_cannot_accept() {
 #[test]
 fn an_idle_connection_of_a_service_gives_way_when_descriptors_run_out() {
     in_a_process(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
+        let addr = free_address();
         let a = Node::start(&with("a", &[("spoe_bind", &*addr.to_string())])).unwrap();
         allow(128);
         let mut idle = [(); 2].map(|()| {
@@ -346,8 +348,7 @@ fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_thems
         let before = open();
         let mut nodes = vec![node("a"), node("b")];
         if cfg!(feature = "spoe") {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-            let pairs = [("spoe_bind", &*free.unwrap().to_string())];
+            let pairs = [("spoe_bind", &*free_address().to_string())];
             nodes.push(Node::start(&with("c", &pairs)).unwrap());
         }
         join_and_settle(&nodes[1], &nodes[0]);

@@ -23,7 +23,7 @@ impl Engine {
                 waiter,
             } => {
                 let action = query.action().name();
-                self.debug("keys", || format!("asking all members to {action} keys"));
+                self.debug("keys", || format!("{action} keys"));
                 // The waiter is stored first, because a query can end at once.
                 self.operations.begin_query(number, waiter);
                 let sent = (self.core).manage_keys(self.now, number, &query, timeout);

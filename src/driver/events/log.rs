@@ -250,17 +250,21 @@ mod tests {
         assert_eq!(text, expected);
     }
 
+    /// A core with default settings, for the node `x` at this address.
+    fn core_at(addr: SocketAddr, start: Time) -> Core {
+        let (config, codec) = (
+            crate::serf::Config::default(),
+            crate::wire::Codec::default(),
+        );
+        Core::new(config, codec, "x".into(), addr, [0; 32], start).unwrap()
+    }
+
     #[test]
     fn seeds_that_stay_silent_are_logged_once_a_minute() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let addr = "127.0.0.1:1".parse().unwrap();
         let start = Time::from_nanos(1);
-        let (config, codec) = (
-            crate::serf::Config::default(),
-            crate::wire::Codec::default(),
-        );
-        let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
-        let mut core = core.unwrap();
+        let mut core = core_at(addr, start);
         let mut log = Log::new(Some(Level::Warn), start);
         let mut lines_after = |core: &mut Core, seconds| {
             let before = events.waiting();
@@ -287,13 +291,8 @@ mod tests {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let own = "127.0.0.1:1".parse().unwrap();
         let start = Time::from_nanos(1);
-        let (config, codec) = (
-            crate::serf::Config::default(),
-            crate::wire::Codec::default(),
-        );
-        let core = Core::new(config, codec, "x".into(), own, [0; 32], start);
-        let mut core = core.unwrap();
-        let seed: std::net::SocketAddr = "127.0.0.1:2".parse().unwrap();
+        let mut core = core_at(own, start);
+        let seed: SocketAddr = "127.0.0.1:2".parse().unwrap();
         core.remember_seeds(start, &[crate::swim::Seed::Addr(seed)]);
         let mut log = Log::new(Some(Level::Warn), start);
         let now = start + REPEAT;
