@@ -19,15 +19,21 @@ FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_m
 that the node does not hear about in time counts as a failure."""
 
 
+def served(proxy, driver, web, count: int) -> list:
+    """Start this many web servers, web-0 and so on, and wait until HAProxy serves them."""
+    webs = [web(f"web-{n}") for n in range(count)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    return webs
+
+
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
     haproxy, hap, web, load
 ) -> None:
     proxy = haproxy(template=WITHOUT_MODULE, server="server fixed 127.0.0.1:1 disabled")
     driver = hap([proxy], "--drain-ms", "500", *FORGETFUL)
-    webs = [web(f"web-{n}") for n in range(3)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 3)
     assert set(proxy.servers()) == {"fixed", "web-0", "web-1", "web-2"}
     requests = load(proxy, 150)
     webs[0].set_tags("role=backend", "port=3000", "state=drain", "weight=7")
@@ -51,10 +57,7 @@ def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
 def test_an_haproxy_that_reloads_gets_all_servers_again(haproxy, hap, web) -> None:
     proxy = haproxy("-W", template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     proxy.reload()
     proxy.serves(*webs)
 
@@ -115,10 +118,7 @@ def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_stopped(
 ) -> None:
     proxy, options, _ = with_template(haproxy, tmp_path, "static-rr")
     driver = hap([proxy], *options)
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     eventually("the weight is refused", lambda: "using a static LB algorithm" in driver.log())
     name = next(it for it, (_, at) in proxy.servers().items() if at == webs[0].served_at)
     proxy.cli(f"disable server nodes/{name}")
@@ -132,10 +132,7 @@ def test_a_server_that_someone_has_stopped_stays_stopped_after_a_reload_but_not_
 ) -> None:
     proxy, options, state = with_template(haproxy, tmp_path)
     driver = hap([proxy], *options)
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     name = next(it for it, (_, at) in proxy.servers().items() if at == webs[0].served_at)
     proxy.cli(f"disable server nodes/{name}")
     said = f"server {name} (web-0): HAProxy has state maint"
@@ -171,10 +168,7 @@ def test_the_only_slot_gets_another_member_while_requests_go_on(
 def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None:
     proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     proxy.cli("disable server nodes/web-0")
     said = "(web-0): HAProxy has state maint"
     eventually("the change is logged", lambda: said in driver.log())
@@ -203,10 +197,7 @@ def test_a_part_that_someone_else_has_set_is_kept_logged_once_and_shown(
 ) -> None:
     proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     proxy.cli(command)
     said = f"(web-0): HAProxy has {differs}"
     eventually("the change is logged", lambda: said in driver.log())
@@ -239,10 +230,7 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     proxy, options, _ = with_template(haproxy, tmp_path)
     control = tmp_path / "control"
     driver = hap([proxy], *options, "--control", str(control))
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     assert ask(control, "drain web-0\n") == "ok\n"
     proxy.serves(webs[1])
     assert "; an operator ordered drain" in ask(control, "show\n")
@@ -361,10 +349,7 @@ def test_sprat_hap_logs_the_members_that_have_not_acknowledged_its_leave(
 ) -> None:
     proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy])
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     webs[0].agent.process.send_signal(signal.SIGSTOP)
     driver.process.terminate()
     assert driver.process.wait(PATIENCE) == 0
@@ -513,10 +498,7 @@ def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
     proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     socket_path = proxy.folder / "cli"
     driver = hap([proxy])
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     driver.process.kill()
     driver.process.wait(PATIENCE)
     webs[0].leave()
@@ -625,10 +607,7 @@ def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, 
 def test_servers_that_were_added_disabled_can_be_stopped(haproxy, hap, web) -> None:
     proxy = haproxy(template=WITHOUT_MODULE, server=NO_SERVER)
     driver = hap([proxy], "--server", "check inter 1s disabled")
-    webs = [web(f"web-{n}") for n in range(2)]
-    for it in webs:
-        driver.join(it.agent)
-    proxy.serves(*webs)
+    webs = served(proxy, driver, web, 2)
     webs[0].set_tags("role=backend", "port=3000", "state=maint")
     proxy.serves(webs[1])
 
