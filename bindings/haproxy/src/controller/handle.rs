@@ -110,7 +110,7 @@ impl Controller {
         name: &str,
         state: Option<AdminState>,
     ) -> Result<(), String> {
-        // No server is named after a member whose name has a space.
+        // A member whose name has a space gets no server: see `is_safe_name` in the library.
         let names = name.split_whitespace().count();
         if names > 1 {
             return Err(format!(
@@ -144,9 +144,9 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns what the snapshot makes of the orders, freezes and thaws that were given so far: it
-    /// has them, or a reload or restart will undo them for the reason in the error; `None` if it
-    /// was not written yet. Without a snapshot, the result is the same as if it had them.
+    /// Returns whether the snapshot has all orders, freezes and thaws that were given: `Ok` if it
+    /// has them, or if there is no snapshot; the reason if it could not be written, so that a
+    /// reload or restart will undo them; `None` if it was not written since.
     pub fn saved(&self) -> Option<Result<(), String>> {
         self.shared.saved()
     }
