@@ -46,9 +46,9 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
 /// unless the path is a link: the link is replaced, and its file is not read.
 ///
 /// # Errors
-/// The file cannot be read or replaced, is longer than 16 MiB, or is not a regular file. A file that
-/// another user (except root) owns or can write is refused, because its lines become servers of
-/// HAProxy.
+/// The file cannot be read or replaced, is longer than 16 MiB, or is not a regular file. A file
+/// that another user (except root) owns or can write is refused, because its lines become servers
+/// of HAProxy.
 pub fn write(path: &str, configured: &[BackendKey], entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     text += &lines_of_others(path, configured)?;
