@@ -1,7 +1,7 @@
 //! Services: protocols that a node speaks in addition to gossip, each on a listener of its own.
 //!
 //! A service is a deterministic state machine. It opens no socket, reads no clock and starts no
-//! thread: its host (`driver::engine::services`) does that for all services of a node, on one
+//! thread: its host (`driver::engine::threads::services`) does that for all services of a node, on one
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
 //! - [`CONNECTIONS`] connections at once. A further connection takes the place of the one that has

@@ -4,60 +4,48 @@
 //! the time, carries out the outputs of the core, passes on its reports, sleeps until the next
 //! deadline or until a socket is ready or a command arrives, and handles what has arrived.
 //!
-//! The folder also has the other threads that talk to the engine.
-//!
-//! | file | what it holds |
+//! | file or folder | what it holds |
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | `counters` | the counters of the engine and of all other parts |
 //! | `discovery` | finding other nodes with mDNS |
-//! | `dispatch` | running commands |
 //! | [`handle`] | the handle that other threads hold |
-//! | `messages` | running the commands about user events, queries and messages |
-//! | `keys` | the keys of the cluster and of this node |
-//! | [`key_writer`] | the thread that writes the keyring file |
-//! | `operations` | the operations under way, and the parties that wait for them |
 //! | `own_address` | noticing that the addresses of this host have changed |
-//! | [`resolvers`] | the threads that resolve names |
 //! | `reports` | reports of the core on their way to the application |
-//! | `services` | the thread that hosts services such as SPOE |
+//! | `running` | running commands, and the operations under way |
 //! | `shortage` | running out of descriptors |
 //! | [`snapshot`] | the file that keeps members and clocks for the next run |
 //! | `stall` | noticing that the engine did not run for a while |
 //! | `streams` | opening, accepting and serving streams |
+//! | [`threads`] | the other threads that talk to the engine: resolvers, services, key writer |
 //! | `woken` | the reasons why the engine woke up |
 
 pub(in crate::driver) mod command;
 mod counters;
 #[cfg_attr(not(feature = "mdns"), path = "discovery/absent.rs")]
 mod discovery;
-mod dispatch;
 pub(in crate::driver) mod handle;
-pub(in crate::driver) mod key_writer;
-mod keys;
-mod messages;
-mod operations;
 mod own_address;
 mod reports;
-pub(in crate::driver) mod resolvers;
-pub(in crate::driver) mod services;
+mod running;
 mod shortage;
 pub(in crate::driver) mod snapshot;
 mod stall;
 mod streams;
+pub(in crate::driver) mod threads;
 mod woken;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::discovery::Discovery;
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::key_writer::KeyWriter;
-use crate::driver::engine::operations::Operations;
 use crate::driver::engine::own_address::OwnAddress;
-use crate::driver::engine::resolvers::{Lookup, Resolvers};
+use crate::driver::engine::running::operations::Operations;
 use crate::driver::engine::shortage::Shortage;
 use crate::driver::engine::snapshot::SnapshotKeeper;
 use crate::driver::engine::stall::{Stall, StallDetector};
+use crate::driver::engine::threads::key_writer::KeyWriter;
+use crate::driver::engine::threads::resolvers::{Lookup, Resolvers};
 use crate::driver::engine::woken::{PollSource, Woken};
 use crate::driver::events::log::Log;
 use crate::driver::net::sockets::Sockets;

@@ -1,7 +1,7 @@
 //! A node that runs: the handle to its engine, and its threads.
 
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::resolvers::Resolvers;
+use crate::driver::engine::threads::resolvers::Resolvers;
 use crate::driver::os::worker::Worker;
 use crate::event::Event;
 use crate::vocabulary::NodeState;

@@ -2,7 +2,7 @@
 //! bounds.
 
 use crate::driver::engine::command::Command;
-use crate::driver::engine::services::{Hosted, ServiceHost};
+use crate::driver::engine::threads::services::{Hosted, ServiceHost};
 use crate::driver::net::sockets;
 use crate::error::Result;
 use crate::event::{Event, EventKind};

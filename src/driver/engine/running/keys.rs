@@ -2,7 +2,7 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::KeyCommand;
-use crate::driver::engine::key_writer::KeyWriter;
+use crate::driver::engine::threads::key_writer::KeyWriter;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::keys_outcome;
 use crate::event::Level;
@@ -43,7 +43,10 @@ impl Engine {
     }
 
     /// The keys of this node have changed, because a member asked for it.
-    pub(super) fn on_keys_changed(&mut self, KeyChange { action, by, store }: KeyChange) {
+    pub(in crate::driver::engine) fn on_keys_changed(
+        &mut self,
+        KeyChange { action, by, store }: KeyChange,
+    ) {
         let what = action.name();
         let text = || format!("{by} has asked this node to {what} a key, and the node has done so");
         (self.log).line(&self.handle.events, Level::Info, "keys", text);
@@ -53,7 +56,7 @@ impl Engine {
     }
 
     /// A query of this node about the keys of the cluster has ended.
-    pub(super) fn on_keys_done(&mut self, number: u64, report: KeyReport) {
+    pub(in crate::driver::engine) fn on_keys_done(&mut self, number: u64, report: KeyReport) {
         let (answered, asked) = (report.answers.len(), report.asked);
         self.debug("keys", || {
             format!("{answered} of {asked} members have answered")

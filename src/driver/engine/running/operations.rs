@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The operations that are under way.
 #[derive(Default)]
-pub(super) struct Operations {
+pub(in crate::driver::engine) struct Operations {
     by_core: SortedMap<OpId, UnderWay>,
     /// The queries of this node, by the numbers that the application knows.
     queries: SortedMap<u64, Waiter>,

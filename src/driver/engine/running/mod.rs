@@ -3,6 +3,10 @@
 //! All commands of a turn see the same time, that at which the engine woke up: the core must learn
 //! of a stall before it sees a later time.
 
+mod keys;
+mod messages;
+pub(super) mod operations;
+
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};
 use crate::driver::events::completion::Waiter;
