@@ -478,9 +478,8 @@ fn acked(socket: &UdpSocket, seq: u32) -> bool {
 fn is_complete(from: &Ours, victim: SocketAddr, patience: Duration) -> bool {
     let began = Instant::now();
     while began.elapsed() < patience {
-        let found = from
-            .node()
-            .look(&victim.to_string(), Some(Duration::from_secs(5)));
+        // On a busy machine, the list of thousands of forged members takes its time.
+        let found = from.node().look(&victim.to_string(), Some(patience));
         let alive = |name: &str| {
             let members = found.as_ref().map(|found| &***found).unwrap_or_default();
             let mut named = members.iter().filter(|it| &*it.name == name);

@@ -92,22 +92,36 @@ impl Two {
         [web1, web2, &self.small]
     }
 
+    /// Makes one cluster of the two, once each agent knows the `twin` of its own cluster.
+    fn unite(&self, twin_of_large: SocketAddr, twin_of_small: SocketAddr) {
+        for agent in &self.large {
+            knows_twin(agent, twin_of_large);
+        }
+        knows_twin(&self.small, twin_of_small);
+        self.small.join(self.large[0].addr());
+    }
+
     /// Waits until each agent lists `twin` as alive at this address, and no other member.
     fn agree_on(&self, twin: SocketAddr) {
         for agent in self.agents() {
-            until(&format!("{} lists the winner", agent.name()), || {
-                let members = agent.members();
-                let is_alive = |seen: &Seen| seen.status == "alive";
-                match members.get("twin") {
-                    Some(seen) if is_alive(seen) && seen.addr == twin.to_string() => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
-            });
+            knows_twin(agent, twin);
             let members = agent.members();
             let alive = members.values().filter(|seen| seen.status == "alive");
             assert_eq!(alive.count(), 4, "{members:?}");
         }
     }
+}
+
+/// Waits until the agent lists `twin` as alive at this address.
+fn knows_twin(agent: &Agent, twin: SocketAddr) {
+    until(&format!("{} lists twin at {twin}", agent.name()), || {
+        let members = agent.members();
+        let is_alive = |seen: &Seen| seen.status == "alive";
+        match members.get("twin") {
+            Some(seen) if is_alive(seen) && seen.addr == twin.to_string() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 }
 
 /// An agent quits if it loses the vote.
@@ -122,8 +136,7 @@ fn a_sprat_node_of_a_larger_cluster_keeps_the_name_that_an_agent_of_a_smaller_on
         .provoked("ame conflict")
         .join(two.small.addr())
         .start();
-    agent_sees(&two.small, "twin", "alive");
-    two.small.join(two.large[0].addr());
+    two.unite(ours.addr(), other.addr());
     until("the agent quits", || match other.has_ended() {
         true => Ok(()),
         false => Err(other.log().join("\n")),
@@ -151,8 +164,7 @@ fn a_sprat_node_of_a_smaller_cluster_gives_up_the_name_that_an_agent_of_a_larger
         .start();
     let ours = logging("twin", block.ip(5));
     ours.join(two.small.addr());
-    agent_sees(&two.small, "twin", "alive");
-    two.small.join(two.large[0].addr());
+    two.unite(owner.addr(), ours.addr());
     ours.hears(EventKind::Fatal, "", 1);
     assert_eq!(ours.counter("votes_lost"), 1);
     let lost = "1 of 3 members list it at";
