@@ -10,6 +10,7 @@
 //! [`EventKind`].
 
 use crate::error::{Error, Result};
+use crate::key_report::KeyReport;
 use crate::member::Member;
 use crate::time::Time;
 use std::net::SocketAddr;

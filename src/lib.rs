@@ -85,6 +85,7 @@ mod error;
 mod event;
 #[cfg(feature = "capi")]
 mod ffi;
+mod key_report;
 #[cfg(not(feature = "internals"))]
 mod limits;
 mod member;
@@ -115,10 +116,9 @@ pub use driver::{
 pub use error::{Error, Result, Status};
 pub use event::{Coalescing, Event, EventBody, EventKind, Level};
 pub use ipnet::IpNet;
+pub use key_report::{KeyAnswer, KeyHolders, KeyReport};
 pub use member::{Member, MemberState, MemberTags, NodeFacts};
-pub use serf::{
-    Coordinate, Counter, KeyAnswer, KeyHolders, KeyQuery, KeyReport, Mode, QueryOptions, Tags,
-};
+pub use serf::{Coordinate, Counter, KeyQuery, Mode, QueryOptions, Tags};
 pub use swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,
     Seed,

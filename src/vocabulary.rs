@@ -261,6 +261,8 @@ macro_rules! event_table {
                     /// only here for a query whose answers have a queue of their own; otherwise,
                     /// only the error names the first few.
                     missing: Vec<Arc<str>>,
+                    /// The answers to a key query that was sent; `None` for any other operation.
+                    keys: Option<Arc<KeyReport>>,
                 } = 14, "done";
                 /// Events were not taken in time and are lost: read the list of members again.
                 Overflow {

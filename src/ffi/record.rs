@@ -457,6 +457,7 @@ mod tests {
             token: 1,
             result: Err(error()),
             missing: Vec::new(),
+            keys: None,
         };
         let fatal = EventBody::Fatal { error: error() };
         let shown = |body| {
@@ -482,6 +483,7 @@ mod tests {
                     token: 0,
                     result: Ok(3),
                     missing: Vec::new(),
+                    keys: None,
                 },
                 (14, 0, 6, 0, 0),
                 words("", ""),

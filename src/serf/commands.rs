@@ -3,13 +3,13 @@
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
-use super::keys::report::KeyReport;
 use super::queries::asked::Purpose;
 use super::queries::own_keys::Caller;
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::lane;
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
+use crate::key_report::KeyReport;
 use crate::limits;
 use crate::swim::{FreshBits, NodeState, OpId, Seed};
 use crate::time::Time;

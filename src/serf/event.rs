@@ -2,8 +2,8 @@
 
 #[cfg(doc)]
 use super::Config;
-use super::keys::report::KeyReport;
 use crate::event::EventBody;
+use crate::key_report::KeyReport;
 use crate::member::Member;
 use crate::swim::{JoinFailure, JoinReport, OpId, SpreadEnd};
 use crate::vocabulary::KeyAction;

@@ -63,7 +63,6 @@ pub use config::{Config, Mode};
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
 pub use keys::query::KeyQuery;
-pub use keys::report::{KeyAnswer, KeyHolders, KeyReport};
 use memberlist::Sender;
 pub use queries::asked::QueryOptions;
 use serf_state::SerfState;

@@ -68,6 +68,8 @@ fn of_members(it: &SerfState) -> Vec<Counter> {
         query_time = it.queries.seen.clock.time(), "Lamport clock of queries.";
         intents_waiting = it.intents.early.len() as u64,
             "Intents about names that are not known yet.";
+        queries_open = it.asked.len() as u64,
+            "Queries of this node that have not ended, those about keys and names included.";
         coalescing_cut_short = it.coalescer.cut_short,
             "Times that coalesced user events were delivered early, because too many waited.";
     }

@@ -1,8 +1,8 @@
 //! Services: protocols that a node speaks in addition to gossip, each on a listener of its own.
 //!
 //! A service is a deterministic state machine. It opens no socket, reads no clock and starts no
-//! thread: its host (`driver::engine::threads::services`) does that for all services of a node, on one
-//! thread. The host accepts connections, reads and writes, and enforces every bound:
+//! thread: its host (`driver::engine::threads::services`) does that for all services of a node, on
+//! one thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
 //! - [`CONNECTIONS`] connections at once. A further connection takes the place of the one that has
 //!   been silent longest; connections that never had a question answered give way first. If the
@@ -10,7 +10,8 @@
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;
-//! - [`REQUESTS_MAX`] requests of a session that the node has not finished.
+//! - [`REQUESTS_MAX`] requests of a session that the node has not finished. Queries end with the
+//!   connection whose session sent them.
 //!
 //! The thread of the services is not that of the engine: even while the engine stands still,
 //! HAProxy gets answers from the last known members. All services share the thread, so no method of
@@ -20,29 +21,32 @@
 //!
 //! 1. Write the protocol as a folder here, with one type that implements [`Service`], one for its
 //!    sessions, and the names of its four counters. For example, an RPC server would send
-//!    [`Request`]s to the node and answer its peers in [`Service::on_done`]; a page that lists the
-//!    members would answer from what [`Service::on_members`] received.
+//!    [`Request`]s to the node and answer its peers in [`Service::on_done`]; a metrics page would
+//!    answer from what [`Service::on_members`] received and what [`NodeReader`] reads.
 //! 2. Add a row for its listener address to the table of settings, and the setting to
 //!    `Config::service_addrs`.
 //! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service.
 //!    Until then, the code does not compile.
 //!
 //! The engine needs no change. Neither does the host, unless the service needs more from a node
-//! than members, events and [`Request`]s. `MemberList` in `driver/node/services_tests.rs` is
-//! a complete example: it lists members, changes tags, and streams events.
+//! than members, events, [`Request`]s and [`NodeReader`]. `Console` in
+//! `driver/node/services_tests.rs` is a complete example: it lists members, changes tags, streams
+//! events, sends and answers queries, and reads counters.
 
 pub(crate) mod sessions;
 #[cfg(feature = "spoe")]
 pub mod spoe;
 
 use crate::error::Result;
-use crate::event::{Event, EventKind};
-use crate::serf::{Counter, Member};
-use crate::swim::Seed;
+use crate::event::{Coalescing, Event, EventKind};
+use crate::key_report::KeyReport;
+use crate::serf::{Coordinate, Counter, KeyQuery, Member, QueryOptions};
+use crate::swim::{Health, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The maximum number of connections that one service may have at once.
 pub const CONNECTIONS: usize = 256;
@@ -88,15 +92,48 @@ pub trait Service: Send {
         &mut self,
         session: &mut Self::Session,
         input: &[u8],
+        node: &mut dyn NodeReader,
         actions: &mut Actions,
     ) -> usize;
 
     /// Receives an event of the node, once for each session.
     fn on_event(&mut self, _: &mut Self::Session, _: &Event, _: &mut Actions) {}
 
-    /// Receives the outcome of the request that the session sent with this number: how many
-    /// addresses a join reached, 0 for other requests, or the reason for the failure.
-    fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
+    /// Receives an ack of the query that the session sent with this number, or an answer to it: an
+    /// event of kind [`EventKind::QueryAck`] or [`EventKind::QueryResponse`].
+    fn on_answer(&mut self, _: &mut Self::Session, _: u64, _: &Event, _: &mut Actions) {}
+
+    /// Receives the outcome of the request that the session sent with this number.
+    fn on_done(&mut self, _: &mut Self::Session, _: u64, _: Outcome, _: &mut Actions) {}
+}
+
+/// The values that a service can read from the node while it handles the bytes of a peer. Each
+/// method asks the engine and waits for it, for a short time only: `None` means that the engine has
+/// not answered.
+#[allow(dead_code)] // SPOE reads nothing; the example in the tests does
+pub trait NodeReader {
+    /// All counters of the node.
+    fn counters(&mut self) -> Option<Vec<Counter>>;
+
+    /// The health of the node.
+    fn health(&mut self) -> Option<Health>;
+
+    /// The network coordinate of a member, or the reason why it is not known.
+    fn coordinate(&mut self, name: &str) -> Option<Result<Coordinate>>;
+}
+
+/// The outcome of a request.
+#[allow(dead_code)] // as for `NodeReader`
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// The number of addresses that a join reached, or of answers to a query, or 0 for any other
+    /// request; an error if the request failed.
+    pub result: &'a Result<usize>,
+    /// The names of the live members that have not acknowledged a leave, or of the members whose
+    /// ack or answer to a query is missing; empty for other requests.
+    pub missing: &'a [Arc<str>],
+    /// The answers to a key query that was sent; `None` for other requests.
+    pub keys: Option<&'a KeyReport>,
 }
 
 /// The actions that a session asks its host for.
@@ -127,8 +164,8 @@ pub enum End {
 }
 
 /// Something that a session asks the node to do.
-#[allow(dead_code)] // SPOE makes no requests; the example in the tests does
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // as for `NodeReader`
+#[derive(Clone, Debug)]
 pub enum Request {
     /// Join the clusters of these seeds.
     Join(Vec<Seed>),
@@ -142,6 +179,40 @@ pub enum Request {
         name: String,
         /// True to erase the member.
         prune: bool,
+    },
+    /// Send a user event to all members.
+    SendEvent {
+        /// The name of the event.
+        name: String,
+        /// The content of the event.
+        payload: Vec<u8>,
+        /// Whether members may leave out the event in favour of a later one with its name.
+        coalescing: Coalescing,
+    },
+    /// Send a query. Acks and answers come to [`Service::on_answer`]. A member that answers after
+    /// thousands of others that the service has not handled yet may be missing there.
+    Query {
+        /// The name of the query.
+        name: String,
+        /// The content of the query.
+        payload: Vec<u8>,
+        /// The members that are asked, and the time that they have.
+        options: QueryOptions,
+    },
+    /// Answer a query that came to [`Service::on_event`].
+    Respond {
+        /// The number of the query, from its event.
+        query: u64,
+        /// The answer.
+        payload: Vec<u8>,
+    },
+    /// Let all members change or list their keys.
+    ManageKeys {
+        /// The change.
+        query: KeyQuery,
+        /// The time after which members that have not answered are missing; `None` stands for that
+        /// of any query.
+        timeout: Option<Duration>,
     },
 }
 

@@ -1,7 +1,6 @@
 //! A service together with its sessions, so that one host can hold services of different types.
 
-use super::{Actions, Members, Service};
-use crate::error::Result;
+use super::{Actions, Members, NodeReader, Outcome, Service};
 use crate::event::{Event, EventKind};
 use crate::sorted_map::SortedMap;
 use std::net::SocketAddr;
@@ -22,17 +21,19 @@ pub(crate) trait AnyService: Send {
     /// Forgets a session.
     fn close(&mut self, id: ConnectionId);
     /// See [`Service::on_bytes`].
-    fn on_bytes(&mut self, id: ConnectionId, input: &[u8], actions: &mut Actions) -> usize;
-    /// See [`Service::on_event`].
-    fn on_event(&mut self, id: ConnectionId, event: &Event, actions: &mut Actions);
-    /// See [`Service::on_done`].
-    fn on_done(
+    fn on_bytes(
         &mut self,
         id: ConnectionId,
-        request: u64,
-        result: &Result<usize>,
+        input: &[u8],
+        node: &mut dyn NodeReader,
         actions: &mut Actions,
-    );
+    ) -> usize;
+    /// See [`Service::on_event`].
+    fn on_event(&mut self, id: ConnectionId, event: &Event, actions: &mut Actions);
+    /// See [`Service::on_answer`].
+    fn on_answer(&mut self, id: ConnectionId, request: u64, answer: &Event, actions: &mut Actions);
+    /// See [`Service::on_done`].
+    fn on_done(&mut self, id: ConnectionId, request: u64, outcome: Outcome, actions: &mut Actions);
 }
 
 /// A service and its sessions.
@@ -73,9 +74,15 @@ impl<S: Service> AnyService for Sessions<S> {
         self.sessions.remove(id);
     }
 
-    fn on_bytes(&mut self, id: ConnectionId, input: &[u8], actions: &mut Actions) -> usize {
+    fn on_bytes(
+        &mut self,
+        id: ConnectionId,
+        input: &[u8],
+        node: &mut dyn NodeReader,
+        actions: &mut Actions,
+    ) -> usize {
         let session = self.sessions.get_mut(id);
-        session.map_or(0, |it| self.service.on_bytes(it, input, actions))
+        session.map_or(0, |it| self.service.on_bytes(it, input, node, actions))
     }
 
     fn on_event(&mut self, id: ConnectionId, event: &Event, actions: &mut Actions) {
@@ -84,15 +91,15 @@ impl<S: Service> AnyService for Sessions<S> {
         }
     }
 
-    fn on_done(
-        &mut self,
-        id: ConnectionId,
-        request: u64,
-        result: &Result<usize>,
-        actions: &mut Actions,
-    ) {
+    fn on_answer(&mut self, id: ConnectionId, request: u64, answer: &Event, actions: &mut Actions) {
         if let Some(session) = self.sessions.get_mut(id) {
-            self.service.on_done(session, request, result, actions);
+            self.service.on_answer(session, request, answer, actions);
+        }
+    }
+
+    fn on_done(&mut self, id: ConnectionId, request: u64, outcome: Outcome, actions: &mut Actions) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            self.service.on_done(session, request, outcome, actions);
         }
     }
 }

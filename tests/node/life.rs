@@ -75,6 +75,7 @@ fn a_leave_is_seen_as_a_leave_and_a_join_brings_the_node_back() {
         token: 7,
         result: Ok(0),
         missing: Vec::new(),
+        keys: None,
     };
     assert_eq!(done, expected);
 }

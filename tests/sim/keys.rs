@@ -4,8 +4,9 @@
 use super::net::Link;
 use super::scenario::{millis, secs, settings};
 use super::world::World;
-use sprat::serf::{CoreEvent, KeyHolders, KeyQuery, KeyReport};
+use sprat::serf::{CoreEvent, KeyQuery};
 use sprat::wire::{Codec, Key, Keyring};
+use sprat::{KeyHolders, KeyReport};
 use std::time::Duration;
 
 fn key(byte: u8) -> Key {

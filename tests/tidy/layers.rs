@@ -7,7 +7,7 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("burst_queue", &[]),
     ("limits", &[]),
     ("named_slab", &[]),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("vocabulary", &[]),
     ("error", &["printable", "vocabulary"]),
     ("wire", &["limits", "printable", "time"]),
+    ("key_report", &["wire"]),
     ("member", &["vocabulary", "wire"]),
     (
         "swim",
@@ -35,12 +36,16 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "wire",
         ],
     ),
-    ("event", &["error", "member", "time", "vocabulary"]),
+    (
+        "event",
+        &["error", "key_report", "member", "time", "vocabulary"],
+    ),
     (
         "serf",
         &[
             "burst_queue",
             "event",
+            "key_report",
             "limits",
             "member",
             "named_slab",
@@ -58,6 +63,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
         &[
             "error",
             "event",
+            "key_report",
             "limits",
             "member",
             "networks",
@@ -66,6 +72,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "swim",
             "time",
             "vocabulary",
+            "wire",
         ],
     ),
     (
@@ -91,6 +98,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "config",
             "error",
             "event",
+            "key_report",
             "limits",
             "member",
             "networks",
@@ -112,6 +120,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "driver",
             "error",
             "event",
+            "key_report",
             "limits",
             "member",
             "printable",

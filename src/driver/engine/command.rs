@@ -88,15 +88,16 @@ pub(in crate::driver) enum MessageCommand {
         coalescing: Coalescing,
         waiter: Waiter,
     },
-    /// Sends a query. The reply says whether it was sent; the waiter gets the end. Acks and answers
-    /// go to the queue of the waiter, or to all readers of events.
+    /// Sends a query. The reply, if any, says whether it was sent; the waiter gets the end, and
+    /// without a reply also the reason why the query was not sent. Acks and answers go to the queue
+    /// of the waiter, or to all readers of events.
     Query {
         number: u64,
         name: String,
         payload: Vec<u8>,
         options: QueryOptions,
         waiter: Waiter,
-        reply: Reply<Result<()>>,
+        reply: Option<Reply<Result<()>>>,
     },
     /// Ends a query of this node.
     CancelQuery { number: u64 },
@@ -165,6 +166,11 @@ impl Command {
             Command::Keys(KeyCommand::Manage { waiter, .. }) => Some(waiter),
             Command::Message(
                 MessageCommand::SendEvent { waiter, .. }
+                | MessageCommand::Query {
+                    waiter,
+                    reply: None,
+                    ..
+                }
                 | MessageCommand::Respond { waiter, .. }
                 | MessageCommand::SendDatagram { waiter, .. }
                 | MessageCommand::Broadcast { waiter, .. }

@@ -4,7 +4,7 @@ use crate::driver::events::subscriptions::Subscription;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::event::EventKind;
-use crate::serf::KeyReport;
+use crate::key_report::KeyReport;
 use std::sync::Arc;
 
 /// A query that is under way, made by `Node::begin_query`.

@@ -43,6 +43,7 @@ impl Waiter {
                     token,
                     result: outcome.result,
                     missing: Vec::new(),
+                    keys: outcome.keys,
                 });
             }
             Waiter::Queue(queue, id) => {
@@ -51,6 +52,7 @@ impl Waiter {
                     token: 0,
                     result: outcome.result,
                     missing: outcome.missing,
+                    keys: outcome.keys,
                 };
                 queue.push(clock::now(), done);
             }

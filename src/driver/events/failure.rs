@@ -2,7 +2,8 @@
 
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
-use crate::serf::{CommandError, KeyReport, LeaveEnd};
+use crate::key_report::KeyReport;
+use crate::serf::{CommandError, LeaveEnd};
 use crate::swim::{JoinFailure, JoinReport, SpreadEnd};
 use crate::wire::Refusal;
 use std::borrow::Cow;
@@ -305,7 +306,7 @@ fn command_text(why: &CommandError) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::KeyAnswer;
+    use crate::key_report::KeyAnswer;
 
     #[test]
     fn a_join_that_reached_any_node_succeeded() {

@@ -5,8 +5,8 @@ use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
+use crate::key_report::KeyReport;
 use crate::member::Member;
-use crate::serf::KeyReport;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 

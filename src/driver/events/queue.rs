@@ -453,6 +453,7 @@ mod tests {
             token: 0,
             result: Ok(0),
             missing: Vec::new(),
+            keys: None,
         }
     }
 

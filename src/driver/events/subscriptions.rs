@@ -280,6 +280,7 @@ mod tests {
             token: 0,
             result: Ok(0),
             missing: Vec::new(),
+            keys: None,
         }
     }
 

@@ -85,8 +85,8 @@ impl Node {
     }
 
     /// Like [`Node::manage_keys`], but does not wait: a `Done` event of this operation reports the
-    /// end, with the error that names the members which have not done what was asked. The keys that
-    /// members list are not reported.
+    /// end, with the answers, and with the error that names the members which have not done what
+    /// was asked.
     ///
     /// # Errors
     /// `Closed`; `Forked`. No event follows such an error.

@@ -148,7 +148,7 @@ impl Node {
                 payload,
                 options,
                 waiter,
-                reply,
+                reply: Some(reply),
             })
         })?
     }

@@ -4,11 +4,12 @@
 use crate::driver::engine::command::Command;
 use crate::driver::engine::threads::services::{Hosted, ServiceHost};
 use crate::driver::net::sockets;
-use crate::error::Result;
-use crate::event::{Event, EventKind};
+use crate::event::{Coalescing, Event, EventBody, EventKind};
+use crate::serf::{KeyQuery, QueryOptions};
 use crate::service::sessions::Sessions;
 use crate::service::{
-    Actions, End, INPUT_MAX, Members, OUTPUT_MAX, REQUESTS_MAX, Request, Service, ServiceCounters,
+    Actions, End, INPUT_MAX, Members, NodeReader, OUTPUT_MAX, Outcome, REQUESTS_MAX, Request,
+    Service, ServiceCounters,
 };
 use crate::{Config, Node};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,38 +21,135 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A key of 16 bytes.
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQ==";
+
 /// The maximum number of connections of the service under test.
 const PLACES: usize = 2;
 
-/// An example of a service. Each line from a peer is a command:
+/// An example of a service. Each line from a peer is a command. A command that asks the node for
+/// something answers `done NUMBER` or `error` once it has ended.
 ///
 /// - `list` answers with the names of the members that are known;
-/// - `tag KEY VALUE` sets a tag of this node, and answers `done` or `error`;
-/// - `watch` streams the names of the members that join from now on;
+/// - `count COUNTER` answers with the value of a counter, or with `busy`;
+/// - `tag KEY VALUE` sets a tag of this node;
+/// - `event NAME` sends a user event;
+/// - `ask NAME` sends a query, and prints the answers;
+/// - `answer NUMBER TEXT` answers a query;
+/// - `keys` lists the keys of the cluster;
+/// - `watch` prints the members that join, the user events and the queries from now on;
 /// - `large` answers with more than a peer may leave unread;
 /// - `quit` ends the connection.
 #[derive(Default)]
-struct MemberList {
+struct Console {
     members: Members,
 }
 
-impl Service for MemberList {
-    /// True if the peer watches.
-    type Session = bool;
+/// The state of a connection.
+#[derive(Default)]
+struct Talk {
+    watches: bool,
+    /// The number of requests so far.
+    requests: u64,
+}
+
+impl Talk {
+    fn request(&mut self, request: Request, actions: &mut Actions) {
+        self.requests += 1;
+        actions.requests.push((self.requests, request));
+    }
+}
+
+fn print(text: &str, actions: &mut Actions) {
+    actions.bytes.extend_from_slice(text.as_bytes());
+    actions.bytes.push(b'\n');
+}
+
+impl Console {
+    fn run(&self, words: &[&str], talk: &mut Talk, node: &mut dyn NodeReader, to: &mut Actions) {
+        match *words {
+            ["list"] => {
+                let names: Vec<&str> = self.members.iter().map(|it| &*it.name).collect();
+                print(&names.join(" "), to);
+                to.served += 1;
+            }
+            ["count", name] => {
+                let counters = node.counters().unwrap_or_default();
+                let counter = counters.iter().find(|it| it.name == name);
+                print(
+                    &counter.map_or("busy".into(), |it| it.value.to_string()),
+                    to,
+                );
+            }
+            ["tag", key, value] => {
+                let changes = vec![(key.to_owned(), Some(value.to_owned()))];
+                talk.request(Request::UpdateTags(changes), to);
+            }
+            ["event", name] => {
+                let (name, payload) = (name.to_owned(), Vec::new());
+                let coalescing = Coalescing::Forbidden;
+                talk.request(
+                    Request::SendEvent {
+                        name,
+                        payload,
+                        coalescing,
+                    },
+                    to,
+                );
+            }
+            ["ask", name] => {
+                let (name, payload) = (name.to_owned(), Vec::new());
+                let options = QueryOptions {
+                    timeout: Some(PATIENCE),
+                    ..QueryOptions::default()
+                };
+                talk.request(
+                    Request::Query {
+                        name,
+                        payload,
+                        options,
+                    },
+                    to,
+                );
+            }
+            ["answer", number, text] => {
+                let (query, payload) = (number.parse().unwrap(), text.into());
+                talk.request(Request::Respond { query, payload }, to);
+            }
+            ["keys"] => {
+                let (query, timeout) = (KeyQuery::list(), None);
+                talk.request(Request::ManageKeys { query, timeout }, to);
+            }
+            ["watch"] => talk.watches = true,
+            ["large"] => to.bytes.resize(32 * OUTPUT_MAX, b'x'),
+            ["quit"] => to.end = Some(End::Close),
+            _ => to.end = Some(End::Refuse),
+        }
+    }
+}
+
+impl Service for Console {
+    type Session = Talk;
 
     fn event_kinds(&self) -> &'static [EventKind] {
-        &[EventKind::MemberJoin]
+        &[EventKind::MemberJoin, EventKind::User, EventKind::Query]
     }
 
     fn on_members(&mut self, members: Members) {
         self.members = members;
     }
 
-    fn open(&mut self, _: SocketAddr) -> bool {
-        false
+    fn open(&mut self, _: SocketAddr) -> Talk {
+        Talk::default()
     }
 
-    fn on_bytes(&mut self, watches: &mut bool, input: &[u8], actions: &mut Actions) -> usize {
+    fn on_bytes(
+        &mut self,
+        talk: &mut Talk,
+        input: &[u8],
+        node: &mut dyn NodeReader,
+        actions: &mut Actions,
+    ) -> usize {
         let mut consumed = 0;
         for line in input.split_inclusive(|byte| *byte == b'\n') {
             let Some(line) = line.strip_suffix(b"\n") else {
@@ -59,41 +157,37 @@ impl Service for MemberList {
             };
             consumed += line.len() + 1;
             let words: Vec<&str> = std::str::from_utf8(line).unwrap().split(' ').collect();
-            match words[..] {
-                ["list"] => {
-                    let names: Vec<&str> = self.members.iter().map(|it| &*it.name).collect();
-                    actions
-                        .bytes
-                        .extend(format!("{}\n", names.join(" ")).bytes());
-                    actions.served += 1;
-                }
-                ["tag", key, value] => {
-                    let changes = vec![(key.to_owned(), Some(value.to_owned()))];
-                    actions.requests.push((1, Request::UpdateTags(changes)));
-                }
-                ["watch"] => *watches = true,
-                ["large"] => actions.bytes.resize(32 * OUTPUT_MAX, b'x'),
-                ["quit"] => actions.end = Some(End::Close),
-                _ => actions.end = Some(End::Refuse),
-            }
+            self.run(&words, talk, node, actions);
         }
         consumed
     }
 
-    fn on_event(&mut self, watches: &mut bool, event: &Event, actions: &mut Actions) {
-        if let Some(member) = event.member().filter(|_| *watches) {
-            actions.bytes.extend(format!("{}\n", member.name).bytes());
+    fn on_event(&mut self, talk: &mut Talk, event: &Event, actions: &mut Actions) {
+        if !talk.watches {
+            return;
+        }
+        match &event.body {
+            EventBody::MemberJoin(member) => print(&member.name, actions),
+            EventBody::User { name, .. } => print(&format!("event {}", name), actions),
+            EventBody::Query { id, name, .. } => print(&format!("query {id} {}", name), actions),
+            other => panic!("{other:?}"),
         }
     }
 
-    fn on_done(&mut self, _: &mut bool, request: u64, result: &Result<usize>, to: &mut Actions) {
-        assert_eq!(request, 1);
-        let answer: &[u8] = if result.is_ok() {
-            b"done\n"
-        } else {
-            b"error\n"
-        };
-        to.bytes.extend_from_slice(answer);
+    fn on_answer(&mut self, talk: &mut Talk, request: u64, answer: &Event, actions: &mut Actions) {
+        assert_eq!(request, talk.requests);
+        if let EventBody::QueryResponse { from, payload, .. } = &answer.body {
+            let text = String::from_utf8_lossy(payload);
+            print(&format!("{from} answers {text}"), actions);
+        }
+    }
+
+    fn on_done(&mut self, _: &mut Talk, _: u64, outcome: Outcome, actions: &mut Actions) {
+        match (outcome.result, outcome.keys) {
+            (Ok(_), Some(report)) => print(&format!("keys {}", report.keys.len()), actions),
+            (Ok(count), None) => print(&format!("done {count}"), actions),
+            (Err(_), _) => print("error", actions),
+        }
     }
 }
 
@@ -120,7 +214,12 @@ fn config(name: &str) -> Config {
 
 impl Hosts {
     fn start() -> Hosts {
+        Hosts::start_with(|_| {})
+    }
+
+    fn start_with(change: impl FnOnce(&mut Config)) -> Hosts {
         let (mut config, spoe, addr) = (config("host"), free_addr(), free_addr());
+        change(&mut config);
         config.set("spoe_bind", &spoe.to_string()).unwrap();
         let node = Node::start(&config).unwrap();
         let names = [
@@ -131,7 +230,7 @@ impl Hosts {
         ];
         let counters = Arc::new(ServiceCounters::new(names));
         let listener = sockets::listen_for("test", addr).unwrap();
-        let service = Sessions::boxed(MemberList::default());
+        let service = Sessions::boxed(Console::default());
         let hosted = Hosted::new(service, listener, counters.clone()).with_places(PLACES);
         let mut host = ServiceHost::new(node.running.handle(), vec![hosted]).unwrap();
         let thread = std::thread::spawn(move || host.run());
@@ -203,6 +302,15 @@ impl Peer {
         self.line()
     }
 
+    /// Waits until a counter of the node has this value.
+    fn await_count(&mut self, counter: &str, value: &str) {
+        let begun = Instant::now();
+        while self.ask(&format!("count {counter}\n")).trim() != value {
+            assert!(begun.elapsed() < PATIENCE, "{counter}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Returns true if the host ends the connection; bytes that come before that are skipped.
     fn is_ended(&mut self) -> bool {
         let mut buffer = [0; 4096];
@@ -222,7 +330,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     let mut peer = host.connect();
     peer.send("li");
     assert_eq!(peer.ask("st\n"), "host\n", "a line may come in pieces");
-    assert_eq!(peer.ask("tag zone a\n"), "done\n");
+    assert_eq!(peer.ask("tag zone a\n"), "done 0\n");
     let own = host.node.member("host").unwrap();
     assert_eq!(own.tags().get("zone").as_deref(), Some("a"));
     peer.send("watch\n");
@@ -241,6 +349,52 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
 }
 
 #[test]
+fn a_service_sends_events_and_queries_answers_them_and_manages_keys() {
+    let host = Hosts::start_with(|config| config.set("encrypt", KEY).unwrap());
+    let (mut peer, mut other) = (host.connect(), host.connect());
+    // The host passes events only to connections that it has accepted.
+    for peer in [&mut peer, &mut other] {
+        peer.send("watch\n");
+        assert_eq!(peer.ask("list\n"), "host\n");
+    }
+    peer.send("event deploy\n");
+    let mut lines = [peer.line(), peer.line()];
+    lines.sort();
+    assert_eq!(lines, ["done 0\n", "event deploy\n"]);
+    assert_eq!(other.line(), "event deploy\n");
+
+    peer.send("ask load\n");
+    let asked = other.line();
+    let number = asked.strip_prefix("query ").unwrap();
+    let number = number.strip_suffix(" load\n").unwrap();
+    assert_eq!(other.ask(&format!("answer {number} low\n")), "done 0\n");
+    assert_eq!(peer.line(), asked);
+    assert_eq!(peer.line(), "host answers low\n");
+    assert_eq!(
+        peer.line(),
+        "done 1\n",
+        "the query ends with its last answer"
+    );
+    assert_eq!(other.ask(&format!("answer {number} late\n")), "error\n");
+
+    assert_eq!(peer.ask("keys\n"), "keys 1\n");
+}
+
+#[test]
+fn a_service_reads_counters_and_the_queries_of_a_connection_end_with_it() {
+    let host = Hosts::start();
+    let (mut peer, mut other) = (host.connect(), host.connect());
+    other.send("watch\n");
+    assert_eq!(other.ask("list\n"), "host\n");
+    assert_eq!(peer.ask("ask _serf_forbidden\n"), "error\n");
+    peer.send("ask load\n");
+    assert!(other.line().starts_with("query "));
+    other.await_count("queries_open", "1");
+    peer.send("quit\n");
+    other.await_count("queries_open", "0");
+}
+
+#[test]
 fn a_service_answers_while_the_engine_is_blocked_and_the_requests_of_a_session_are_bounded() {
     let host = Hosts::start();
     let (mut peer, mut eager) = (host.connect(), host.connect());
@@ -251,7 +405,7 @@ fn a_service_answers_while_the_engine_is_blocked_and_the_requests_of_a_session_a
     assert!(eager.is_ended());
     host.eventually(|it| &it.refused, 1);
     drop(go_on);
-    assert_eq!(peer.line(), "done\n");
+    assert_eq!(peer.line(), "done 0\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! node, and the answers to its own.
 
 use super::query::{KeyQuery, query_name};
-use super::report::{KeyAnswer, KeyReport};
+use crate::key_report::{KeyAnswer, KeyReport};
 use crate::limits;
 use crate::serf::queries::asked::Purpose;
 use crate::serf::queries::request::{Content, Sender};

@@ -14,9 +14,9 @@
 
 use super::query::ACK;
 use crate::event::EventBody;
+use crate::key_report::KeyReport;
 use crate::limits;
 use crate::serf::CoreEvent;
-use crate::serf::keys::report::KeyReport;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::{Order, Outbox};
 use crate::serf::shared::vote::Tally;
@@ -199,7 +199,12 @@ pub(in crate::serf) struct Asked(SortedMap<u64, AskedQuery>);
 impl Asked {
     /// Returns true if another query may be sent.
     pub fn has_room(&self) -> bool {
-        self.0.len() < limits::ASKED_QUERIES
+        self.len() < limits::ASKED_QUERIES
+    }
+
+    /// The number of these queries.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn add(&mut self, ltime: u64, query: AskedQuery) {

@@ -5,12 +5,12 @@
 //! nevertheless, as in a stock agent.
 
 use super::answering;
+use crate::key_report::KeyReport;
 use crate::limits;
 use crate::printable;
 use crate::serf::CoreEvent;
 use crate::serf::event::{KeyChange, KeyStore};
 use crate::serf::keys::query::KeyQuery;
-use crate::serf::keys::report::KeyReport;
 use crate::serf::shared::asker::Asker;
 use crate::serf::shared::common::Common;
 use crate::sorted_map::SortedMap;

@@ -23,7 +23,7 @@ pub mod wire;
 use self::candidate::Rules;
 use self::questions::MemberIndex;
 use self::session::Session;
-use super::{Actions, CounterNames, Members, Service};
+use super::{Actions, CounterNames, Members, NodeReader, Service};
 use std::net::SocketAddr;
 
 /// The counters of SPOE.
@@ -78,7 +78,13 @@ impl Service for Spoe {
         Session::default()
     }
 
-    fn on_bytes(&mut self, session: &mut Session, input: &[u8], actions: &mut Actions) -> usize {
+    fn on_bytes(
+        &mut self,
+        session: &mut Session,
+        input: &[u8],
+        _: &mut dyn NodeReader,
+        actions: &mut Actions,
+    ) -> usize {
         session.read(input, &self.known, actions)
     }
 }

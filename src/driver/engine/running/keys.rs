@@ -6,7 +6,8 @@ use crate::driver::engine::threads::key_writer::KeyWriter;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::keys_outcome;
 use crate::event::Level;
-use crate::serf::{KeyChange, KeyReport};
+use crate::key_report::KeyReport;
+use crate::serf::KeyChange;
 
 impl Engine {
     /// Makes the engine store the keys after each change.

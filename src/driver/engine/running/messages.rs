@@ -4,6 +4,7 @@ use crate::driver::engine::Engine;
 use crate::driver::engine::command::MessageCommand;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
+use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
 use crate::serf::QueryOptions;
 use std::sync::Arc;
@@ -27,10 +28,7 @@ impl Engine {
                 options,
                 waiter,
                 reply,
-            } => {
-                let result = self.query(number, (&name, &payload), &options, waiter);
-                self.reply(reply, result);
-            }
+            } => self.query(number, (&name, &payload), &options, waiter, reply),
             MessageCommand::SendDatagram {
                 to,
                 payload,
@@ -89,14 +87,18 @@ impl Engine {
         (name, payload): (&str, &[u8]),
         options: &QueryOptions,
         waiter: Waiter,
-    ) -> Result<()> {
+        reply: Option<Reply<Result<()>>>,
+    ) {
         self.debug("query", || format!("asking \"{name}\""));
         // The waiter is stored first, because a query that nobody has to answer ends at once.
         self.operations.begin_query(number, waiter);
         let sent = self.core.query(self.now, number, name, payload, options);
-        sent.map_err(|why| {
-            self.operations.finish_query(number);
-            command_error(&format!("query \"{name}\""), &why)
-        })
+        let unsent = (sent.as_ref().err()).and_then(|_| self.operations.finish_query(number));
+        let what = format!("query \"{name}\"");
+        match (reply, unsent) {
+            (Some(reply), _) => self.reply(reply, sent.map_err(|why| command_error(&what, &why))),
+            (None, Some(waiter)) => self.finish(waiter, &what, sent),
+            (None, None) => {}
+        }
     }
 }

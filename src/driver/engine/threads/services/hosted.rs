@@ -1,0 +1,261 @@
+//! A service with its listener and its connections, and the bounds of these.
+
+use crate::driver::events::view::View;
+use crate::driver::net::listener::{Acceptor, Listener};
+use crate::driver::net::streams::{StreamEvent, StreamSet};
+use crate::driver::os::descriptors::PollFlags;
+use crate::driver::os::own_fd::OwnFd;
+use crate::service::sessions::AnyService;
+use crate::service::{
+    Actions, CONNECTIONS, End, INPUT_MAX, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request,
+    ServiceCounters,
+};
+use crate::sorted_map::SortedMap;
+use crate::swim::StreamId;
+use crate::time::Time;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The minimum time between two refreshes of a service's members that the bytes of peers cause.
+const REFRESH: Duration = Duration::from_millis(20);
+/// The longest time that a peer may take to receive the last bytes of a connection.
+const FLUSH: Duration = Duration::from_secs(5);
+/// The time for which a connection is silent before it gives way to another one that needs its
+/// descriptor.
+const IDLE: Duration = Duration::from_secs(1);
+/// A service with its listener and its connections.
+pub(in crate::driver) struct Hosted {
+    pub(super) service: Box<dyn AnyService>,
+    pub(super) listener: Listener,
+    pub(super) streams: StreamSet,
+    pub(super) connections: SortedMap<StreamId, Connection>,
+    pub(super) counters: Arc<ServiceCounters>,
+    /// The maximum number of connections that may be open at once.
+    places: usize,
+    /// The version of the members that the service knows; `None` if it has none yet.
+    members: Option<u64>,
+    /// The earliest time at which bytes of a peer can cause the next refresh of the members.
+    pub(super) refresh_from: Time,
+}
+
+pub(super) struct Connection {
+    /// The bytes that the session has not consumed.
+    input: Vec<u8>,
+    /// The time at which the peer last sent something.
+    heard: Time,
+    /// The number of requests that the node has not finished.
+    pub(super) requests: usize,
+    /// True once the session has answered a question of the peer.
+    served: bool,
+    /// See [`Actions::more`].
+    more: bool,
+}
+
+impl Hosted {
+    /// A service that will serve the connections of this listener.
+    pub fn new(
+        service: Box<dyn AnyService>,
+        listener: Listener,
+        counters: Arc<ServiceCounters>,
+    ) -> Hosted {
+        Hosted {
+            service,
+            listener,
+            streams: StreamSet::for_services(),
+            connections: SortedMap::default(),
+            counters,
+            places: CONNECTIONS,
+            members: None,
+            refresh_from: Time::ZERO,
+        }
+    }
+
+    /// Returns the same service with another limit on connections.
+    #[cfg(test)]
+    pub fn with_places(self, places: usize) -> Hosted {
+        Hosted { places, ..self }
+    }
+
+    /// Passes the members to the service if they have changed and a refresh is due, unless the
+    /// service keeps its members because this node is isolated, or because the engine does not say
+    /// in time whether it is.
+    pub(super) fn refresh(&mut self, members: &View, node: &mut dyn NodeReader, now: Time) {
+        let version = members.version();
+        if self.members == Some(version) || now < self.refresh_from {
+            return;
+        }
+        self.refresh_from = now + REFRESH;
+        if self.members.is_some() && self.service.keeps_members_while_isolated() {
+            let isolated = node.health().is_none_or(|health| health.isolated);
+            if isolated {
+                return;
+            }
+        }
+        self.service.on_members(members.all());
+        self.members = Some(version);
+    }
+
+    /// Returns true while a session serves this connection.
+    pub(super) fn is_open(&self, id: StreamId) -> bool {
+        self.connections.get(id).is_some()
+    }
+
+    /// Makes room for a connection: drops one of those that may be dropped, and returns whether
+    /// there is one. The one that has been silent longest gives way, but connections that never had
+    /// a question answered come first.
+    fn drop_first(&mut self, may_drop: impl Fn(&Connection) -> bool) -> bool {
+        let open = self.connections.iter().filter(|(_, it)| may_drop(it));
+        let first = open.min_by_key(|(_, it)| (it.served, it.heard));
+        let id = first.map(|(id, _)| id);
+        id.is_some_and(|id| {
+            self.refuse(id);
+            true
+        })
+    }
+
+    /// Drops a connection that exceeds a bound or must make room, and counts it as refused.
+    fn refuse(&mut self, id: StreamId) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.drop_connection(id);
+    }
+
+    fn drop_connection(&mut self, id: StreamId) {
+        self.forget(id);
+        self.streams.give_up(id);
+    }
+
+    /// Returns true if the session of a connection stopped early and can read on now, because its
+    /// peer has taken all earlier answers.
+    pub(super) fn is_unread(&self, id: StreamId) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_some_and(|it| it.more) && self.streams.unsent(id) == 0
+    }
+
+    fn forget(&mut self, id: StreamId) {
+        self.service.close(id.0);
+        self.connections.remove(id);
+    }
+
+    /// Reads and writes as much as is possible without waiting, and returns whether bytes have
+    /// arrived.
+    pub(super) fn transfer(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        ready: PollFlags,
+        buffer: &mut [u8],
+    ) -> bool {
+        let (mut arrived, mut ended) = (false, false);
+        let connection = self.connections.get_mut(id);
+        let mut connection = connection; // `None` if the stream is being closed already
+        let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
+            StreamEvent::Data => {
+                if let Some(connection) = &mut connection {
+                    connection.input.extend_from_slice(bytes);
+                    connection.heard = now;
+                    arrived = true;
+                }
+            }
+            StreamEvent::End(_) => ended = true,
+            StreamEvent::Connected => {}
+        };
+        self.streams.ready(now, id, ready, buffer, &mut on_event);
+        if ended {
+            self.drop_connection(id);
+        }
+        arrived && !ended
+    }
+
+    /// Passes the bytes that have arrived to the session, and returns what the session wants done.
+    pub(super) fn read(&mut self, id: StreamId, node: &mut dyn NodeReader) -> Actions {
+        let mut actions = Actions::default();
+        if let Some(connection) = self.connections.get_mut(id) {
+            let input = &mut connection.input;
+            let consumed = self.service.on_bytes(id.0, input, node, &mut actions);
+            input.drain(..consumed.min(input.len()));
+            connection.served |= actions.served > 0;
+            connection.more = actions.more;
+        }
+        actions
+    }
+
+    /// Carries out what a session wants, and returns its requests.
+    pub(super) fn apply(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        actions: Actions,
+    ) -> Vec<(u64, Request)> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Vec::new();
+        };
+        let counters = &self.counters;
+        counters.served.fetch_add(actions.served, Ordering::Relaxed);
+        connection.requests += actions.requests.len();
+        let exceeds = connection.input.len() > INPUT_MAX || connection.requests > REQUESTS_MAX;
+        if !actions.bytes.is_empty() {
+            self.streams.write(id, actions.bytes);
+        }
+        if let Some(end) = actions.end {
+            let refused = u64::from(end == End::Refuse);
+            counters.refused.fetch_add(refused, Ordering::Relaxed);
+            self.forget(id);
+            self.streams.close(now, id, FLUSH);
+        } else if exceeds || self.streams.unsent(id) > OUTPUT_MAX {
+            self.refuse(id);
+            return Vec::new();
+        }
+        actions.requests
+    }
+}
+
+impl Acceptor for Hosted {
+    fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    /// If all places are taken, any connection can give way.
+    fn has_room(&self, _: Time) -> bool {
+        true
+    }
+
+    fn take(&mut self, now: Time, socket: OwnFd<TcpStream>, peer: SocketAddr) {
+        let Ok(id) = self.streams.accept(now, socket) else {
+            return; // this connection is broken already
+        };
+        if self.connections.len() >= self.places {
+            self.drop_first(|_| true);
+        }
+        self.service.open(id.0, peer);
+        let connection = Connection {
+            input: Vec::new(),
+            heard: now,
+            requests: 0,
+            served: false,
+            more: false,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    /// Only an idle connection gives way.
+    fn free_descriptor(&mut self, now: Time, _: &io::Error) -> bool {
+        self.counters.note_shortage(now);
+        self.streams.drop_lingering() || self.drop_first(|it| it.is_idle(now))
+    }
+
+    /// The engine logs that this counter has grown.
+    fn count_failure(&mut self) {
+        let failures = &self.counters.accept_failures;
+        failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    /// Returns true if the peer has sent nothing for a while, and waits for nothing.
+    fn is_idle(&self, now: Time) -> bool {
+        self.requests == 0 && !self.more && now.since(self.heard) >= IDLE
+    }
+}
