@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sprat::service::Actions;
-use sprat::service::spoe::questions::MemberIndex;
+use sprat::service::servers::index::MemberIndex;
 use sprat::service::spoe::session::Session;
 
 /// The largest number of bytes in the answers for each byte of input.

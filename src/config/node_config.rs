@@ -13,7 +13,7 @@ use crate::limits;
 use crate::printable;
 use crate::serf::{Mode, Tags};
 #[cfg(feature = "spoe")]
-use crate::service::spoe::candidate::Rules;
+use crate::service::servers::candidate::Rules;
 use crate::swim::Seed;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;

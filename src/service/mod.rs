@@ -33,6 +33,8 @@
 //! `driver/node/services_tests.rs` is a complete example: it lists members, changes tags, streams
 //! events, sends and answers queries, and reads counters.
 
+#[cfg(feature = "spoe")]
+pub mod servers;
 pub(crate) mod sessions;
 #[cfg(feature = "spoe")]
 pub mod spoe;

@@ -1,7 +1,7 @@
 //! A backend of HAProxy, and the rules that choose the members that serve it.
 
 use crate::balance::{Assignment, Limits};
-use sprat::service::spoe::candidate::Rules;
+use sprat::service::servers::candidate::Rules;
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! The assignments are carried out either by the Lua module that HAProxy loads (`lua/`), or by
 //! `sprat-hap`, which drives HAProxy's runtime API from outside (`hap/`). The library `sprat`
-//! decides which members can be servers: [`sprat::service::spoe::candidate`].
+//! decides which members can be servers: [`sprat::service::servers::candidate`].
 //!
 //! | module | contents |
 //! | --- | --- |

@@ -89,7 +89,7 @@ fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignme
 mod tests {
     use super::*;
     use crate::balance::{AdminState, Limits};
-    use sprat::service::spoe::candidate::Rules;
+    use sprat::service::servers::candidate::Rules;
     use std::net::SocketAddr;
 
     fn saved(backend: &str, server: &str, n: u8, state: AdminState) -> SavedServer {

@@ -254,7 +254,7 @@ impl Services {
 /// never changes. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, loopback: bool) -> Result<Services> {
-    use crate::service::spoe::candidate::Rules;
+    use crate::service::servers::candidate::Rules;
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
     // If this node always has a loopback address, servers can have loopback addresses, too.

@@ -1,5 +1,4 @@
-//! HAProxy's SPOE (protocol SPOP 2.0): answers to questions about requests, and the rules by which
-//! members are servers.
+//! HAProxy's SPOE (protocol SPOP 2.0): answers to questions about requests.
 //!
 //! | file | contents |
 //! | --- | --- |
@@ -7,22 +6,18 @@
 //! | [`frame`] | the frames of HAProxy and of this side |
 //! | [`session`] | one connection as a state machine |
 //! | [`questions`] | the questions, answered from the members |
-//! | [`candidate`] | a member as a server: its address, weight and desired state |
-//! | [`rendezvous`] | choosing the member for a key |
 //!
 //! A frame that cannot be read ends its connection with the status that the specification defines
 //! for this fault. Other connections are not affected.
 
-pub mod candidate;
 pub mod frame;
 pub mod questions;
-pub mod rendezvous;
 pub mod session;
 pub mod wire;
 
-use self::candidate::Rules;
-use self::questions::MemberIndex;
 use self::session::Session;
+use super::servers::candidate::Rules;
+use super::servers::index::MemberIndex;
 use super::{Actions, CounterNames, Members, NodeReader, Service};
 use std::net::SocketAddr;
 

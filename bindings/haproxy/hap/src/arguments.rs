@@ -3,7 +3,7 @@
 use super::plan::SERVERS;
 use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
-use sprat::service::spoe::candidate::{Rules, is_safe_name};
+use sprat::service::servers::candidate::{Rules, is_safe_name};
 use sprat_haproxy::balance::Limits;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -4,7 +4,7 @@ use super::call::{self, Arguments, CallResult, Value};
 use super::lua_api::{Function, LuaState};
 use super::state::module;
 use sprat::driver::PreparedThreads;
-use sprat::service::spoe::candidate::Rules;
+use sprat::service::servers::candidate::Rules;
 use sprat_haproxy::actual_servers::Rotation;
 use sprat_haproxy::backend::{Backend, BackendKey};
 use sprat_haproxy::balance::{AdminState, Assignment, Limits};

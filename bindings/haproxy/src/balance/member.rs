@@ -3,7 +3,7 @@
 
 use super::assignment::{AdminState, Assignment};
 use super::orders::Order;
-use sprat::service::spoe::candidate::{Candidate, Desired, Presence};
+use sprat::service::servers::candidate::{Candidate, Desired, Presence};
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

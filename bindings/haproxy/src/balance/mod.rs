@@ -58,7 +58,7 @@ use member::SlotMember;
 use removal::{Freeze, Removals};
 pub use slots::Complaint;
 use slots::Slots;
-use sprat::service::spoe::candidate::Candidate;
+use sprat::service::servers::candidate::Candidate;
 use sprat::time::Time;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

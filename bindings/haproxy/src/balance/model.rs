@@ -9,7 +9,7 @@
 //! its server may be taken away at any time.
 
 use super::*;
-use sprat::service::spoe::candidate::{Desired, Presence};
+use sprat::service::servers::candidate::{Desired, Presence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;

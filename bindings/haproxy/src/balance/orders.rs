@@ -3,7 +3,7 @@
 //! server, or whose address another member owns, is stopped all the same.
 
 use super::assignment::AdminState;
-use sprat::service::spoe::candidate::{Candidate, Desired};
+use sprat::service::servers::candidate::{Candidate, Desired};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 use super::assignment::{AdminState, Assignment};
 use super::member::{SlotMember, Spare};
 use super::orders::Orders;
-use sprat::service::spoe::candidate::{Candidate, Desired, Ignored, Presence, Unfit};
+use sprat::service::servers::candidate::{Candidate, Desired, Ignored, Presence, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

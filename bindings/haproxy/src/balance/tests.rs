@@ -3,7 +3,7 @@
 use super::*;
 use AdminState::{Drain, Maint, Ready};
 use Presence::{Alive, Failed, Leaving, Left, Suspect};
-use sprat::service::spoe::candidate::{Desired, Ignored, Presence, Unfit};
+use sprat::service::servers::candidate::{Desired, Ignored, Presence, Unfit};
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use super::{report_json, report_text, thread};
 use crate::backend::Backend;
 use crate::balance::{AdminState, Assignment};
 use sprat::driver::PreparedThreads;
-use sprat::service::spoe::questions::MemberIndex;
+use sprat::service::servers::index::MemberIndex;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
@@ -261,7 +261,7 @@ mod tests {
     use crate::balance::Limits;
     use crate::snapshot::Snapshot;
     use sprat::Config;
-    use sprat::service::spoe::candidate::Rules;
+    use sprat::service::servers::candidate::Rules;
     use std::time::Instant;
 
     #[test]

@@ -4,7 +4,7 @@
 //! A fault of this node does not remove these addresses. Until other members have been heard from,
 //! those of the snapshot are kept; while this node may be isolated, no address is removed.
 
-use sprat::service::spoe::candidate::is_present;
+use sprat::service::servers::candidate::is_present;
 use sprat::{Config, Member, Seed};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -5,7 +5,7 @@ use crate::balance::{AdminState, Assignment, Balance, Change, Roster};
 use crate::restore;
 use crate::snapshot::{SavedOrder, SavedServer, Snapshot};
 use sprat::Member;
-use sprat::service::spoe::questions::MemberIndex;
+use sprat::service::servers::index::MemberIndex;
 use sprat::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -256,7 +256,7 @@ mod tests {
     use crate::balance::Limits;
     use sprat::MemberState;
     use sprat::serf::{NodeFacts, encode_tags};
-    use sprat::service::spoe::candidate::Rules;
+    use sprat::service::servers::candidate::Rules;
 
     fn member(n: u8, state: MemberState) -> Member {
         let tags = [("role", "backend"), ("port", "80")];

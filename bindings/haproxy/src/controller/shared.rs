@@ -9,7 +9,7 @@ use super::user_events::{UserEvent, UserEventCounts, UserEvents};
 use crate::balance::{AdminState, Assignment, Roster};
 use sprat::Event;
 use sprat::driver::above_standard_streams;
-use sprat::service::spoe::questions::MemberIndex;
+use sprat::service::servers::index::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};

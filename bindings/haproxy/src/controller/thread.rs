@@ -17,7 +17,7 @@ use super::round_trips::RoundTrips;
 use super::shared::{Command, NodePhase, Shared};
 use super::snapshot_writer::{SnapshotProblem, SnapshotWriter};
 use sprat::driver::Subscription;
-use sprat::service::spoe::candidate::is_present;
+use sprat::service::servers::candidate::is_present;
 use sprat::swim::Health;
 use sprat::time::Time;
 use sprat::{Config, ConflictVerdict, EventKind, Member, MemberState, Node, NodeState, Status};
@@ -474,7 +474,7 @@ mod tests {
     use crate::balance::{AdminState, Limits};
     use crate::snapshot::tests::Temporary;
     use crate::snapshot::{SavedServer, Snapshot, SnapshotFile};
-    use sprat::service::spoe::candidate::Rules;
+    use sprat::service::servers::candidate::Rules;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
