@@ -3,7 +3,7 @@
 
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
-use super::queries::asked::Purpose;
+use super::queries::asked_query::Purpose;
 use super::queries::own_keys::Caller;
 use super::queries::request::{Content, Sender};
 use super::shared::outbox::lane;

@@ -1,7 +1,7 @@
 //! The rules of user events and queries, tested on the Serf state alone.
 
-use super::queries::asked::{Purpose, QueryOptions};
-use super::queries::request::{Content, Sender};
+use super::queries::asked_query::Purpose;
+use super::queries::request::{Content, QueryOptions, Sender};
 use super::shared::outbox::{Order, lane};
 use super::tests::{Rig, SECOND, node, tags, vote};
 use super::{CommandError, Config};

@@ -64,7 +64,7 @@ pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
 pub use keys::query::KeyQuery;
 use memberlist::Sender;
-pub use queries::asked::QueryOptions;
+pub use queries::request::QueryOptions;
 use serf_state::SerfState;
 pub use shared::counts::Counter;
 pub use snapshot::SnapshotWrite;

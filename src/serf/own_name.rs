@@ -6,9 +6,9 @@
 
 use super::CoreEvent;
 use super::memberlist::Claim;
-use super::queries::asked::{Purpose, QueryOptions};
+use super::queries::asked_query::Purpose;
 use super::queries::internal_query;
-use super::queries::request::{Content, Sender};
+use super::queries::request::{Content, QueryOptions, Sender};
 use super::serf_state::SerfState;
 use super::shared::outbox::Order;
 use super::shared::vote::Tally;

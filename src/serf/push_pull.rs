@@ -5,11 +5,10 @@
 
 use super::shared::members::{Members, SerfStatus};
 use super::shared::ring::Ring;
-use super::user_events::user_event::SeenEvent;
+use super::user_events::seen_event::SeenEvent;
 use crate::wire::serf_message::{
     JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent,
 };
-use std::collections::BTreeMap;
 
 /// The times of the three Lamport clocks.
 pub(super) struct ClockTimes {
@@ -87,12 +86,7 @@ pub(super) fn messages<'s, 'a>(
     members: &Members,
     own: &str,
 ) -> impl Iterator<Item = SerfMessage<'a>> + use<'s, 'a> {
-    let mut left = by_name(&mut state.left_members.iter().map(|&node| (node, 0)));
-    for (node, ltime) in &state.status_ltimes {
-        if let Some(time_of_leave) = left.get_mut(node) {
-            *time_of_leave = *ltime;
-        }
-    }
+    let left = state.times_of_left_members();
     let is_gone = |node: &str| {
         members
             .get(node)
@@ -129,12 +123,4 @@ pub(super) fn messages<'s, 'a>(
         slot.events.iter().map(event).map(SerfMessage::UserEvent)
     });
     leaves.into_iter().chain(joins).chain(events)
-}
-
-/// Collects Lamport times by name. Takes a `dyn` iterator, because a generic function would compile
-/// a sort for each type of iterator.
-pub(super) fn by_name<'a>(
-    entries: &mut dyn Iterator<Item = (&'a str, u64)>,
-) -> BTreeMap<&'a str, u64> {
-    entries.collect()
 }

@@ -15,7 +15,8 @@ use super::membership::intent::Intents;
 use super::membership::leave::Leave;
 use super::membership::reap::Reaper;
 use super::push_pull::{self, ClockTimes};
-use super::queries::asked::{Asked, Purpose};
+use super::queries::asked::Asked;
+use super::queries::asked_query::Purpose;
 use super::queries::own_keys::{Caller, Keys};
 use super::queries::query::Queries;
 use super::queries::relays::Relays;
@@ -350,7 +351,7 @@ impl SerfState {
         options: &QueryOptions,
         sender: Sender,
     ) -> Result<(), CommandError> {
-        if !self.asked.has_room() {
+        if !self.asked.may_ask() {
             return Err(CommandError::TooManyQueries);
         }
         let ltime = self.queries.seen.clock.time();

@@ -17,6 +17,13 @@ pub(crate) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
     }
 }
 
+/// Decodes the address to which a message is to be sent. Returns `None` for a wrong length or for
+/// port 0.
+pub(crate) fn decode_target(bytes: &[u8], port: u16) -> Option<SocketAddr> {
+    let (addr, _) = decode(bytes, port)?;
+    (port != 0).then_some(addr)
+}
+
 /// The bytes of an address, as they are sent.
 pub(crate) enum Encoded {
     Short([u8; 4]),

@@ -35,6 +35,14 @@ pub mod kind {
     pub const RELAY: u8 = 9;
 }
 
+/// The bits of the flags of queries and of the responses to them.
+pub mod flag {
+    /// In a query: its sender wants acks. In a response: it is an ack.
+    pub const ACK: u32 = 1;
+    /// The query must not be passed on.
+    pub const NO_REBROADCAST: u32 = 2;
+}
+
 messages! {
     /// A Serf message that travels as a user message. Type bytes that are used only elsewhere are
     /// unknown here.
@@ -105,7 +113,7 @@ record! {
         /// The filters that select the members that answer, each still encoded (type byte, then
         /// msgpack) and not empty. Without a filter, every member answers.
         filters: Option<Vec<&'a [u8]>> => "Filters" Filters,
-        /// Bits: 1 asks for an ack, 2 forbids rebroadcasts.
+        /// Bits of [`flag`].
         flags: u32 => "Flags" Number,
         /// The number of members that relay each answer.
         relay_factor: u8 => "RelayFactor" Number,
@@ -126,7 +134,7 @@ record! {
         id: u32 => "ID" Number,
         /// The name of the member that answers.
         from: &'a str => "From" Name,
-        /// Bits: 1 means that this is an ack.
+        /// Bits of [`flag`].
         flags: u32 => "Flags" Number,
         /// The answer.
         payload: Option<&'a [u8]> => "Payload" Payload,

@@ -9,6 +9,7 @@ use super::fields::{self, Bytes, Number, Payload, codecs};
 use super::record::{Body, Record, record};
 use super::{Names, Reader, Refusal, msgpack};
 use crate::limits;
+use std::collections::BTreeMap;
 
 /// The Serf type byte of the user state.
 pub(super) const KIND: u8 = 2;
@@ -78,6 +79,19 @@ impl<'a> SerfPushPull<'a> {
             KIND => Body::decode(&mut reader),
             _ => Err(Refusal::UnknownType),
         }
+    }
+
+    /// Returns the members that have left, each with the time of its last intent, or with 0 if the
+    /// sender does not give that time.
+    pub fn times_of_left_members(&self) -> BTreeMap<&'a str, u64> {
+        let left = self.left_members.iter().map(|&name| (name, 0));
+        let mut left: BTreeMap<&str, u64> = left.collect();
+        for (name, ltime) in &self.status_ltimes {
+            if let Some(time_of_leave) = left.get_mut(name) {
+                *time_of_leave = *ltime;
+            }
+        }
+        left
     }
 
     /// Appends the encoded state, which begins with the Serf type byte.

@@ -4,7 +4,7 @@
 use super::query::{KeyQuery, query_name};
 use crate::key_report::{KeyAnswer, KeyReport};
 use crate::limits;
-use crate::serf::queries::asked::Purpose;
+use crate::serf::queries::asked_query::Purpose;
 use crate::serf::queries::request::{Content, Sender};
 use crate::serf::shared::outbox::{Order, lane};
 use crate::serf::tests::{Rig, node, query};

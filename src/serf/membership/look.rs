@@ -4,7 +4,6 @@
 //! but in serf mode it keeps the name for a day by default. Such a member is listed without tags,
 //! at the address 0.0.0.0:0.
 
-use crate::serf::push_pull::by_name;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::members::ByName;
 use crate::serf::{Member, MemberState, NodeFacts};
@@ -18,7 +17,7 @@ use std::sync::Arc;
 pub(in crate::serf) fn members(common: &mut Common, state: &RemoteState) -> Vec<Member> {
     let names = Names::default();
     let serf = decode_serf_part(common, &names, &state.user_state);
-    let left = by_name(&mut serf.left_members.iter().map(|name| (*name, 0)));
+    let left = serf.times_of_left_members();
     let mut found: ByName<Member> = ByName::new();
     let mut list = |member: Member, state: NodeState| {
         let state = member_state(state, left.contains_key(&*member.name));

@@ -1,12 +1,15 @@
 //! Sending acks and answers to the sender of a query: directly, and through as many random members
-//! as the query asks for, but at most [`relays::HELPERS`].
+//! as the query asks for, but at most [`HELPERS`].
 
-use super::relays;
 use crate::serf::shared::asker::Asker;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::Order;
 use crate::wire::address;
 use crate::wire::serf_message::{Relay, SerfMessage};
+
+/// The maximum number of members through which this node sends a response, whatever the query asks
+/// for.
+const HELPERS: usize = 8;
 
 /// Sends the answer with this payload.
 pub(in crate::serf) fn answer(common: &mut Common, asker: &Asker, payload: &[u8]) {
@@ -29,7 +32,7 @@ pub(in crate::serf) fn send(common: &mut Common, asker: &Asker, response: Vec<u8
         });
         let bytes = relay.encoded();
         if bytes.len() <= common.config.query_response_bytes {
-            let helpers = helpers.min(relays::HELPERS);
+            let helpers = helpers.min(HELPERS);
             common.out.order(Order::SendThrough {
                 helpers,
                 not: to,

@@ -2,7 +2,8 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | [`request`], [`asked`] | making a query, and the answers to the queries of this node |
+//! | [`request`] | making a query |
+//! | [`asked`], [`asked_query`] | the queries of this node until they end, and the answers |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
 //! | [`go_syntax`] | whether an agent and this node read a regular expression alike |
 //! | [`early_queries`] | queries whose sender is not known yet |
@@ -13,6 +14,7 @@
 
 pub(in crate::serf) mod answering;
 pub(in crate::serf) mod asked;
+pub(in crate::serf) mod asked_query;
 pub(in crate::serf) mod early_queries;
 mod go_syntax;
 pub(in crate::serf) mod internal_query;

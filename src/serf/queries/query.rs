@@ -10,7 +10,6 @@ use super::answering;
 use super::early_queries::EarlyQueries;
 use super::internal_query;
 use super::query_filter::{self, TagFilters, Undecided};
-use super::relays::target;
 use crate::event::EventBody;
 use crate::limits;
 use crate::per_second::PerSecond;
@@ -24,16 +23,10 @@ use crate::serf::shared::ring::Item;
 use crate::serf::shared::seen::Seen;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
-use crate::wire::serf_message::{Query, SerfMessage};
-use crate::wire::{Names, Refusal};
+use crate::wire::serf_message::{Query, SerfMessage, flag};
+use crate::wire::{Names, Refusal, address};
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// Flag of a query whose sender wants acks, and of a response that is an ack.
-pub(in crate::serf) const ACK: u32 = 1;
-
-/// Flag of a query that must not be passed on.
-pub(in crate::serf) const NO_REBROADCAST: u32 = 2;
 
 /// The maximum number of votes in a second whose answers go to an address at which there is no
 /// member.
@@ -107,7 +100,7 @@ impl Queries {
         if !silent {
             self.take_up(now, common, query, keys);
         }
-        query.flags & NO_REBROADCAST == 0
+        query.flags & flag::NO_REBROADCAST == 0
     }
 
     /// Takes up the queries whose sender has become known.
@@ -142,7 +135,7 @@ impl Queries {
         if !query_filter::names_select(filters, &common.name) {
             return;
         }
-        let Some(addr) = target(query.addr, query.port) else {
+        let Some(addr) = address::decode_target(query.addr, query.port) else {
             return common.out.refuse(Refusal::AddressLength);
         };
         if !common.is_member_at(now, query.source_node, addr) {
@@ -156,8 +149,8 @@ impl Queries {
             return;
         }
         let asker = Asker::new(query, addr);
-        if query.flags & ACK != 0 {
-            let ack = asker.encode(&common.name, ACK, None);
+        if query.flags & flag::ACK != 0 {
+            let ack = asker.encode(&common.name, flag::ACK, None);
             answering::send(common, &asker, ack);
         }
         if let Some(query) = keys {

@@ -9,14 +9,9 @@ use crate::serf::shared::outbox::Order;
 use crate::time::Time;
 use crate::wire::serf_message::Relay;
 use crate::wire::{Refusal, address};
-use std::net::SocketAddr;
 
 /// The maximum number of responses that this node forwards in a second.
 const RELAYS_PER_SECOND: u32 = 512;
-
-/// The maximum number of members through which this node sends a response, whatever the query asks
-/// for.
-pub(in crate::serf) const HELPERS: usize = 8;
 
 /// Forwards responses, and bounds their number.
 #[derive(Debug)]
@@ -33,7 +28,7 @@ impl Relays {
     /// Forwards a response to the address that the relay gives, if the member that it names has
     /// that address.
     pub fn forward(&mut self, now: Time, common: &mut Common, relay: &Relay<'_>) {
-        let Some(to) = target(relay.addr, relay.port) else {
+        let Some(to) = address::decode_target(relay.addr, relay.port) else {
             return common.out.refuse(Refusal::AddressLength);
         };
         if relay.inner.is_empty() {
@@ -47,10 +42,4 @@ impl Relays {
         let bytes = relay.inner.to_vec();
         common.out.order(Order::SendUser { to, bytes });
     }
-}
-
-/// Decodes the address to which a message is to be sent; `None` for a wrong length or for port 0.
-pub(in crate::serf) fn target(bytes: &[u8], port: u16) -> Option<SocketAddr> {
-    let (addr, _) = address::decode(bytes, port)?;
-    (port != 0).then_some(addr)
 }

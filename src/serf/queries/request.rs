@@ -1,14 +1,13 @@
 //! Making a query of this node: its checks, its message, and the members whose answers it awaits.
 
-use super::asked::{AskedQuery, Purpose, QueryOptions, Repetition};
+use super::asked_query::{AskedQuery, Purpose, Repetition};
 use super::internal_query;
-use super::query::{ACK, NO_REBROADCAST};
 use super::query_filter::Selection;
 use crate::serf::CommandError;
 use crate::serf::shared::common::Common;
 use crate::time::Time;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
-use crate::wire::serf_message::{Query, SerfMessage};
+use crate::wire::serf_message::{Query, SerfMessage, flag};
 use crate::wire::{address, node_name};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,6 +21,24 @@ const TIMEOUT_MULT: u32 = 16;
 /// The factor of the time after which silent members get a query again: about the time for which a
 /// message is gossiped.
 const REPETITION_MULT: u32 = 4;
+
+/// The options of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// The time in which answers count; by default, it follows from the size of the cluster, as in
+    /// Serf: 3.2 seconds with up to 9 members and the profile `lan`.
+    pub timeout: Option<Duration>,
+    /// The names of the members that are to answer; an empty list addresses all members.
+    pub nodes: Vec<String>,
+    /// Pairs of a tag and a regular expression: only members that have a match in the value of each
+    /// of these tags are to answer. A missing tag counts as empty.
+    pub tags: Vec<(String, String)>,
+    /// True if each member is to acknowledge the query as soon as it arrives.
+    pub ack: bool,
+    /// The number of members through which each answer is sent as well, so that it arrives even if
+    /// the direct way is blocked. A sprat node uses at most 8.
+    pub relay_factor: u8,
+}
 
 /// The node that sends a query, as the query shows it, and the limit of its messages.
 #[derive(Clone, Copy)]
@@ -120,7 +137,7 @@ impl<'a> Request<'a> {
     /// The message that silent members get again.
     fn repetition(&self, common: &Common, now: Time) -> Repetition {
         let query = self.query();
-        let flags = query.flags | NO_REBROADCAST;
+        let flags = query.flags | flag::NO_REBROADCAST;
         let message = SerfMessage::Query(Query { flags, ..query }).encoded();
         let interval = common.gossip_time(REPETITION_MULT).min(self.timeout / 2);
         Repetition::new(message, interval, now)
@@ -135,7 +152,7 @@ impl<'a> Request<'a> {
             port: self.sender.addr.port(),
             source_node: &self.source_node,
             filters: (!filters.is_empty()).then_some(filters),
-            flags: if self.options.ack { ACK } else { 0 },
+            flags: if self.options.ack { flag::ACK } else { 0 },
             relay_factor: self.options.relay_factor,
             timeout_ns: i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX),
             name: self.content.name.as_bytes(),

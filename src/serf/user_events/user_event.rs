@@ -7,41 +7,18 @@
 //! Lamport times; `event_order` delivers them in that order.
 
 use super::event_order::EventOrder;
+use super::seen_event::SeenEvent;
 use crate::event::{Coalescing, EventBody};
 use crate::limits;
 use crate::printable;
 use crate::serf::CommandError;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::{Outbox, lane};
-use crate::serf::shared::ring::Item;
 use crate::serf::shared::seen::Seen;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
 use std::time::Duration;
-
-/// A user event that was seen.
-#[derive(Clone, Debug)]
-pub(in crate::serf) struct SeenEvent {
-    pub name: Box<[u8]>,
-    pub payload: Option<Box<[u8]>>,
-}
-
-impl PartialEq for SeenEvent {
-    /// An event without a payload equals one with an empty payload, as in Serf 0.9.4.
-    fn eq(&self, other: &SeenEvent) -> bool {
-        let (mine, theirs) = (self.payload.as_deref(), other.payload.as_deref());
-        self.name == other.name && mine.unwrap_or_default() == theirs.unwrap_or_default()
-    }
-}
-
-impl Item for SeenEvent {
-    fn weight(&self) -> usize {
-        size_of::<SeenEvent>()
-            + self.name.len()
-            + self.payload.as_ref().map_or(0, |payload| payload.len())
-    }
-}
 
 /// The user events of the cluster.
 #[derive(Debug)]
