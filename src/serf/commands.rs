@@ -34,7 +34,7 @@ impl Core {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
-        self.serf.join_begun(op);
+        self.serf.replay.join_begun(op);
         self.pump(now, false);
         op
     }
@@ -44,7 +44,7 @@ impl Core {
     #[cfg_attr(not(feature = "mdns"), allow(dead_code))]
     pub fn join_found(&mut self, now: Time, addr: SocketAddr) -> OpId {
         let op = self.swim.join_found(now, addr);
-        self.serf.join_begun(op);
+        self.serf.replay.join_begun(op);
         self.pump(now, false);
         op
     }
@@ -421,7 +421,7 @@ impl Core {
                 | MemberState::Left,
             ) => return Err(CommandError::NotFailed),
         }
-        self.serf.remove_failed(now, name, prune);
+        self.serf.announce_leave(now, name, prune, None);
         self.pump(now, false);
         Ok(())
     }

@@ -179,7 +179,7 @@ fn a_join_leaves_out_earlier_user_events_unless_they_are_to_be_replayed() {
         let stranger = Rig::new();
         let nothing = stranger.serf.encode_state(true);
         rig.serf.state_received(rig.now, false, &nothing);
-        rig.serf.join_begun(OpId(1));
+        rig.serf.replay.join_begun(OpId(1));
         rig.serf.state_received(rig.now, join, &state);
         assert_eq!(rig.events().len(), expected, "{replay_events} {join}");
         assert_eq!(rig.broadcasts(), []);
@@ -197,7 +197,7 @@ fn a_state_that_claims_a_time_far_ahead_hides_no_later_events() {
     };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
-    rig.serf.join_begun(OpId(1));
+    rig.serf.replay.join_begun(OpId(1));
     rig.serf.state_received(rig.now, true, &bytes);
     let refused = Order::Refuse(Refusal::LtimeLeap);
     assert!(rig.orders().contains(&refused));

@@ -1,27 +1,49 @@
 //! Serf on top of [`crate::swim`]: tags, intents, member states, and messages that are passed on.
 //!
 //! A driver drives a [`Core`], which has the same shape as [`Swim`]: bytes and time go in, outputs
-//! and events come out. After every input, `Core` hands the notices of the SWIM machine to the Serf
-//! state and carries out the orders of the Serf state, until neither has anything left.
+//! and events come out. It consists of the SWIM machine and the `SerfState`. After every input,
+//! `Core` hands the notices of the SWIM machine to the Serf state and carries out the orders of the
+//! Serf state, until neither has anything left.
 //!
-//! | folder or file | contents |
+//! # How it is built
+//!
+//! The Serf state consists of parts: types that own their state, or functions if there is no state.
+//! The parts share the `Common`, an argument of their functions: the settings, the members, the
+//! lost members, the snapshot and the outbox. No part calls another part or the SWIM machine: a
+//! part returns whatever another part must act on, or leaves an order in the outbox. Seven files
+//! connect the parts: this one for inputs and timers, `notices` for notices and orders, `commands`
+//! for commands, `messages` for messages and states, `local_node` for the joins, the leave and the
+//! name of this node, `resume` for what an earlier run has left, and `stats` for the counters.
+//!
+//! | part | what it does |
 //! | --- | --- |
-//! | `membership` | what changes the members: intents, leaves, reaping, conflicts |
-//! | `user_events` | user events in both directions, and their order |
-//! | `queries` | queries that this node sends and receives, and the responses to both |
-//! | `keys` | queries about the keys of all members, and the answers |
-//! | `coordinates` | the network coordinate of this node, and those that acks brought |
+//! | `membership/changes` | applies the changes of members that the SWIM machine reports |
+//! | `membership/intent` | announces joins and leaves, and handles the announcements of others |
+//! | `membership/leave` | carries out this node's leave, step by step |
+//! | `membership/conflict` | decides whether this node may keep its name |
+//! | `membership/reap` | erases members that failed or left long ago |
+//! | `membership/look` | lists the members that another node knows |
+//! | `user_events/user_event` | sends and receives user events |
+//! | `user_events/replay` | notes which user events are from before this node joined |
+//! | `queries/query` | answers queries, or hands them to the application |
+//! | `queries/request` | makes the queries of this node |
+//! | `queries/asked` | collects the answers to the queries of this node |
+//! | `queries/own_keys` | lists and changes the keys of this node |
+//! | `queries/relays` | forwards responses to the queries of others |
+//! | `push_pull` | makes messages of a state that another node sent, and a state of this node |
+//! | `coordinates` | moves the network coordinate of this node |
+//! | `coalesce` | turns many events within a short time into few |
+//! | `memberlist` | reports messages, states and name conflicts in memberlist mode |
+//!
+//! The head of each folder's `mod.rs` lists its other files. These are below the parts:
+//!
+//! | file or folder | contents |
+//! | --- | --- |
+//! | `shared` | the state that all parts share, and the types that several of them use |
 //! | `snapshot` | the file from which the next run knows members and clocks |
-//! | `push_pull` | clocks, intents and user events in an exchange of states |
-//! | `memberlist` | messages, states and name conflicts in memberlist mode |
-//! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
-//! | `notices` | the notices of the SWIM machine, and the orders to it |
-//! | `serf_state`, `own_name` | the parts wired together |
-//! | `shared` | the state that all parts share: members, Lamport time, messages seen, the outbox |
-//! | `coalesce` | many events within a short time become few |
-//! | `resume` | taking over the clocks and members of an earlier run |
+//! | `keys` | key queries as values, and what their answers add to the report |
 //! | `config`, `filter` | settings, and which members the application sees |
-//! | `event`, `stats` | events and counters for the driver |
+//! | `event`, `command_error` | reports to the driver, and reasons for refusing a command |
 
 mod coalesce;
 mod command_error;
@@ -31,16 +53,16 @@ mod coordinates;
 mod event;
 mod filter;
 mod keys;
+mod local_node;
 mod memberlist;
 mod membership;
 #[cfg(test)]
 mod message_tests;
+mod messages;
 mod notices;
-mod own_name;
 mod push_pull;
 mod queries;
 mod resume;
-mod serf_state;
 mod shared;
 mod snapshot;
 mod stats;
@@ -51,21 +73,31 @@ mod user_events;
 use crate::limits;
 pub use crate::member::{Member, MemberState, MemberTags, NodeFacts};
 use crate::swim::{
-    Explanation, Health, Identity, JoinFailure, LookupId, Output, SendFailure, Source, SourceCount,
-    StreamEnd, StreamId, Swim,
+    Explanation, Health, Identity, JoinFailure, LookupId, NameConflict, Output, SendFailure,
+    Source, SourceCount, StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
 pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
+use coalesce::Coalescer;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
+use coordinates::Coordinates;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
 pub use keys::query::KeyQuery;
-use memberlist::Sender;
+use memberlist::{Memberlist, Sender};
+use membership::conflict::Conflicts;
+use membership::intent::Intents;
+use membership::leave::Leave;
+use membership::reap::Reaper;
+use queries::asked::Asked;
+use queries::own_keys::Keys;
+use queries::query::Queries;
+use queries::relays::Relays;
 pub use queries::request::QueryOptions;
-use serf_state::SerfState;
+use shared::common::Common;
 pub use shared::counts::Counter;
 pub use snapshot::SnapshotWrite;
 pub use snapshot::reader::{FormerMember, Past, SnapshotReader};
@@ -73,6 +105,8 @@ pub use snapshot::record::Numbers;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use user_events::replay::Replay;
+use user_events::user_event::UserEvents;
 
 /// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
@@ -85,6 +119,30 @@ pub struct Core {
     population: usize,
     /// The sender of the input that is being handled, once it was looked up.
     sender: Option<Sender>,
+}
+
+/// The state that Serf adds to that of the SWIM machine.
+struct SerfState {
+    common: Common,
+    /// The tags of this node.
+    tags: Tags,
+    intents: Intents,
+    events: UserEvents,
+    queries: Queries,
+    asked: Asked,
+    keys: Keys,
+    replay: Replay,
+    relays: Relays,
+    leave: Leave,
+    reaper: Reaper,
+    conflicts: Conflicts,
+    coordinates: Coordinates,
+    coalescer: Coalescer,
+    memberlist: Memberlist,
+    /// The conflict about this node's name that the SWIM machine knows of.
+    name_conflict: Option<NameConflict>,
+    /// True if the name of this node was disputed after the last input: see `local_node.rs`.
+    was_disputed: bool,
 }
 
 impl Core {
@@ -313,11 +371,6 @@ impl Core {
         self.swim.reconnect_refusal()
     }
 
-    /// Returns all counters, including those of refusals.
-    pub fn stats(&self) -> Vec<Counter> {
-        stats::all(&self.swim.stats(), &self.serf)
-    }
-
     /// Returns the time from which [`Core::snapshot_write`] returns lines; `None` if it has none,
     /// or if no snapshot is kept.
     pub fn snapshot_deadline(&self) -> Option<Time> {
@@ -336,5 +389,79 @@ impl Core {
         if let Some(snapshot) = &mut self.serf.common.snapshot {
             snapshot.on_written(now, write, succeeded);
         }
+    }
+}
+
+impl SerfState {
+    fn new(mut config: Config, name: Arc<str>, now: Time) -> SerfState {
+        let past = config.past.take();
+        let mut state = SerfState {
+            tags: config.tags.clone(),
+            intents: Intents::new(),
+            events: UserEvents::new(),
+            queries: Queries::new(),
+            asked: Asked::default(),
+            keys: Keys::default(),
+            replay: Replay::default(),
+            relays: Relays::new(),
+            leave: Leave::default(),
+            reaper: Reaper {
+                next: now + config.reap_interval,
+            },
+            conflicts: Conflicts::default(),
+            name_conflict: None,
+            was_disputed: false,
+            coordinates: Coordinates::default(),
+            coalescer: Coalescer::new(config.coalesce_members, config.coalesce_events),
+            memberlist: Memberlist::default(),
+            common: Common::new(config, name),
+        };
+        state.coordinates.start(&mut state.common);
+        if let Some(past) = past {
+            state.resume(now, past);
+        }
+        state
+    }
+
+    /// Returns the time at which [`SerfState::handle_timeout`] has to be called.
+    fn deadline(&self) -> Time {
+        let deadlines = [
+            self.leave.deadline(),
+            self.asked.deadline(),
+            self.queries.early.deadline(),
+            self.events.order.deadline(),
+            self.coalescer.deadline(),
+        ];
+        deadlines
+            .into_iter()
+            .flatten()
+            .fold(self.reaper.next, Time::min)
+    }
+
+    /// Does everything that is due.
+    fn handle_timeout(&mut self, now: Time) {
+        self.leave.handle_timeout(now, &mut self.common);
+        self.asked.handle_timeout(now, &mut self.common);
+        let early = &mut self.queries.early;
+        early.handle_timeout(now, &mut self.common);
+        self.coalescer.handle_timeout(now);
+        let order = &mut self.events.order;
+        order.handle_timeout(now, &mut self.common.out);
+        self.reaper
+            .reap(now, &mut self.common, &mut self.intents.early);
+    }
+
+    /// Moves the stored times of the leave, this node's queries, early queries, held user events,
+    /// members, intents and claims into the future: the time of a stall of this process must not
+    /// count as time in which other nodes were silent.
+    fn handle_stall(&mut self, stalled: Duration) {
+        self.leave.postpone(stalled);
+        self.asked.postpone(stalled);
+        self.queries.early.postpone(stalled);
+        self.events.order.postpone(stalled);
+        self.common.postpone(stalled);
+        self.intents.early.postpone(stalled);
+        self.conflicts.postpone(stalled);
+        self.memberlist.postpone(stalled);
     }
 }

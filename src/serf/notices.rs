@@ -1,10 +1,19 @@
 //! The way between the SWIM machine and the Serf state: notices go up, orders go down.
 
+use super::keys::query::KeyQuery;
 use super::memberlist::{Claim, Sender};
+use super::membership::changes::Changes;
+use super::queries::own_keys::Caller;
+use super::shared::asker::Asker;
+use super::shared::members::SerfStatus;
 use super::shared::outbox::Order;
-use super::{Core, CoreEvent, membership::look};
-use crate::swim::Notice;
+use super::{Core, CoreEvent, SerfState, membership::look};
+use crate::event::EventBody;
+use crate::swim::{Change, Node, Notice};
 use crate::time::Time;
+use crate::wire::Keyring;
+use crate::wire::serf_message::{LeaveIntent, SerfMessage};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Core {
@@ -206,5 +215,114 @@ impl Core {
             Order::EndVote(tally) => self.serf.vote_ended(now, &tally),
             Order::Refuse(why) => self.swim.refuse(why),
         }
+    }
+}
+
+impl SerfState {
+    /// A member changed. `node` is what the SWIM machine holds now, if it still holds the member.
+    pub fn member_changed(
+        &mut self,
+        now: Time,
+        change: Change,
+        name: &Arc<str>,
+        node: Option<&Node>,
+    ) {
+        self.changes(now).apply(change, name, node);
+        if change != Change::Joined {
+            self.stop_waiting_if_gone(name);
+        }
+        let is_news = change == Change::Joined && !self.common.is_self(name);
+        if is_news && self.leave.is_under_way() {
+            self.tell_of_leave(name);
+        }
+        if !self.is_name_taken() {
+            self.queries.take_up_known(now, &mut self.common);
+        }
+    }
+
+    /// Ends the wait of this node's queries for a member that has failed, left or been erased.
+    fn stop_waiting_if_gone(&mut self, name: &str) {
+        let status = self.common.members.get(name).map(|row| row.status);
+        if status.is_none_or(|status| !status.is_present()) {
+            let has_failed = status == Some(SerfStatus::Failed);
+            self.asked.on_gone(&mut self.common.out, name, has_failed);
+        }
+    }
+
+    /// Announces this node's leave to the member `name`, which joined or returned during the leave.
+    fn tell_of_leave(&mut self, name: &Arc<str>) {
+        if self.common.is_serf() {
+            self.intents.tell_of_leave(&mut self.common, name);
+        } else {
+            let (name, intent) = (name.clone(), None);
+            self.common.out.order(Order::TellOfLeave { name, intent });
+        }
+    }
+
+    /// Returns true if a member has left and is not returning.
+    pub fn has_left(&self, node: &str) -> bool {
+        let row = self.common.members.get(node);
+        row.is_some_and(|row| row.status == SerfStatus::Left && !row.returning)
+    }
+
+    /// Returns the leave intent of a member that has left, encoded; `None` in memberlist mode, or
+    /// if the member is not listed.
+    pub fn leave_intent(&self, node: &str) -> Option<Vec<u8>> {
+        let ltime = self.common.members.get(node)?.ltime;
+        let prune = false;
+        let intent = SerfMessage::Leave(LeaveIntent { ltime, node, prune });
+        self.common.is_serf().then(|| intent.encoded())
+    }
+
+    /// Brings this node's own row up to date.
+    pub fn refresh_self(&mut self, now: Time, node: &Node) {
+        self.changes(now).refresh_self(node);
+    }
+
+    fn changes(&mut self, now: Time) -> Changes<'_> {
+        Changes {
+            now,
+            common: &mut self.common,
+            early: &mut self.intents.early,
+        }
+    }
+
+    /// A broadcast has been sent often enough.
+    pub fn broadcast_done(&mut self, now: Time, token: u64) {
+        self.leave.on_broadcast_done(now, &mut self.common, token);
+    }
+
+    /// The departure of this node has been gossiped often enough.
+    pub fn departure_gossiped(&mut self, now: Time) {
+        self.leave.on_departure_gossiped(now, &mut self.common);
+    }
+
+    /// Every member that was told has acknowledged the current step of the leave, or was given up.
+    pub fn leave_acked(&mut self, now: Time) {
+        self.leave.on_acked(now, &mut self.common);
+    }
+
+    /// The announcements of the leave have ended. `unacked` are the live members that have not
+    /// acknowledged them.
+    pub fn leave_ended(&mut self, unacked: Vec<Arc<str>>) {
+        self.leave.on_ended(&mut self.common, unacked);
+    }
+
+    /// Reports the answer to a ping to an application that wants to know.
+    pub fn tell_ping_ack(&mut self, name: &str, rtt: Duration, payload: &[u8]) {
+        if self.common.config.ping_acks {
+            self.common.tell(name, |member| EventBody::PingAck {
+                from: member.name.to_string(),
+                rtt,
+                payload: payload.into(),
+            });
+        }
+    }
+
+    /// A query about the keys of this node arrived. `keyring` is `None` if this node does not
+    /// encrypt.
+    pub fn keys_asked(&mut self, keyring: Option<&mut Keyring>, asker: Asker, query: KeyQuery) {
+        let caller = Caller::Member(asker);
+        self.keys.manage(&mut self.common, keyring, caller, query);
     }
 }

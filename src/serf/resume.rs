@@ -1,7 +1,6 @@
 //! Resuming after an earlier run of this node: the snapshot has its Lamport times and its members.
 
-use crate::serf::serf_state::SerfState;
-use crate::serf::{Numbers, Past};
+use crate::serf::{Numbers, Past, SerfState};
 use crate::time::Time;
 use crate::wire::Refusal;
 

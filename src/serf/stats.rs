@@ -1,21 +1,24 @@
 //! One list of all counters of the core, each with a sentence that says what it counts.
 
-use super::serf_state::SerfState;
 use super::shared::counts::Counter;
 use super::shared::members::SerfStatus;
+use super::{Core, SerfState};
 use crate::swim;
 use crate::wire::Refusal;
 
-/// Returns all counters of the SWIM machine and of the Serf state.
-pub(super) fn all(swim: &swim::Stats, serf: &SerfState) -> Vec<Counter> {
-    let mut counters = of_swim(swim);
-    counters.extend(of_members(serf));
-    counters.extend(serf.common.out.counts.list());
-    for why in Refusal::ALL {
-        let value = swim.refused.0[why as usize];
-        counters.push(Counter::new(why.counter(), value, why.help()));
+impl Core {
+    /// Returns all counters, including those of refusals.
+    pub fn stats(&self) -> Vec<Counter> {
+        let swim = self.swim.stats();
+        let mut counters = of_swim(&swim);
+        counters.extend(of_members(&self.serf));
+        counters.extend(self.serf.common.out.counts.list());
+        for why in Refusal::ALL {
+            let value = swim.refused.0[why as usize];
+            counters.push(Counter::new(why.counter(), value, why.help()));
+        }
+        counters
     }
-    counters
 }
 
 macro_rules! counters {

@@ -4,11 +4,10 @@
 use super::event::{KeyChange, KeyStore, LeaveEnd};
 use super::membership::conflict::Conflicts;
 use super::queries::request::Sender;
-use super::serf_state::SerfState;
 use super::shared::members::SerfStatus;
 use super::shared::outbox::{Order, lane};
 use super::shared::vote::Tally;
-use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, Tags};
+use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, NodeFacts, SerfState, Tags};
 use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{

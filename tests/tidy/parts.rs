@@ -1,24 +1,61 @@
-//! The parts of `swim`: none imports another, and none calls a method of another.
+//! The parts of `swim` and `serf`: none imports another, and none calls a method of another.
 //!
-//! The first table at the top of `src/swim/mod.rs` names the parts. The second table names the
-//! files that the parts share, called ground here. Only the files of [`WIRING`] know more than one
-//! part; ground knows none.
+//! The first table at the top of the layer's `mod.rs` names the parts. The second table names the
+//! files that the parts share, called ground here. Only the files that wire the parts know more
+//! than one part; ground knows none.
 
 use super::findings::{Finding, assert_no_findings};
 use super::modules::Modules;
 use super::source::{Source, product};
 use std::collections::BTreeSet;
 
-/// The file whose head names the parts.
-const HEAD: &str = "src/swim/mod.rs";
-/// The files that wire parts together.
-const WIRING: [&str; 5] = [
-    HEAD,
-    "src/swim/apply.rs",
-    "src/swim/commands.rs",
-    "src/swim/remote_state.rs",
-    "src/swim/stream_events.rs",
-];
+/// A layer that consists of parts.
+struct Layer {
+    /// The folder of the layer. The head of its `mod.rs` names the parts.
+    folder: &'static str,
+    /// The files in it that wire the parts together.
+    wiring: &'static [&'static str],
+}
+
+const SWIM: Layer = Layer {
+    folder: "src/swim/",
+    wiring: &[
+        "mod.rs",
+        "apply.rs",
+        "commands.rs",
+        "remote_state.rs",
+        "stream_events.rs",
+    ],
+};
+
+const SERF: Layer = Layer {
+    folder: "src/serf/",
+    wiring: &[
+        "mod.rs",
+        "commands.rs",
+        "local_node.rs",
+        "messages.rs",
+        "notices.rs",
+        "resume.rs",
+        "stats.rs",
+    ],
+};
+
+impl Layer {
+    fn has(&self, path: &str) -> bool {
+        path.starts_with(self.folder)
+    }
+
+    fn head(&self) -> String {
+        format!("{}mod.rs", self.folder)
+    }
+
+    fn is_wiring(&self, path: &str) -> bool {
+        let inside = path.strip_prefix(self.folder);
+        inside.is_some_and(|file| self.wiring.contains(&file))
+    }
+}
+
 /// The names of methods of the standard library. A call by such a name is not reported, because it
 /// might not be a call of a part.
 const STANDARD: [&str; 15] = [
@@ -28,7 +65,7 @@ const STANDARD: [&str; 15] = [
 
 /// The files of the parts: the names in backquotes in the first column of the table of parts. A
 /// name stands for a file, or for the `mod.rs` of a folder.
-fn parts(head: &Source, swim: &[&Source]) -> BTreeSet<String> {
+fn parts(layer: &Layer, head: &Source, files: &[&Source]) -> BTreeSet<String> {
     let rows = head
         .lines
         .iter()
@@ -39,12 +76,12 @@ fn parts(head: &Source, swim: &[&Source]) -> BTreeSet<String> {
         .filter_map(|row| row.split('|').nth(1));
     let names = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let file = |name| {
-        let folder = format!("src/swim/{name}/mod.rs");
-        let is_folder = swim.iter().any(|source| source.path == folder);
+        let folder = format!("{}{name}/mod.rs", layer.folder);
+        let is_folder = files.iter().any(|source| source.path == folder);
         if is_folder {
             folder
         } else {
-            format!("src/swim/{name}.rs")
+            format!("{}{name}.rs", layer.folder)
         }
     };
     names.map(file).collect()
@@ -67,30 +104,31 @@ fn methods(source: &Source) -> BTreeSet<String> {
     heads.collect()
 }
 
-fn entangled(sources: &[Source]) -> Vec<Finding> {
-    let inside = |source: &&Source| source.path.starts_with("src/swim/") && source.product > 0;
-    let swim: Vec<&Source> = sources.iter().filter(inside).collect();
-    let Some(head) = swim.iter().find(|source| source.path == HEAD) else {
-        return vec![Finding::new("part", HEAD, 1, "is missing")];
+fn entangled(layer: &Layer, sources: &[Source]) -> Vec<Finding> {
+    let inside = |source: &&Source| layer.has(&source.path) && source.product > 0;
+    let files: Vec<&Source> = sources.iter().filter(inside).collect();
+    let path = layer.head();
+    let Some(head) = files.iter().find(|source| source.path == path) else {
+        return vec![Finding::new("part", &path, 1, "is missing")];
     };
-    let parts = parts(head, &swim);
+    let parts = parts(layer, head, &files);
     let modules = Modules::of(sources);
     let mut findings = Vec::new();
     if parts.len() < 2 {
-        findings.push(Finding::new("part", HEAD, 1, "names fewer than two parts"));
+        findings.push(Finding::new("part", &path, 1, "names fewer than two parts"));
     }
-    for source in swim
+    let missing = parts
         .iter()
-        .filter(|source| !WIRING.contains(&source.path.as_str()))
-    {
+        .filter(|part| !files.iter().any(|source| source.path == **part));
+    findings.extend(missing.map(|part| Finding::new("part", part, 1, "is not there")));
+    for source in files.iter().filter(|source| !layer.is_wiring(&source.path)) {
         for import in modules.imports(source) {
-            let wiring = WIRING.contains(&import.target.as_str());
-            if wiring || parts.contains(&import.target) {
+            if layer.is_wiring(&import.target) || parts.contains(&import.target) {
                 let what = format!("imports from {}", import.target);
                 findings.push(Finding::new("part", &source.path, import.line, what));
             }
         }
-        for (owner, method) in foreign_methods(source, &swim, &parts) {
+        for (owner, method) in foreign_methods(source, &files, &parts) {
             let call = format!(".{method}(");
             let calls = source
                 .product_code()
@@ -104,20 +142,20 @@ fn entangled(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// The methods that only one file of `swim` defines, if that file is another part; each with its
+/// The methods that only one file of the layer defines, if that file is another part; each with its
 /// file. Names in [`STANDARD`] are left out.
 fn foreign_methods(
     source: &Source,
-    swim: &[&Source],
+    files: &[&Source],
     parts: &BTreeSet<String>,
 ) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for other in swim
+    for other in files
         .iter()
         .filter(|it| it.path != source.path && parts.contains(&it.path))
     {
         for method in methods(other) {
-            let elsewhere = swim.iter().filter(|it| it.path != other.path);
+            let elsewhere = files.iter().filter(|it| it.path != other.path);
             let unique = !elsewhere
                 .into_iter()
                 .any(|it| methods(it).contains(&method));
@@ -130,8 +168,10 @@ fn foreign_methods(
 }
 
 #[test]
-fn the_parts_of_swim_neither_import_nor_call_one_another() {
-    assert_no_findings(&["part"], entangled(&product()));
+fn the_parts_of_a_layer_neither_import_nor_call_one_another() {
+    let sources = product();
+    let findings = [SWIM, SERF].map(|layer| entangled(&layer, &sources));
+    assert_no_findings(&["part"], findings.into_iter().flatten().collect());
 }
 
 #[cfg(test)]
@@ -143,12 +183,12 @@ fn findings_with(probe: &str) -> Vec<String> {
         \x20   pub fn get(&self) {}\n    pub fn shared(&self) {}\n}\n";
     let table = "pub struct Table;\nimpl Table {\n    pub fn shared(&self) {}\n}\n";
     let sources = [
-        Source::new(HEAD, head),
+        Source::new("src/swim/mod.rs", head),
         Source::new("src/swim/probe.rs", probe),
         Source::new("src/swim/relay.rs", relay),
         Source::new("src/swim/table.rs", table),
     ];
-    entangled(&sources)
+    entangled(&SWIM, &sources)
         .iter()
         .map(ToString::to_string)
         .collect()
@@ -166,6 +206,20 @@ fn a_part_that_imports_or_calls_another_is_found() {
             "src/swim/probe.rs:4: part: calls pass_on of src/swim/relay.rs",
         ]
     );
+}
+
+#[test]
+fn a_part_without_a_file_is_found() {
+    let head = "//! | part | it |\n//! | --- | --- |\n//! | `probe`, `relay` | ask |\n";
+    let sources = [
+        Source::new("src/swim/mod.rs", head),
+        Source::new("src/swim/probe.rs", "pub struct Probe;\n"),
+    ];
+    let found: Vec<String> = entangled(&SWIM, &sources)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, ["src/swim/relay.rs:1: part: is not there"]);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(in crate::serf) enum Order {
         intent: Option<Vec<u8>>,
     },
     /// Ends the announcements of the leave. The members that have not acknowledged them are handed
-    /// to [`crate::serf::serf_state::SerfState::leave_ended`].
+    /// to the leave.
     EndLeave,
     /// Leaves without announcing it to anyone.
     LeaveSilently,

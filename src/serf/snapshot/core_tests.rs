@@ -153,7 +153,7 @@ fn the_members_of_the_earlier_run_are_searched_for_and_this_node_is_not() {
         ..Config::default()
     };
     let now = crate::time::Time::ZERO;
-    let mut serf = crate::serf::serf_state::SerfState::new(config, "self".into(), now);
+    let mut serf = crate::serf::SerfState::new(config, "self".into(), now);
     let orders = std::iter::from_fn(|| serf.common.out.orders.pop());
     let orders = orders.filter(|order| !matches!(order, Order::SetAckPayload(_)));
     let lost = |name: &str, port, had_failed| Order::RememberLost {
@@ -181,7 +181,7 @@ fn the_search_for_a_member_of_the_earlier_run_ends_when_it_joins_or_after_a_day(
 #[test]
 fn a_node_that_resumes_gets_the_events_that_it_missed_and_no_others() {
     let mut rig = resumed(past());
-    rig.serf.join_begun(OpId(1));
+    rig.serf.replay.join_begun(OpId(1));
     rig.receives_state(&[(19, b"old"), (20, b"last"), (21, b"missed")]);
     assert_eq!(rig.events(), ["user missed "]);
     let mut rig = resumed(Past::default());

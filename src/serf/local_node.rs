@@ -1,23 +1,96 @@
-//! The name of this node: claims of other nodes to it, and the votes about it, wired together.
+//! This node itself: its joins, its leave, and its name, which another node may claim. A member
+//! that the application removes is announced like a leave of this node.
 //!
 //! While the name is disputed, this node is silent about itself: it refutes no leave intent and
 //! announces no join, because members would apply its messages to the other node. It announces its
 //! join when the dispute is over.
 
-use super::CoreEvent;
 use super::memberlist::Claim;
 use super::queries::asked_query::Purpose;
 use super::queries::internal_query;
-use super::queries::request::{Content, QueryOptions, Sender};
-use super::serf_state::SerfState;
+use super::queries::request::{Content, Sender};
 use super::shared::outbox::Order;
 use super::shared::vote::Tally;
+use super::{CoreEvent, QueryOptions, SerfState};
 use crate::swim::{ConflictVerdict, JoinReport, NameConflict, OpId};
 use crate::time::Time;
 use crate::wire::node_name;
 use std::net::SocketAddr;
 
 impl SerfState {
+    // Joins and the leave.
+
+    /// A join command ended, or reached a node. If at least one node answered, this node announces
+    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
+    /// another node or is disputed; only in serf mode.
+    pub fn join_done(&mut self, now: Time, op: OpId, report: JoinReport) {
+        self.replay.join_done(op);
+        let config = &self.common.config.swim;
+        let owner = self
+            .conflicts
+            .owner_at_join(now, config, self.name_conflict);
+        if report.contacted > 0 && owner.is_none() {
+            if report.reached_another {
+                self.conflicts.name_accepted();
+            }
+            if !self.leave.is_under_way_or_done() {
+                self.announce_join(now);
+            }
+        }
+        let done = CoreEvent::JoinDone { op, report, owner };
+        self.common.out.report(done);
+    }
+
+    /// Announces the join of this node, in serf mode, unless its name is disputed.
+    pub fn announce_join(&mut self, now: Time) {
+        if self.common.is_serf() && !self.is_name_disputed(now) {
+            self.intents.announce_join(&mut self.common);
+        }
+    }
+
+    /// Begins to leave. If a leave is under way already, the command ends together with it.
+    pub fn begin_leave(&mut self, now: Time) -> OpId {
+        let disputed = self.is_name_disputed(now);
+        let begun = self.leave.begin(now, &mut self.common, disputed);
+        if begun.announce.is_some() {
+            let name = self.common.name.clone();
+            self.announce_leave(now, &name, false, begun.announce);
+        }
+        self.conflicts.name_given_up();
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_leave(now);
+        }
+        begun.op
+    }
+
+    /// Announces that a member leaves: this node itself, or a member that failed or left and that
+    /// the application removes. If `prune` is true, every node erases the member. The broadcast
+    /// carries the token, if there is one.
+    pub fn announce_leave(&mut self, now: Time, name: &str, prune: bool, token: Option<u64>) {
+        let leaving = self.leave.is_under_way_or_done();
+        self.intents
+            .announce_leave(now, &mut self.common, name, prune, token, leaving);
+    }
+
+    /// Cancels a leave, because the application joins. Returns false if no leave is under way or
+    /// done.
+    pub fn cancel_leave(&mut self, now: Time) -> bool {
+        if !self.leave.is_under_way_or_done() {
+            return false;
+        }
+        self.leave.cancel(&mut self.common);
+        if let Some(snapshot) = &mut self.common.snapshot {
+            snapshot.on_return();
+        }
+        // A peer that learns of the leave by push/pull applies it with a Lamport time one later
+        // than the one announced. The join intent must be later still.
+        self.intents.clock.tick();
+        self.announce_join(now);
+        true
+    }
+
+    // The name.
+
     /// A known name is claimed at another address. `asked` is true if the claim came from a peer
     /// that this node had asked, and `alive` if the claim says that the node is alive there.
     pub fn name_claimed(
@@ -67,13 +140,6 @@ impl SerfState {
         }
     }
 
-    /// Announces the join of this node, in serf mode, unless its name is disputed.
-    pub fn announce_join(&mut self, now: Time) {
-        if self.common.is_serf() && !self.is_name_disputed(now) {
-            self.intents.announce_join(&mut self.common);
-        }
-    }
-
     /// A node at this address answers to this node's name.
     pub fn name_taken(&mut self, now: Time, addr: SocketAddr) {
         if !self.leave.is_under_way_or_done() {
@@ -108,26 +174,5 @@ impl SerfState {
         if answers && !self.leave.is_under_way_or_done() {
             self.conflicts.on_vote(now, &mut self.common, tally);
         }
-    }
-
-    /// A join command ended, or reached a node. If at least one node answered, this node announces
-    /// itself to the whole cluster, unless it is leaving or has left, or its name belongs to
-    /// another node or is disputed; only in serf mode.
-    pub fn join_done(&mut self, now: Time, op: OpId, report: JoinReport) {
-        self.replay.join_done(op);
-        let config = &self.common.config.swim;
-        let owner = self
-            .conflicts
-            .owner_at_join(now, config, self.name_conflict);
-        if report.contacted > 0 && owner.is_none() {
-            if report.reached_another {
-                self.conflicts.name_accepted();
-            }
-            if !self.leave.is_under_way_or_done() {
-                self.announce_join(now);
-            }
-        }
-        let done = CoreEvent::JoinDone { op, report, owner };
-        self.common.out.report(done);
     }
 }
