@@ -2,7 +2,6 @@
 
 use crate::serf::{Numbers, Past, SerfState};
 use crate::time::Time;
-use crate::wire::Refusal;
 
 impl SerfState {
     /// Takes over the clocks and the members of an earlier run, and begins to keep a snapshot of
@@ -25,18 +24,12 @@ impl SerfState {
         self.common.resume(now, past);
     }
 
-    /// Advances the clocks past these times. A time that is too far ahead to be believed is
-    /// counted.
+    /// Advances the clocks past these times.
     pub fn witness(&mut self, intent: u64, event: u64, query: u64) {
-        for (clock, time) in [
-            (&mut self.intents.clock, intent),
-            (&mut self.events.seen.clock, event),
-            (&mut self.queries.seen.clock, query),
-        ] {
-            if !clock.witness(time) {
-                self.common.out.refuse(Refusal::LtimeLeap);
-            }
-        }
+        let out = &mut self.common.out;
+        self.intents.clock.witness(out, intent);
+        self.events.seen.clock.witness(out, event);
+        self.queries.seen.clock.witness(out, query);
     }
 
     /// Passes the clocks and the incarnation of this node to the snapshot. The latest Lamport time

@@ -12,9 +12,8 @@ use crate::event::EventBody;
 use crate::serf::shared::clock::Clock;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::members::SerfStatus;
-use crate::serf::shared::outbox::{Order, Outbox, lane};
+use crate::serf::shared::outbox::{Order, lane};
 use crate::time::Time;
-use crate::wire::Refusal;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ impl Intents {
         intent: &LeaveIntent<'_>,
         silent: bool,
     ) -> bool {
-        if !self.witness(&mut common.out, intent.ltime) {
+        if !self.clock.witness(&mut common.out, intent.ltime) {
             return false;
         }
         let (ltime, prune) = (intent.ltime, intent.prune);
@@ -91,7 +90,7 @@ impl Intents {
 
     /// Handles a join intent. Returns true if this node should pass it on.
     pub fn on_join(&mut self, now: Time, common: &mut Common, intent: &JoinIntent<'_>) -> bool {
-        if !self.witness(&mut common.out, intent.ltime) {
+        if !self.clock.witness(&mut common.out, intent.ltime) {
             return false;
         }
         let ltime = intent.ltime;
@@ -172,15 +171,5 @@ impl Intents {
             name: to.clone(),
             intent: Some(intent.encoded()),
         });
-    }
-
-    /// Advances the clock past `ltime`. Returns false, and counts a refusal, if that time is too
-    /// far ahead to be believed.
-    fn witness(&mut self, out: &mut Outbox, ltime: u64) -> bool {
-        let believed = self.clock.witness(ltime);
-        if !believed {
-            out.refuse(Refusal::LtimeLeap);
-        }
-        believed
     }
 }

@@ -4,7 +4,9 @@
 //! wraps them to zero and disturbs the whole cluster. The clocks here saturate, and refuse to leap
 //! further than [`limits::LTIME_LEAP`] in one step.
 
+use super::outbox::Outbox;
 use crate::limits;
+use crate::wire::Refusal;
 
 /// A Lamport clock. Starts at 1, like those of Serf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,11 @@ impl Clock {
         time
     }
 
-    /// Advances the clock past a time that was seen. Returns false if the time lies too far ahead
-    /// to be believed: the message that carried it has to be dropped.
-    #[must_use]
-    pub fn witness(&mut self, seen: u64) -> bool {
+    /// Advances the clock past a time that was seen. Returns false, and counts a refusal, if the
+    /// time lies too far ahead to be believed: the message that carried it has to be dropped.
+    pub fn witness(&mut self, out: &mut Outbox, seen: u64) -> bool {
         if seen.saturating_sub(self.0) > limits::LTIME_LEAP {
+            out.refuse(Refusal::LtimeLeap);
             return false;
         }
         if seen >= self.0 {
@@ -53,30 +55,33 @@ mod tests {
 
     #[test]
     fn a_clock_goes_past_what_it_sees_and_never_back() {
+        let out = &mut Outbox::default();
         let mut clock = Clock::new();
-        assert!(clock.witness(41));
+        assert!(clock.witness(out, 41));
         assert_eq!(clock.time(), 42);
-        assert!(clock.witness(3));
+        assert!(clock.witness(out, 3));
         assert_eq!(clock.time(), 42);
-        assert!(clock.witness(42));
+        assert!(clock.witness(out, 42));
         assert_eq!(clock.time(), 43);
     }
 
     #[test]
     fn one_bad_message_moves_no_clock() {
+        let out = &mut Outbox::default();
         let mut clock = Clock::new();
         for seen in [u64::MAX, 1 << 62, limits::LTIME_LEAP + 2] {
-            assert!(!clock.witness(seen));
+            assert!(!clock.witness(out, seen));
             assert_eq!(clock.time(), 1);
         }
-        assert!(clock.witness(limits::LTIME_LEAP + 1));
+        assert!(clock.witness(out, limits::LTIME_LEAP + 1));
         assert_eq!(clock.time(), limits::LTIME_LEAP + 2);
     }
 
     #[test]
     fn a_clock_stops_at_the_largest_number_instead_of_wrapping() {
+        let out = &mut Outbox::default();
         let mut clock = Clock(u64::MAX - 1);
-        assert!(clock.witness(u64::MAX));
+        assert!(clock.witness(out, u64::MAX));
         assert_eq!(clock.time(), u64::MAX);
         assert_eq!((clock.tick(), clock.tick()), (u64::MAX, u64::MAX));
     }

@@ -5,7 +5,6 @@ use super::clock::Clock;
 use super::outbox::Outbox;
 use super::ring::{Freshness, Item, Ring};
 use crate::limits;
-use crate::wire::Refusal;
 
 /// Messages of one kind that were seen.
 #[derive(Debug)]
@@ -33,8 +32,7 @@ impl<T: Item> Seen<T> {
     /// Remembers a message if it is new, and returns true. Otherwise counts the reason why it is
     /// not passed on.
     pub fn see(&mut self, out: &mut Outbox, ltime: u64, item: T) -> bool {
-        if !self.clock.witness(ltime) {
-            out.refuse(Refusal::LtimeLeap);
+        if !self.clock.witness(out, ltime) {
             return false;
         }
         match self.ring.see(self.clock.time(), ltime, item) {
