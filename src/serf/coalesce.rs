@@ -3,7 +3,7 @@
 //! It is off unless the settings switch it on. The first event opens a window. The window closes
 //! `period` later, or as soon as no event has come for `quiet`. Only then are the events delivered:
 //! those that turn what was last told about each member into what the events of the window show
-//! ([`Seen::news`]), and of the user events that may be coalesced, those with the last Lamport time
+//! ([`MemberEvents::news`]), and of the user events that may be coalesced, those with the last Lamport time
 //! for each name, in the order of their Lamport times. Other events are delivered at once.
 //!
 //! Serf delivers the last event of each member, unless the previous window ended with an event of
@@ -12,6 +12,7 @@
 //! same states, addresses and tags, as without coalescing.
 
 use super::config::CoalesceTimes;
+use super::shared::event_load::EventLoad;
 use super::{CoreEvent, Member, MemberState};
 use crate::burst_queue::BurstQueue;
 use crate::event::{EventBody, EventKind};
@@ -86,7 +87,7 @@ struct Shown {
 
 /// The events about one member in the window.
 #[derive(Debug)]
-struct Seen {
+struct MemberEvents {
     /// The member as it was last told to the application; `None` if the application does not know
     /// it.
     told: Option<Shown>,
@@ -98,9 +99,9 @@ struct Seen {
     joined: bool,
 }
 
-impl Seen {
-    fn new(told: Option<Shown>, member: &Member) -> Seen {
-        Seen {
+impl MemberEvents {
+    fn new(told: Option<Shown>, member: &Member) -> MemberEvents {
+        MemberEvents {
             standing: told.as_ref().map(|told| told.standing),
             told,
             member: member.clone(),
@@ -178,9 +179,7 @@ impl Seen {
 #[derive(Debug, Default)]
 struct LatestEvents {
     by_name: BTreeMap<String, (u64, Vec<EventBody>)>,
-    count: usize,
-    /// The bytes of their names and payloads.
-    bytes: usize,
+    load: EventLoad,
 }
 
 impl LatestEvents {
@@ -192,16 +191,15 @@ impl LatestEvents {
         }
         if ltime > *latest {
             *latest = ltime;
-            self.count -= events.len();
-            self.bytes -= events.drain(..).map(|it| content_len(&it)).sum::<usize>();
+            events.drain(..).for_each(|it| self.load.subtract(&it));
         }
-        self.count += 1;
-        self.bytes += content_len(&body);
+        self.load.add(&body);
         events.push(body);
     }
 
     fn is_full(&self) -> bool {
-        self.count >= limits::COALESCED_EVENTS || self.bytes >= limits::COALESCED_BYTES
+        let EventLoad { count, bytes } = self.load;
+        count >= limits::COALESCED_EVENTS || bytes >= limits::COALESCED_BYTES
     }
 
     /// Takes out all events, in the order of their Lamport times.
@@ -210,14 +208,6 @@ impl LatestEvents {
         let mut times: Vec<(u64, Vec<EventBody>)> = names.collect();
         times.sort_by_key(|(ltime, _)| *ltime);
         times.into_iter().flat_map(|(_, events)| events)
-    }
-}
-
-/// The number of bytes of the name and the payload of a user event.
-fn content_len(event: &EventBody) -> usize {
-    match event {
-        EventBody::User { name, payload, .. } => name.len() + payload.len(),
-        _ => 0,
     }
 }
 
@@ -231,7 +221,7 @@ pub(super) struct Coalescer {
     members: Window,
     /// The members with events in the window, by name: at most those of the table, and those that
     /// were reaped since they were told.
-    seen: BTreeMap<Arc<str>, Seen>,
+    seen: BTreeMap<Arc<str>, MemberEvents>,
     /// The members without events in the window, as they were last told.
     told: BTreeMap<Arc<str>, Shown>,
     users: Window,
@@ -322,7 +312,7 @@ impl Coalescer {
         let name = &member.name;
         let told = &mut self.told;
         let seen = self.seen.entry(name.clone());
-        let seen = seen.or_insert_with(|| Seen::new(told.remove(name), member));
+        let seen = seen.or_insert_with(|| MemberEvents::new(told.remove(name), member));
         seen.add(kind, member);
         if seen.is_nothing() {
             self.seen.remove(name);
@@ -488,10 +478,7 @@ mod tests {
             run.user(name, ltime, true);
         }
         assert_eq!(run.after(SECOND), ["f 1", "e 3", "e 3"], "by Lamport time");
-        assert_eq!(
-            (run.coalescer.latest.count, run.coalescer.latest.bytes),
-            (0, 0)
-        );
+        assert_eq!(run.coalescer.latest.load, EventLoad::default());
     }
 
     #[test]
@@ -515,7 +502,7 @@ mod tests {
             run.app(large(ltime));
         }
         assert_eq!(run.now(), [""; 0], "four have replaced earlier ones");
-        assert_eq!(run.coalescer.latest.count, 100);
+        assert_eq!(run.coalescer.latest.load.count, 100);
         for n in 1..=5 {
             let name = format!("more{n}");
             let payload = vec![0; 10_000].into();

@@ -5,7 +5,7 @@ use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
 use super::queries::asked_query::Purpose;
 use super::queries::own_keys::Caller;
-use super::queries::request::{Content, Sender};
+use super::queries::request::{Content, QuerySender};
 use super::shared::outbox::lane;
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
@@ -212,8 +212,8 @@ impl Core {
     }
 
     /// Describes this node as the sender of a new query.
-    pub(super) fn sender_of_query(&mut self) -> Sender {
-        Sender {
+    pub(super) fn sender_of_query(&mut self) -> QuerySender {
+        QuerySender {
             id: self.swim.draw_number(),
             addr: self.swim.self_node().addr,
             room: self.swim.broadcast_room(),

@@ -8,7 +8,7 @@
 use super::memberlist::Claim;
 use super::queries::asked_query::Purpose;
 use super::queries::internal_query;
-use super::queries::request::{Content, Sender};
+use super::queries::request::{Content, QuerySender};
 use super::shared::outbox::Order;
 use super::shared::vote::Tally;
 use super::{CoreEvent, QueryOptions, SerfState};
@@ -149,7 +149,7 @@ impl SerfState {
 
     /// Asks the members whether this node's name belongs to it, or to the node at `other`. If the
     /// query cannot be sent, the vote ends without answers.
-    pub fn call_vote(&mut self, now: Time, other: SocketAddr, sender: Sender) {
+    pub fn call_vote(&mut self, now: Time, other: SocketAddr, sender: QuerySender) {
         let tally = Tally::new(sender.addr, other);
         let name = self.common.name.clone();
         let content = Content {

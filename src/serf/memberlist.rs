@@ -25,23 +25,23 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// The sender of the input that is being handled.
 #[derive(Clone, Debug)]
-pub(super) struct Sender {
+pub(super) struct InputSender {
     /// The name of the member at the address; empty if no member is there, or if several are.
     name: String,
     addr: SocketAddr,
 }
 
-impl Sender {
+impl InputSender {
     /// Returns the sender of the input that the SWIM machine is handling.
-    pub fn of_input(swim: &Swim) -> Sender {
+    pub fn of_input(swim: &Swim) -> InputSender {
         let Some(source) = swim.source() else {
             let addr = (Ipv4Addr::UNSPECIFIED, 0).into();
             let name = String::new();
-            return Sender { name, addr };
+            return InputSender { name, addr };
         };
         let mut names = swim.nodes_at(&source);
         let only = names.next().filter(|_| names.next().is_none());
-        Sender {
+        InputSender {
             name: only.map(ToString::to_string).unwrap_or_default(),
             addr: source.addr,
         }
@@ -68,9 +68,9 @@ pub(super) struct Memberlist {
 
 impl Memberlist {
     /// A message of another application arrived.
-    pub fn on_message(&self, out: &mut Outbox, sender: Sender, payload: Arc<[u8]>) {
+    pub fn on_message(&self, out: &mut Outbox, sender: InputSender, payload: Arc<[u8]>) {
         out.counts.messages_received += 1;
-        let Sender { name: from, addr } = sender;
+        let InputSender { name: from, addr } = sender;
         out.tell(EventBody::Message {
             from,
             addr,
@@ -79,9 +79,9 @@ impl Memberlist {
     }
 
     /// A push/pull brought the state of another application. `join` is true if one side joins.
-    pub fn on_state(&self, out: &mut Outbox, sender: Sender, join: bool, payload: Arc<[u8]>) {
+    pub fn on_state(&self, out: &mut Outbox, sender: InputSender, join: bool, payload: Arc<[u8]>) {
         out.counts.states_received += 1;
-        let Sender { name: from, addr } = sender;
+        let InputSender { name: from, addr } = sender;
         out.tell(EventBody::RemoteState {
             from,
             addr,

@@ -1,7 +1,7 @@
 //! The rules of user events and queries, tested on the Serf state alone.
 
 use super::queries::asked_query::Purpose;
-use super::queries::request::{Content, QueryOptions, Sender};
+use super::queries::request::{Content, QueryOptions, QuerySender};
 use super::shared::outbox::{Order, lane};
 use super::tests::{Rig, SECOND, node, tags, vote};
 use super::{CommandError, Config};
@@ -66,7 +66,7 @@ impl Rig {
         name: &str,
         options: &QueryOptions,
     ) -> Result<(), CommandError> {
-        let sender = Sender {
+        let sender = QuerySender {
             id: 77,
             addr: OWN,
             room: 1300,

@@ -4,7 +4,7 @@
 
 use super::push_pull::{self, ClockTimes};
 use super::queries::asked_query::Purpose;
-use super::queries::request::{Content, Request, Sender};
+use super::queries::request::{Content, QuerySender, Request};
 use super::shared::outbox::lane;
 use super::{CommandError, QueryOptions, SerfState};
 use crate::limits;
@@ -117,7 +117,7 @@ impl SerfState {
         purpose: Purpose,
         content: Content<'_>,
         options: &QueryOptions,
-        sender: Sender,
+        sender: QuerySender,
     ) -> Result<(), CommandError> {
         if !self.asked.may_ask() {
             return Err(CommandError::TooManyQueries);

@@ -87,7 +87,7 @@ use coordinates::Coordinates;
 pub use event::{CoreEvent, KeyChange, KeyStore, LeaveEnd};
 pub use filter::MemberFilter;
 pub use keys::query::KeyQuery;
-use memberlist::{Memberlist, Sender};
+use memberlist::{InputSender, Memberlist};
 use membership::conflict::Conflicts;
 use membership::intent::Intents;
 use membership::leave::Leave;
@@ -118,7 +118,7 @@ pub struct Core {
     /// The number of members that was last reported to the SWIM machine.
     population: usize,
     /// The sender of the input that is being handled, once it was looked up.
-    sender: Option<Sender>,
+    sender: Option<InputSender>,
 }
 
 /// The state that Serf adds to that of the SWIM machine.

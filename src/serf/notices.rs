@@ -1,7 +1,7 @@
 //! The way between the SWIM machine and the Serf state: notices go up, orders go down.
 
 use super::keys::query::KeyQuery;
-use super::memberlist::{Claim, Sender};
+use super::memberlist::{Claim, InputSender};
 use super::membership::changes::Changes;
 use super::queries::own_keys::Caller;
 use super::shared::asker::Asker;
@@ -44,8 +44,8 @@ impl Core {
 
     /// Returns the sender of the input that is being handled. One datagram can hold hundreds of
     /// messages, so the sender is looked up once.
-    fn sender(&mut self) -> Sender {
-        let look_up = || Sender::of_input(&self.swim);
+    fn sender(&mut self) -> InputSender {
+        let look_up = || InputSender::of_input(&self.swim);
         self.sender.get_or_insert_with(look_up).clone()
     }
 
@@ -231,8 +231,8 @@ impl SerfState {
         if change != Change::Joined {
             self.stop_waiting_if_gone(name);
         }
-        let is_news = change == Change::Joined && !self.common.is_self(name);
-        if is_news && self.leave.is_under_way() {
+        let has_joined = change == Change::Joined && !self.common.is_self(name);
+        if has_joined && self.leave.is_under_way() {
             self.tell_of_leave(name);
         }
         if !self.is_name_taken() {

@@ -3,7 +3,7 @@
 
 use super::event::{KeyChange, KeyStore, LeaveEnd};
 use super::membership::conflict::Conflicts;
-use super::queries::request::Sender;
+use super::queries::request::QuerySender;
 use super::shared::members::SerfStatus;
 use super::shared::outbox::{Order, lane};
 use super::shared::vote::Tally;
@@ -200,7 +200,7 @@ impl Rig {
             _ => None,
         };
         let others: Vec<_> = self.orders().into_iter().filter_map(calls).collect();
-        let sender = Sender {
+        let sender = QuerySender {
             id: 77,
             addr: OWN,
             room: 1300,

@@ -5,7 +5,7 @@ use super::query::{KeyQuery, query_name};
 use crate::key_report::{KeyAnswer, KeyReport};
 use crate::limits;
 use crate::serf::queries::asked_query::Purpose;
-use crate::serf::queries::request::{Content, Sender};
+use crate::serf::queries::request::{Content, QuerySender};
 use crate::serf::shared::outbox::{Order, lane};
 use crate::serf::tests::{Rig, node, query};
 use crate::serf::{Config, CoreEvent, QueryOptions};
@@ -309,7 +309,7 @@ fn asks(rig: &mut Rig) {
         payload: &KeyQuery { action, key }.payload(),
         is_internal: true,
     };
-    let sender = Sender {
+    let sender = QuerySender {
         id: 77,
         addr: "10.0.0.1:1".parse().unwrap(),
         room: 1300,

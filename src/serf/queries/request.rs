@@ -42,7 +42,7 @@ pub struct QueryOptions {
 
 /// The node that sends a query, as the query shows it, and the limit of its messages.
 #[derive(Clone, Copy)]
-pub(in crate::serf) struct Sender {
+pub(in crate::serf) struct QuerySender {
     /// A random number.
     pub id: u32,
     /// The address for the answers.
@@ -64,7 +64,7 @@ pub(in crate::serf) struct Content<'a> {
 pub(in crate::serf) struct Request<'a> {
     ltime: u64,
     content: Content<'a>,
-    sender: Sender,
+    sender: QuerySender,
     octets: address::Encoded,
     source_node: Arc<str>,
     /// The filters as the message carries them.
@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
         ltime: u64,
         content: Content<'a>,
         options: &'a QueryOptions,
-        sender: Sender,
+        sender: QuerySender,
     ) -> Result<Request<'a>, CommandError> {
         let is_ping = content.name.as_bytes() == internal_query::PING;
         let is_allowed = content.is_internal || (is_ping && content.payload.is_empty());

@@ -11,6 +11,7 @@
 
 use crate::event::EventBody;
 use crate::limits;
+use crate::serf::shared::event_load::EventLoad;
 use crate::serf::shared::outbox::Outbox;
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -31,10 +32,8 @@ pub(in crate::serf) struct EventOrder {
     /// The first Lamport time of which no event has come.
     next: u64,
     held: BTreeMap<u64, Held>,
-    /// The number of the events that are held.
-    count: usize,
-    /// The bytes of their names and payloads.
-    bytes: usize,
+    /// The events that are held.
+    load: EventLoad,
 }
 
 impl Default for EventOrder {
@@ -42,8 +41,7 @@ impl Default for EventOrder {
         EventOrder {
             next: 1,
             held: BTreeMap::new(),
-            count: 0,
-            bytes: 0,
+            load: EventLoad::default(),
         }
     }
 }
@@ -65,7 +63,7 @@ impl EventOrder {
         }
         out.counts.user_events_held += 1;
         self.hold(ltime, now + patience, Some(event));
-        while self.count > limits::HELD_EVENTS || self.bytes > limits::HELD_BYTES {
+        while self.load.count > limits::HELD_EVENTS || self.load.bytes > limits::HELD_BYTES {
             self.give_up_first(out);
         }
     }
@@ -133,8 +131,7 @@ impl EventOrder {
         let events = Vec::new();
         let held = self.held.entry(ltime).or_insert(Held { events, until });
         if let Some(event) = event {
-            self.count += 1;
-            self.bytes += bytes_of(&event);
+            self.load.add(&event);
             held.events.push(event);
         }
     }
@@ -142,9 +139,8 @@ impl EventOrder {
     /// Delivers the events of which no earlier one is missing.
     fn deliver(&mut self, out: &mut Outbox) {
         while let Some(held) = self.held.remove(&self.next) {
-            self.count -= held.events.len();
             for event in held.events {
-                self.bytes -= bytes_of(&event);
+                self.load.subtract(&event);
                 out.tell(event);
             }
             self.next = self.next.saturating_add(1);
@@ -157,13 +153,6 @@ impl EventOrder {
             self.next = first;
             self.deliver(out);
         }
-    }
-}
-
-fn bytes_of(event: &EventBody) -> usize {
-    match event {
-        EventBody::User { name, payload, .. } => name.len() + payload.len(),
-        _ => 0,
     }
 }
 
@@ -290,7 +279,7 @@ mod tests {
         }
         assert_eq!(run.delivered(), [2]);
         assert_eq!(run.order.held.len(), limits::HELD_EVENTS);
-        assert_eq!(run.order.count, limits::HELD_EVENTS);
+        assert_eq!(run.order.load.count, limits::HELD_EVENTS);
     }
 
     #[test]
