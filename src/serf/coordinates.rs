@@ -17,11 +17,11 @@ impl Coordinates {
     /// Makes acks carry the coordinate of this node, if the settings allow it.
     pub fn start(&self, common: &mut Common) {
         if common.has_coordinates() {
-            self.show(common);
+            self.put_into_acks(common);
         }
     }
 
-    fn show(&self, common: &mut Common) {
+    fn put_into_acks(&self, common: &mut Common) {
         let payload = self.own.coordinate().encoded();
         common.out.order(Order::SetAckPayload(payload));
     }
@@ -61,7 +61,7 @@ impl Coordinates {
             latencies,
         };
         common.members.set_measured(name, measured);
-        self.show(common);
+        self.put_into_acks(common);
     }
 
     /// Returns the coordinate of a member, this node included.

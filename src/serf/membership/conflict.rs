@@ -1,5 +1,4 @@
-//! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
-//! that this node cannot be a member.
+//! Two nodes with the name of this node, which may mean that this node cannot be a member.
 //!
 //! The name belongs to the node that the peers knew first. When a peer lists this node's name at
 //! another address, this node first asks the node there (`swim::local::name_conflict`). Then it

@@ -5,7 +5,7 @@
 //! | [`changes`] | changes that the SWIM machine reports |
 //! | [`intent`], [`early_intents`] | announcements of joins and leaves |
 //! | [`leave`] | this node's own leave, step by step |
-//! | [`reap`], [`conflict`] | erasing members that failed or left; two nodes with one name |
+//! | [`reap`], [`conflict`] | erasing members that failed or left; nodes with this node's name |
 //! | [`look`] | the members that another node lists |
 
 pub(in crate::serf) mod changes;

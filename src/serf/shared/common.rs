@@ -1,8 +1,10 @@
-//! Everything that the parts of the Serf state share: settings, members, and the outbox.
+//! Everything that the parts of the Serf state share: the settings, the members, the lost members,
+//! the snapshot, and the outbox.
 //!
 //! Each part owns its own state and is handed a [`Common`], together with the time. Every change of
 //! a row that the application can see goes through [`Common::change`], which also emits an event
-//! when the member becomes suspect, or is alive again after a suspicion.
+//! when the member becomes suspect, or is alive again after a suspicion. Several parts learn that a
+//! member is present, lost or gone: the functions by which they note this also update the snapshot.
 
 use super::lost::Lost;
 use super::members::{MemberRow, Members};

@@ -1,4 +1,4 @@
-//! The outputs of the Serf state: orders for the SWIM machine, events for the driver, and counters.
+//! The outputs of the Serf state: orders for the core, events for the driver, and counters.
 //!
 //! No part of the Serf state calls the SWIM machine. A part leaves an [`Order`] here instead, and
 //! [`crate::serf::Core`] carries it out. For this reason all of Serf's rules can be tested without
@@ -25,7 +25,8 @@ pub(in crate::serf) mod lane {
     pub const EVENTS: usize = 2;
 }
 
-/// Something that the SWIM machine has to do.
+/// Something that the core has to do: it calls the SWIM machine, or a part of the Serf state with
+/// something that only the SWIM machine has.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::serf) enum Order {
     Broadcast {

@@ -1,5 +1,4 @@
-//! Leaving: this node tells the live members of its leave until they acknowledge it. Beyond
-//! memberlist.
+//! Leaving: this node tells the live members of its leave until they acknowledge it.
 //!
 //! memberlist only gossips a leave, and a member that the gossip misses sees a failure. This part
 //! also sends the announcement to each member, in front of a ping and in the same datagram. The ack
