@@ -56,6 +56,15 @@ impl Rig {
         events.send(self.now, common, content, Coalescing::Forbidden, max)
     }
 
+    /// Drives the clock of queries to its end.
+    fn wears_out_query_clock(&mut self) {
+        let (clock, out) = (&mut self.serf.queries.seen.clock, &mut self.serf.common.out);
+        while clock.time() < u64::MAX {
+            let seen = clock.time().saturating_add(limits::LTIME_LEAP);
+            assert!(clock.witness(out, seen));
+        }
+    }
+
     fn asks(&mut self, number: u64, options: &QueryOptions) -> Result<(), CommandError> {
         self.asks_for(number, "load", options)
     }
@@ -66,8 +75,18 @@ impl Rig {
         name: &str,
         options: &QueryOptions,
     ) -> Result<(), CommandError> {
+        self.asks_as(number, 77, name, options)
+    }
+
+    fn asks_as(
+        &mut self,
+        number: u64,
+        id: u32,
+        name: &str,
+        options: &QueryOptions,
+    ) -> Result<(), CommandError> {
         let sender = QuerySender {
-            id: 77,
+            id,
             addr: OWN,
             room: 1300,
         };
@@ -672,6 +691,19 @@ fn a_query_waits_for_no_failed_member_and_for_the_others_until_its_deadline() {
     rig.wait(1);
     assert_eq!(rig.events(), ["done 5: 1, missing b c"]);
     assert_eq!(rig.serf.asked.deadline(), None);
+}
+
+#[test]
+fn queries_at_the_end_of_the_clock_are_told_apart_by_their_numbers() {
+    let mut rig = rig();
+    rig.wears_out_query_clock();
+    let options = QueryOptions::default();
+    rig.asks_as(1, 70, "load", &options).unwrap();
+    rig.asks_as(2, 71, "load", &options).unwrap();
+    assert_eq!(rig.events(), ["query 1 load", "query 2 load"]);
+    rig.wait(4);
+    let ends = ["done 1: 0, missing b self", "done 2: 0, missing b self"];
+    assert_eq!(rig.events(), ends);
 }
 
 #[test]

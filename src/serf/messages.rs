@@ -125,7 +125,7 @@ impl SerfState {
         let ltime = self.queries.seen.clock.time();
         let request = Request::new(&self.common, ltime, content, options, sender)?;
         let query = request.to_be_answered(&self.common, purpose, now);
-        self.asked.add(ltime, query);
+        self.asked.add(ltime, sender.id, query);
         self.common.out.counts.queries_sent += 1;
         let message = request.message();
         self.handle(now, &message);

@@ -18,9 +18,10 @@ use crate::wire::serf_message::{QueryResponse, flag};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The queries that this node sent and that have not ended, by their Lamport times.
+/// The queries that this node sent and that have not ended, by the Lamport time and the random
+/// number of each. At the end of the clock, many queries have the same Lamport time.
 #[derive(Default)]
-pub(in crate::serf) struct Asked(SortedMap<u64, AskedQuery>);
+pub(in crate::serf) struct Asked(SortedMap<(u64, u32), AskedQuery>);
 
 impl Asked {
     /// Returns true if another query may be sent.
@@ -33,8 +34,8 @@ impl Asked {
         self.0.len()
     }
 
-    pub fn add(&mut self, ltime: u64, query: AskedQuery) {
-        self.0.insert(ltime, query);
+    pub fn add(&mut self, ltime: u64, id: u32, query: AskedQuery) {
+        self.0.insert((ltime, id), query);
     }
 
     /// An ack or an answer arrived. The first of each kind from each member counts. Only members
@@ -42,8 +43,7 @@ impl Asked {
     pub fn on_response(&mut self, common: &mut Common, response: &QueryResponse<'_>) {
         let is_voter = common.is_other_present(response.from);
         let out = &mut common.out;
-        let query = self.0.get_mut(response.ltime);
-        let Some(query) = query.filter(|query| query.id == response.id) else {
+        let Some(query) = self.0.get_mut((response.ltime, response.id)) else {
             out.counts.stray_answers += 1;
             return;
         };
@@ -106,14 +106,10 @@ impl Asked {
     }
 
     fn end(&mut self, out: &mut Outbox, ends: impl Fn(&AskedQuery) -> bool) {
-        let ending: Vec<u64> = self
-            .0
-            .iter()
-            .filter(|(_, query)| ends(query))
-            .map(|(ltime, _)| ltime)
-            .collect();
-        for ltime in ending {
-            if let Some(query) = self.0.remove(ltime) {
+        let ending = self.0.iter().filter(|(_, query)| ends(query));
+        let ending: Vec<_> = ending.map(|(key, _)| key).collect();
+        for key in ending {
+            if let Some(query) = self.0.remove(key) {
                 query.end(out);
             }
         }

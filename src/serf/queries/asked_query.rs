@@ -81,8 +81,6 @@ impl Purpose {
 #[derive(Debug)]
 pub(in crate::serf) struct AskedQuery {
     pub purpose: Purpose,
-    /// The random number on the wire.
-    pub id: u32,
     pub deadline: Time,
     /// The members whose ack is awaited.
     pub to_ack: BTreeSet<Arc<str>>,

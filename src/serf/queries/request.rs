@@ -186,7 +186,6 @@ impl<'a> Request<'a> {
         };
         AskedQuery {
             purpose,
-            id: self.sender.id,
             deadline: now + self.timeout,
             to_ack: only_if(self.options.ack),
             to_answer: only_if(!is_ping),
