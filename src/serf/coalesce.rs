@@ -1,10 +1,11 @@
 //! Coalescing: many events within a short time become few.
 //!
 //! It is off unless the settings switch it on. The first event opens a window. The window closes
-//! `period` later, or as soon as no event has come for `quiet`. Only then are the events delivered:
-//! those that turn what was last told about each member into what the events of the window show
-//! ([`MemberEvents::news`]), and of the user events that may be coalesced, those with the last Lamport time
-//! for each name, in the order of their Lamport times. Other events are delivered at once.
+//! `period` later, or as soon as no event has come for `quiet`. Then the events are delivered. For
+//! each member, they lead from what the application was last told to what the events of the window
+//! show ([`MemberEvents::news`]). Of the user events, only those with the last Lamport time of each
+//! name are delivered, in the order of their Lamport times. User events that may not be coalesced,
+//! and all events of other kinds, are delivered immediately.
 //!
 //! Serf delivers the last event of each member, unless the previous window ended with an event of
 //! the same kind. So it loses a join that is followed by an update, and the new address of a member

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The number of streams that are reserved for dialling. While that many are open, this node dials
-/// further streams only for looks, for one target of a join if no other target of that join is
-/// being asked, and for the push/pull that follows one in which it showed nothing.
+/// further streams only for looks, for user messages, for one target of a join if no other target
+/// of that join is being asked, and for the push/pull that follows one in which it showed nothing.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// The number of streams that `reconnect` may have open at the same time. Hosts that are off do not

@@ -3,7 +3,7 @@
 //! Every known node has a record with an index, so that timers and probes can refer to a member
 //! without owning it. This node has a record, too. A member that died or left stays known for
 //! `gossip_to_the_dead`, and then until the probe order starts again, as in memberlist. A record is
-//! removed earlier only after a long stall, or if a full table has to make room for a new member.
+//! removed earlier only after a long stall, or if a full table has to make room.
 //!
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this folder. `apply` calls it for other members, `local_node` for this node.
