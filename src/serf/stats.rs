@@ -54,6 +54,8 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         hints_limited = it.hints_limited,
             "Hints refused while one about the same member, or too many others, were under way.";
         queue_len = it.queue_len, "Messages that wait to be gossiped.";
+        broadcasts_dropped = it.broadcasts_dropped,
+            "Messages that were not gossiped as often as they should be, because too many waited.";
         health_score = it.health_score, "Lifeguard's score of this node, 0 is healthy.";
     }
 }

@@ -501,6 +501,7 @@ fn the_number_of_early_intents_is_bounded() {
         rig.leave_intent(&format!("n{i}"), 5, false);
     }
     assert_eq!(rig.serf.intents.early.len(), limits::BUFFERED_INTENTS);
+    assert_eq!(rig.serf.common.out.counts.intents_dropped, 10);
 }
 
 #[test]

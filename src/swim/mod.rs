@@ -480,6 +480,7 @@ impl Swim {
     pub fn stats(&self) -> Stats {
         let mut stats = self.ctx.outbox.stats.clone();
         stats.queue_len = self.ctx.broadcasts.len() as u64;
+        stats.broadcasts_dropped = self.ctx.broadcasts.dropped();
         stats.health_score = u64::from(self.ctx.awareness.score());
         stats
     }

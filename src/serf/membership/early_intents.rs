@@ -5,8 +5,8 @@
 
 use crate::limits;
 use crate::serf::shared::members::{ByName, SerfStatus};
+use crate::serf::shared::outbox::Outbox;
 use crate::time::Time;
-use crate::wire::node_name;
 use std::time::Duration;
 
 /// The time for which an intent waits for its member (Serf's RecentIntentTimeout).
@@ -37,8 +37,8 @@ impl EarlyIntent {
     }
 }
 
-/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Further names
-/// are ignored: a leave that is missed for this reason may show as a failure.
+/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Intents about
+/// further names are only counted: a leave that is missed for this reason may show as a failure.
 #[derive(Debug, Default)]
 pub(in crate::serf) struct EarlyIntents {
     waiting: ByName<EarlyIntent>,
@@ -51,7 +51,14 @@ impl EarlyIntents {
 
     /// Keeps an intent if it is later than the one already held about this name. Returns true if it
     /// was kept and should be passed on.
-    pub fn keep(&mut self, now: Time, kind: IntentKind, name: &str, ltime: u64) -> bool {
+    pub fn keep(
+        &mut self,
+        now: Time,
+        out: &mut Outbox,
+        kind: IntentKind,
+        name: &str,
+        ltime: u64,
+    ) -> bool {
         let intent = EarlyIntent {
             kind,
             ltime,
@@ -64,8 +71,8 @@ impl EarlyIntents {
             **held = intent;
             return true;
         }
-        let fits = !name.is_empty() && node_name::to_bytes(name).len() <= limits::NAME_LEN;
-        if !fits || self.waiting.len() >= limits::BUFFERED_INTENTS {
+        if self.waiting.len() >= limits::BUFFERED_INTENTS {
+            out.counts.intents_dropped += 1;
             return false;
         }
         self.waiting.insert(name.into(), Box::new(intent));

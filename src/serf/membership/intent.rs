@@ -47,7 +47,8 @@ impl Intents {
         }
         let (ltime, prune) = (intent.ltime, intent.prune);
         let Some(row) = common.members.get(intent.node) else {
-            return self.early.keep(now, IntentKind::Leave, intent.node, ltime);
+            let (out, name) = (&mut common.out, intent.node);
+            return (self.early).keep(now, out, IntentKind::Leave, name, ltime);
         };
         let (name, status, held) = (row.member.name.clone(), row.status, row.ltime);
         let own = common.is_self(&name);
@@ -95,7 +96,8 @@ impl Intents {
         }
         let ltime = intent.ltime;
         let Some(row) = common.members.get(intent.node) else {
-            return self.early.keep(now, IntentKind::Join, intent.node, ltime);
+            let (out, name) = (&mut common.out, intent.node);
+            return (self.early).keep(now, out, IntentKind::Join, name, ltime);
         };
         if ltime <= row.ltime {
             return false;

@@ -39,6 +39,7 @@ macro_rules! counts {
 counts! {
     intents_sent: "Intents that this node announced.",
     intents_relayed: "Intents of others passed on.",
+    intents_dropped: "Intents about names that are not known, for which there was no room.",
     intents_refuted: "Times that another node wrongly announced a leave of this node.",
     queries_sent: "Queries that this node sent.",
     queries_repeated: "Times that a query was sent again to a member that was silent so far.",

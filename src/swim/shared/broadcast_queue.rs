@@ -180,6 +180,8 @@ pub(in crate::swim) struct Broadcasts {
     /// The states of members. The subject of each broadcast is the name of the member.
     pub members: BroadcastQueue,
     lanes: [BroadcastQueue; USER_LANES],
+    /// The number of broadcasts for which there was no room.
+    dropped: u64,
 }
 
 impl Broadcasts {
@@ -191,6 +193,11 @@ impl Broadcasts {
         self.queues().all(BroadcastQueue::is_empty)
     }
 
+    /// The number of broadcasts for which there was no room, or that made room for others.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     fn queues(&self) -> impl Iterator<Item = &BroadcastQueue> {
         std::iter::once(&self.members).chain(&self.lanes)
     }
@@ -200,6 +207,7 @@ impl Broadcasts {
     /// the broadcasts in the queue get their turn. Returns the token of the older one.
     pub fn push_member(&mut self, subject: Arc<str>, bytes: Arc<[u8]>, room: usize) -> Option<u64> {
         if self.members.bytes + bytes.len() > room {
+            self.dropped += 1;
             return self.members.drop_about(&subject);
         }
         self.members.push(bytes, Some(subject), None)
@@ -218,6 +226,7 @@ impl Broadcasts {
             return Vec::new();
         };
         let replaced = queue.push(bytes, subject, token);
+        self.dropped += queue.len().saturating_sub(LANE_MAX) as u64;
         let mut dropped = queue.prune(LANE_MAX);
         dropped.extend(replaced);
         dropped
@@ -378,5 +387,16 @@ mod tests {
         assert_eq!(push("b", 30), (2, false), "the queued state was outdated");
         assert_eq!(push("b", 30), (3, true));
         assert_eq!(push("own", usize::MAX), (4, true));
+        assert_eq!(all.dropped(), 2, "the new states of late and b");
+    }
+
+    #[test]
+    fn a_full_lane_drops_what_was_sent_most_often_and_counts_it() {
+        let mut all = Broadcasts::default();
+        for _ in 0..LANE_MAX {
+            assert!(all.push_to_lane(1, bytes(10, 1), None, None).is_empty());
+        }
+        assert_eq!(all.push_to_lane(1, bytes(9, 1), None, Some(7)), [7]);
+        assert_eq!((all.len(), all.dropped()), (LANE_MAX, 1));
     }
 }
