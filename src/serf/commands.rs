@@ -1,6 +1,8 @@
 //! The commands of the application: joining, looking and leaving, this node's address, tags and
 //! meta, user events, queries, keys and messages, the removal of failed members, and hints.
 
+#[cfg(doc)]
+use super::CoreEvent;
 use super::command_error::{CommandError, check_len, checked_meta};
 use super::keys::query::query_name;
 use super::queries::asked_query::Purpose;

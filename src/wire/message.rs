@@ -1,6 +1,6 @@
 //! The messages of memberlist as plain values that borrow from the bytes they came from.
 //!
-//! Each message is one table (see [`super::record`]). Decoding allocates nothing, except for names
+//! Each message is one table (see `record.rs`). Decoding allocates nothing, except for names
 //! that need an escape. Encoding writes what memberlist 0.2.2 writes, byte for byte: fields in
 //! ascending order of their names, the older integer forms, nil where memberlist has nil. A decoded
 //! message has passed every bound; whether its content makes sense is for the state machine to

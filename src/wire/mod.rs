@@ -7,9 +7,9 @@
 //! | --- | --- |
 //! | [`packet`] | a datagram from outside in: label, encryption, checksum, compression, compound |
 //! | [`stream`] | the messages of streams |
-//! | [`message`], [`push_pull`] | the messages of memberlist, and its exchange of states |
-//! | [`serf_message`], [`serf_push_pull`] | the messages of Serf in user messages, and its state |
-//! | [`coordinate`], [`tags`], `query_filter` | coordinates in acks, tags in the meta, filters |
+//! | [`message`], `push_pull` | the messages of memberlist, and its exchange of states |
+//! | [`serf_message`], `serf_push_pull` | the messages of Serf in user messages, and its state |
+//! | `coordinate`, `tags`, `query_filter` | coordinates in acks, tags in the meta, filters |
 //! | [`codec`], [`lzw`] | keys, labels and compression |
 //! | `record`, `fields`, `msgpack`, `reader` | tables of fields, the kinds of fields, their bytes |
 //! | [`node_name`], `address` | names that are not text, addresses |
