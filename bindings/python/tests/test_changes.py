@@ -1,9 +1,12 @@
-"""The differences that `sprat monitor` shows for an update."""
+"""The differences that `sprat monitor` shows for an update, and after events were lost."""
+
+from types import SimpleNamespace
 
 import pytest
 
 import sprat
 from sprat._cli.changes import KnownMembers, differences
+from sprat._cli.monitor import _with_missed
 
 
 def member(tags=None, address="10.0.0.1:7946", **more):
@@ -76,13 +79,31 @@ def test_lost_events_follow_from_the_list_of_members(before, after, kinds):
     events = known.missed(members, 1.5)
     assert [it.kind for it in events] == kinds
     assert all(it.time == 1.5 and it.member == (after or before) for it in events)
+    for event in events:
+        known.apply(event)
     assert known.missed(members, 1.5) == []
 
 
 def test_events_that_were_queued_behind_an_overflow_are_told_once():
     alive, failed = in_state("alive"), in_state("failed")
     known = KnownMembers([])
-    assert known.missed([alive], 0.0) == [sprat.MemberJoined(alive)]
-    assert known.is_repetition(sprat.MemberJoined(alive))
-    assert known.missed([failed], 0.0) == [sprat.MemberFailed(failed)]
-    assert known.is_repetition(sprat.MemberFailed(failed))
+    for member_now, missed in (
+        (alive, sprat.MemberJoined(alive)),
+        (failed, sprat.MemberFailed(failed)),
+    ):
+        assert known.missed([member_now], 0.0) == [missed]
+        known.apply(missed)
+        assert known.is_repetition(missed)
+
+
+def test_a_monitor_shows_what_has_changed_after_events_were_lost():
+    one, two, three = (in_state("alive", tags={"n": n}) for n in "123")
+    known = KnownMembers([one])
+    node = SimpleNamespace(members=lambda state: [three])
+    batch = [sprat.MemberUpdated(two), sprat.Overflow(7), sprat.MemberFailed(two)]
+    shown = []
+    for event in _with_missed(batch, known, node):
+        shown.append(event.kind)
+        if isinstance(event, sprat.MemberEvent):
+            shown.append((known.apply(event), event.member))
+    assert shown == ["member-update", (one, two), "overflow", "member-update", (two, three)]

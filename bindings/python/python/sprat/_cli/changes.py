@@ -37,7 +37,8 @@ class KnownMembers:
     def missed(self, members: Iterable[sprat.Member], now: float) -> list[sprat.MemberEvent]:
         """Return the events that lead from the known members to a list of all members.
 
-        They stand for events that were lost. A member that came and went meanwhile has none.
+        They stand for events that were lost, and are applied like those. A member that came and
+        went meanwhile has none.
         """
         listed = {member.name: member for member in members}
         missed: list[sprat.MemberEvent] = []
@@ -50,8 +51,6 @@ class KnownMembers:
                 if member.state in _PRESENT:
                     missed.append(sprat.MemberLeft(member, time=now))
                 missed.append(sprat.MemberReaped(member, time=now))
-        for event in missed:
-            self.apply(event)
         return missed
 
 

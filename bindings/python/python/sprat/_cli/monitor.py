@@ -7,7 +7,7 @@ import datetime
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -77,7 +77,8 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
 
     JSON: one object per line with "time" (UTC), "event" and "member", which has the keys that
     `sprat members` prints. A "member-update" also has "before", the member as it was, or null if
-    it was not known. An "overflow" has "lost" instead, the number of lost events.
+    it was not known. An "overflow" has "lost" instead, the number of lost events; the events after
+    it lead from the last known members to the present ones.
     """  # noqa: D301
     classes = _classes(kinds)
     show = _show_json if style == "json" else _Lines().show
@@ -86,21 +87,22 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
         # Unselected kinds are read, too: an update is compared with the last known record.
         events: sprat.Events[Any] = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
         _skip(events)
-        members = node.members()
+        members = node.members(state=None)
         known = KnownMembers(members)
         if initial:
             for member in members:
-                if member.name != node.name:
+                if member.name != node.name and member.state in sprat.ALIVE_OR_SUSPECT:
                     show(sprat.MemberJoined(member, time=time.monotonic()), None)
-        for event in _watched(events):
-            if isinstance(event, sprat.NodeFailed):
-                raise event.error
-            if not isinstance(event, sprat.MemberEvent):
-                show(event, None)
-            elif not known.is_repetition(event):
-                before = known.apply(event)
-                if event.member.name != node.name and isinstance(event, classes):
-                    show(event, before)
+        for batch in _batches(events):
+            for event in _with_missed(batch, known, node):
+                if isinstance(event, sprat.NodeFailed):
+                    raise event.error
+                if not isinstance(event, sprat.MemberEvent):
+                    show(event, None)
+                elif not known.is_repetition(event):
+                    before = known.apply(event)
+                    if event.member.name != node.name and isinstance(event, classes):
+                        show(event, before)
 
 
 def _classes(kinds: tuple[str, ...]) -> tuple[type[sprat.Event], ...]:
@@ -117,8 +119,25 @@ def _skip(events: sprat.Events[sprat.Event]) -> None:
         pass
 
 
-def _watched(events: sprat.Events[sprat.Event]) -> Iterator[sprat.Event]:
-    """Yield events until the reader of stdout is gone.
+def _with_missed(
+    batch: Iterable[sprat.Event], known: KnownMembers, node: sprat.Node
+) -> Iterator[sprat.Event]:
+    """Yield the events of a batch.
+
+    If events were lost, those that the list of members shows follow, in place of the events about
+    members behind the overflow: the list includes these, and is newer.
+    """
+    is_lossy = False
+    for event in batch:
+        is_lossy = is_lossy or isinstance(event, sprat.Overflow)
+        if not (is_lossy and isinstance(event, sprat.MemberEvent)):
+            yield event
+    if is_lossy:
+        yield from known.missed(node.members(state=None), time.monotonic())
+
+
+def _batches(events: sprat.Events[sprat.Event]) -> Iterator[list[sprat.Event]]:
+    """Yield the events that wait, again and again, until the reader of stdout is gone.
 
     A pipe reports the end of its reader only on a write or a poll. Without the poll,
     `sprat monitor | head` would never end in a quiet cluster.
@@ -128,8 +147,10 @@ def _watched(events: sprat.Events[sprat.Event]) -> Iterator[sprat.Event]:
     stdout = sys.stdout.fileno()
     poll.register(stdout, 0)
     while True:
+        batch = []
         while (event := events.next(0)) is not None:
-            yield event
+            batch.append(event)
+        yield batch
         if any(fd == stdout for fd, _ in poll.poll()):
             raise ReaderGone
 

@@ -119,7 +119,6 @@ class Service:
                 raise event.error
             if isinstance(event, sprat.MemberEvent):
                 if not self._known.is_repetition(event):
-                    self._known.apply(event)
                     self._take(event)
             elif isinstance(event, sprat.UserEvent | sprat.Query):
                 if any(it.wants(event.kind, event.name) for it in self._handlers):
@@ -140,6 +139,7 @@ class Service:
             self._take(event)
 
     def _take(self, event: sprat.MemberEvent) -> None:
+        self._known.apply(event)
         if self._worker is not None and event.kind in MEMBER_KINDS:
             self._gathered.add(event.kind, event.member, time.monotonic())
         is_other = event.member.name != self._node.name
