@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from conftest import eventually
@@ -21,7 +22,15 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
     [
         ({"name": 5}, "name must be str, not int"),
         ({"name": b"x"}, "name must be str, not bytes"),
-        ({"bind": 1.5}, "bind must be str, IPv4Address or IPv6Address, not float"),
+        ({"bind": 7946}, "bind must be str, IPv4Address or IPv6Address, not int"),
+        (
+            {"bind": ("127.0.0.1", 0)},
+            "bind must be str, IPv4Address or IPv6Address, not tuple",
+        ),
+        (
+            {"bind": ipaddress.ip_network("127.0.0.0/8")},
+            "bind must be str, IPv4Address or IPv6Address, not IPv4Network",
+        ),
         ({"profile": True}, "profile must be str, not bool"),
         ({"mode": ...}, "mode must be str, not ellipsis"),
         ({"tags": ["a"]}, "tags must be a mapping, not list"),
@@ -46,10 +55,23 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
         ({"filter_names": ["a", 3]}, "filter_names[1] must be str, not int"),
         ({"event_queue": 100.0}, "event_queue must be int, not float"),
         ({"event_queue": timedelta(1)}, "event_queue must be int, not timedelta"),
-        ({"cidrs_allowed": 3.5}, "cidrs_allowed must be a list of str, not float"),
-        ({"cidrs_allowed": ["10.0.0.0/8", 3.5]}, "cidrs_allowed[1] must be str, not float"),
+        (
+            {"cidrs_allowed": 3},
+            "cidrs_allowed must be a list of str, IPv4Network or IPv6Network, not int",
+        ),
+        (
+            {"cidrs_allowed": ["10.0.0.0/8", 3.5]},
+            "cidrs_allowed[1] must be str, IPv4Network or IPv6Network, not float",
+        ),
         ({"stream_pings": 1.5}, "stream_pings must be bool, not float"),
         ({"keyring_file": 1.5}, "keyring_file must be str or a path, not float"),
+        ({"snapshot": 5}, "snapshot must be str or a path, not int"),
+        ({"snapshot": True}, "snapshot must be str or a path, not bool"),
+        ({"discover": 5}, "discover must be str, not int"),
+        ({"discover_interface": ["eth0"]}, "discover_interface must be str, not list"),
+        ({"label": Path("x")}, "label must be str, not PosixPath"),
+        ({"tag.role": 5}, "tag.role must be str, not int"),
+        ({"event_queue": [100]}, "event_queue must be int, not list"),
         ({"on_event": 5}, "on_event must be callable, not int"),
         (
             {"probe_interval_ms": 1.5},
@@ -142,7 +164,12 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
             sprat.ConfigError,
             "seeds[0] must not contain a comma, got 'a,b'",
         ),
-        ({"filter_names": ["a,b"]}, sprat.ConfigError, "must not contain a comma, got 'a,b'"),
+        (
+            {"filter_names": ["a,b"]},
+            sprat.ConfigError,
+            "filter_names[0] must not contain a comma, got 'a,b'",
+        ),
+        ({"cidrs_allowed": [""]}, sprat.InvalidError, "cidrs_allowed[0] is empty"),
         ({"event_queue": 15}, sprat.ConfigError, 'event_queue is "15", allowed: 16 to 1048576'),
         ({"event_queue": 0}, sprat.ConfigError, 'event_queue is "0", allowed: 16 to 1048576'),
         ({"event_queue": True}, sprat.ConfigError, 'event_queue is "true", allowed: 16 to'),
@@ -354,6 +381,8 @@ def test_an_error_names_the_line_of_a_file_that_is_wrong(tmp_path):
     for path, cls in ((5, TypeError), (None, TypeError), (tmp_path, sprat.NetworkError)):
         with pytest.raises(cls):
             sprat.Node.from_file(path)
+    with pytest.raises(sprat.InvalidError, match="path must be text that UTF-8 can encode, got"):
+        sprat.Node.from_file("\ud800")
     file.write_text("")
     with pytest.raises(TypeError, match='no setting "nam"; the nearest is "name"'):
         sprat.Node.from_file(file, nam="x")

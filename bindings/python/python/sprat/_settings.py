@@ -9,6 +9,7 @@ import binascii
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from . import _native
@@ -38,9 +39,6 @@ _LEVELS = {
 _PYTHON_ONLY = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event"}
 """Arguments that are not settings of the library, or have another form or name there."""
 
-_TEXTS = {"name", "profile", "mode", "label", "encrypt"}
-"""Settings whose value must be a str."""
-
 _SYNONYMS = {
     "host": "bind",
     "port": "bind",
@@ -63,17 +61,19 @@ _TYPES = {
     "number": "int",
     "boolean": "bool",
     "file": "str or a path",
+    "list of networks": "a list of str, IPv4Network or IPv6Network",
 }
-"""The library's types in Python's words, for messages. Other types are str or lists of str."""
+"""The library's types in Python's words, for messages. Other types are str."""
+
+_NUMERIC = ("boolean", "number", "milliseconds")
+"""The library's types that take an int, and a bool, which Python counts among the ints."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
     """Return the argument of `_native.Node.start`. A setting that is `None` counts as not given."""
-    _check_names(given)
+    types = {record["name"]: record["type"] for record in _native.settings()}
+    _check_names(given, types.keys())
     rest = {key: value for key, value in given.items() if value is not None}
-    for name in _TEXTS & rest.keys():
-        if not isinstance(rest[name], str):
-            raise wrong_type(name, "str", rest[name])
     tags = check_string_mapping("tags", rest.pop("tags", {}))
     filter_tags = check_string_mapping("filter_tags", rest.pop("filter_tags", {}))
     given_keys = enumerate(check_list("keys", rest.pop("keys", ())))
@@ -87,14 +87,14 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise wrong_type("meta", "bytes", meta)
     if "filter_names" in rest:
-        rest["filter.names"] = _nonempty("filter_names", rest.pop("filter_names"), check_text)
+        rest["filter.names"] = _list("filter_names", rest.pop("filter_names"), check_text)
     if "seeds" in rest:
-        rest["seeds"] = _nonempty("seeds", rest.pop("seeds"), check_address)
+        rest["seeds"] = _list("seeds", rest.pop("seeds"), check_address)
     if "log_level" in rest:
         rest["log_level"] = _level(rest["log_level"])
     return {
-        "path": None if path is None else os.fsdecode(path),
-        "values": [(key, _text(key, value)) for key, value in rest.items()],
+        "path": None if path is None else _path(path),
+        "values": [(key, _text(types.get(key, "text"), key, it)) for key, it in rest.items()],
         "tags": tags,
         "filter_tags": filter_tags,
         "keys": keys,
@@ -102,9 +102,17 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     }
 
 
-def _check_names(given: Iterable[str]) -> None:
+def _path(path: str | bytes) -> str:
+    """Return the path of a file of settings if the system can encode it."""
+    try:
+        return os.fsdecode(os.fsencode(path))
+    except UnicodeEncodeError:
+        raise InvalidError(f"path must be text that UTF-8 can encode, got {path!r}") from None
+
+
+def _check_names(given: Iterable[str], settings: AbstractSet[str]) -> None:
     """Refuse an unknown name before any value is checked."""
-    known = _PYTHON_ONLY | _library_types().keys() - NOT_IN_PYTHON
+    known = _PYTHON_ONLY | settings - NOT_IN_PYTHON
     for name in given:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
             nearest = _SYNONYMS.get(name) or _nearest(name, known)
@@ -118,11 +126,15 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, known, 1, 0.75)), None)
 
 
-def _nonempty(name: str, value: object, check: Callable[[str, object], str]) -> list[str]:
+def _list(name: str, value: object, check: Callable[[str, object], str]) -> str:
+    """Return the items of a list as the library reads them from a file, separated by commas."""
     items = [check(f"{name}[{at}]", it) for at, it in enumerate(check_list(name, value))]
-    if "" in items:
-        raise InvalidError(f"{name}[{items.index('')}] is empty")
-    return items
+    for at, item in enumerate(items):
+        if not item:
+            raise InvalidError(f"{name}[{at}] is empty")
+        if "," in item:
+            raise ConfigError(f"{name}[{at}] must not contain a comma, got {item!r}")
+    return ",".join(items)
 
 
 def _level(level: object) -> str:
@@ -136,52 +148,50 @@ def _level(level: object) -> str:
     return _LEVELS[min(level // 10 * 10, logging.CRITICAL)]
 
 
-def _text(name: str, value: object) -> str:
-    """Return a value as text, in the form that the library reads from a file."""
+def _text(kind: str, name: str, value: object) -> str:
+    """Return a value of this type of the library as text, as the library reads it from a file."""
     match value:
         case str():
             return check_text(name, value)
-        case bool():
+        case bool() if kind in _NUMERIC:
             return "true" if value else "false"
-        case int():
+        case int() if kind in _NUMERIC:
             return str(value)
-        case os.PathLike():
+        case os.PathLike() if kind == "file":
             return check_text(name, os.fsdecode(value))
-    text = _text_of_library_type(name, value)  # before the lists: a network is iterable, too
-    if text is not None:
-        return text
-    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        return ",".join(_item(f"{name}[{at}]", item) for at, item in enumerate(value))
-    raise wrong_type(name, _type_of(name), value)
+    if kind == "milliseconds":
+        return _milliseconds(name, value)
+    if kind == "address":
+        return check_address(name, value)
+    if kind == "list of networks":
+        return _networks(name, value)
+    raise wrong_type(name, _TYPES.get(kind, "str"), value)
 
 
-def _library_types() -> dict[str, str]:
-    """Return the type of each setting of the library, by name."""
-    return {record["name"]: record["type"] for record in _native.settings()}
+def _milliseconds(name: str, value: object) -> str:
+    import datetime  # only when needed: most programs pass int
+
+    if not isinstance(value, datetime.timedelta):
+        raise wrong_type(name, _TYPES["milliseconds"], value)
+    return str(round(value / datetime.timedelta(milliseconds=1)))
 
 
-def _type_of(name: str) -> str:
-    kind = _library_types().get(name, "")
-    return "a list of str" if kind.startswith("list") else _TYPES.get(kind, "str")
+def _networks(name: str, value: object) -> str:
+    import ipaddress  # only when needed: most programs allow all networks
 
+    def is_network(value: object) -> bool:
+        known = ipaddress.IPv4Network | ipaddress.IPv6Network
+        return isinstance(value, known) or is_ip_address(value)
 
-def _text_of_library_type(name: str, value: object) -> str | None:
-    """Return a value of `datetime` or `ipaddress` as text, or `None` for any other value."""
-    import datetime  # both modules are imported only when needed
-    import ipaddress
+    def check(name: str, item: object) -> str:
+        if isinstance(item, str):
+            return check_text(name, item)
+        if not is_network(item):
+            raise wrong_type(name, "str, IPv4Network or IPv6Network", item)
+        return str(item)
 
-    match value:
-        case datetime.timedelta() if name.endswith("_ms"):
-            return str(round(value / datetime.timedelta(milliseconds=1)))
-        case _ if is_ip_address(value):
-            return str(value)
-        case ipaddress.IPv4Network() | ipaddress.IPv6Network():
-            return str(value)
-    return None
-
-
-def _item(name: str, item: object) -> str:
-    text = _text(name, item)
-    if "," in text:
-        raise ConfigError(f"{name} must not contain a comma, got {text!r}")
-    return text
+    if is_network(value):  # before the lists: a network is iterable, too
+        return str(value)
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise wrong_type(name, _TYPES["list of networks"], value)
+    return _list(name, value, check)
