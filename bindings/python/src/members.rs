@@ -29,7 +29,9 @@ impl Members {
         }
     }
 
-    fn find(&self, name: &str) -> Option<Member> {
+    /// Returns the member with this name. No member has a name that is not valid Unicode.
+    fn find(&self, name: &Bound<'_, PyString>) -> Option<Member> {
+        let name = name.extract::<&str>().ok()?;
         let place = self.list.binary_search_by(|it| match (*it.name).cmp(name) {
             order if self.descending => order.reverse(),
             order => order,
@@ -88,9 +90,8 @@ impl Members {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
-        if key.is_instance_of::<PyString>() {
-            // No member has a name that is not valid Unicode.
-            let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
+        if let Ok(name) = key.cast::<PyString>() {
+            let found = self.find(name);
             let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
             return Ok(Py::new(py, member)?.into_any());
         }
@@ -119,7 +120,7 @@ impl Members {
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> bool {
-        match key.extract::<&str>() {
+        match key.cast::<PyString>() {
             Ok(name) => self.find(name).is_some(),
             Err(_) => self.positions(key).next().is_some(),
         }
@@ -134,7 +135,17 @@ impl Members {
 
     /// Return the member with this name, or `default`.
     #[pyo3(signature = (name, default=None))]
-    fn get(&self, py: Python<'_>, name: &str, default: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    fn get(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        default: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let Ok(name) = name.cast::<PyString>() else {
+            let kind = name.get_type().name()?;
+            let text = format!("name must be str, not {kind}");
+            return Err(PyTypeError::new_err(text));
+        };
         match self.find(name) {
             Some(member) => Ok(Py::new(py, member)?.into_any()),
             None => Ok(default.unwrap_or_else(|| py.None())),

@@ -12,12 +12,17 @@ use crate::errors::{enter_detached, raised};
 use crate::event_class::{event_class, shown};
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 use sprat::{Error, EventKind, Status};
 use std::sync::{Arc, Weak};
 
-/// Copies the bytes of a payload. Text is refused, because only the program knows its encoding.
+/// Copies the bytes of the argument `payload`.
 pub fn payload_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    bytes_of("payload", value)
+}
+
+/// Copies the bytes of an argument. Text is refused, because only the program knows its encoding.
+pub fn bytes_of(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(bytes.as_bytes().to_vec());
     }
@@ -25,15 +30,15 @@ pub fn payload_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         return value.extract();
     }
     if value.is_instance_of::<PyMemoryView>() {
-        return payload_of(&value.call_method0("tobytes")?);
+        return bytes_of(argument, &value.call_method0("tobytes")?);
     }
     let kind = value.get_type().name()?;
-    let text = format!("payload must be bytes, not {kind}: encode text with str.encode()");
-    let other = format!("payload must be bytes, not {kind}");
-    Err(PyTypeError::new_err(match kind == "str" {
-        true => text,
-        false => other,
-    }))
+    let hint = match value.is_instance_of::<PyString>() {
+        true => ": encode text with str.encode()",
+        false => "",
+    };
+    let text = format!("{argument} must be bytes, not {kind}{hint}");
+    Err(PyTypeError::new_err(text))
 }
 
 event_class! {

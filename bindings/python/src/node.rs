@@ -4,7 +4,7 @@ use crate::errors::{enter, enter_detached};
 use crate::explain;
 use crate::member::Member;
 use crate::members::Members;
-use crate::messages::payload_of;
+use crate::messages::{bytes_of, payload_of};
 use crate::settings::StartSettings;
 use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
@@ -171,7 +171,8 @@ impl Node {
         enter_detached(py, || self.inner.set_tags(tags))
     }
 
-    fn set_meta(&self, py: Python<'_>, meta: Vec<u8>) -> PyResult<()> {
+    fn set_meta(&self, py: Python<'_>, meta: &Bound<'_, PyAny>) -> PyResult<()> {
+        let meta = bytes_of("meta", meta)?;
         enter_detached(py, || self.inner.set_meta(&meta))
     }
 
@@ -261,7 +262,7 @@ impl Node {
     }
 
     fn set_local_state(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let state = payload_of(state)?;
+        let state = bytes_of("state", state)?;
         enter_detached(py, || self.inner.set_local_state(state))
     }
 

@@ -128,8 +128,18 @@ def test_a_path_that_is_missing_or_a_folder_raises_an_os_error(tmp_path):
         (lambda it: it.members(tags=5), "tags must be a mapping, not int"),
         (lambda it: it.members(tags={"a": 5}), "tags['a'] must be str, not int"),
         (lambda it: it.set_meta(5), "meta must be bytes, not int"),
-        (lambda it: it.set_meta("x"), "meta must be bytes, not str"),
+        (lambda it: it.set_meta("x"), "meta must be bytes, not str: encode text with str.encode()"),
         (lambda it: it.set_ack_payload(5), "payload must be bytes, not int"),
+        (
+            lambda it: it.set_local_state("x"),
+            "state must be bytes, not str: encode text with str.encode()",
+        ),
+        (lambda it: it.set_local_state([1]), "state must be bytes, not list"),
+        (lambda it: it.remove_failed("a", 5), "prune must be bool, not int"),
+        (lambda it: it.send_event("a", b"", "no"), "coalesce must be bool, not str"),
+        (lambda it: it.send("a", b"", 5), "reliable must be bool, not int"),
+        (lambda it: it.query("a", ack=None), "ack must be bool, not NoneType"),
+        (lambda it: it.members().get(5), "name must be str, not int"),
         (lambda it: it.spread("1"), "timeout must be a number of seconds or None, not str"),
         (lambda it: it.tags.update(a=5), "tags['a'] must be str, not int"),
         (lambda it: it.tags.__setitem__("a", None), "tags['a'] must be str, not NoneType"),
@@ -321,6 +331,10 @@ def test_a_node_is_not_copied_or_pickled(node):
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="a node cannot be pickled: start one in each process"):
             attempt(node)
+        with pytest.raises(TypeError, match="a reader of events cannot be pickled or copied: pass"):
+            attempt(node.events())
+        with pytest.raises(TypeError, match="the keyring of a node cannot be pickled or copied"):
+            attempt(node.keyring)
 
 
 def test_without_free_descriptors_a_call_raises_a_network_error(program):

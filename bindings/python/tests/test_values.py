@@ -204,6 +204,7 @@ def test_members_are_found_by_name():
     assert FOUR.get("b") == B
     assert FOUR.get("x") is None
     assert FOUR.get("x", 5) == 5
+    assert FOUR.get("\ud800", 5) == 5
     assert FOUR.names() == ["a", "b", "c", "d"]
     assert "b" in FOUR
     assert B in FOUR

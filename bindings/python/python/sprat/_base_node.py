@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import _native
-from ._checks import check_callback, check_maxsize, check_string_mapping, check_text, wrong_type
+from ._checks import (
+    check_callback,
+    check_flag,
+    check_maxsize,
+    check_string_mapping,
+    check_text,
+)
 from ._delivery import Delivery
 from ._errors import ClosedError
 from ._events import Selection
@@ -220,7 +226,7 @@ class BaseNode:
         Raises `UnknownMemberError` if there is no such member. Raises `StateError` if the member
         is in another state, in ``mode="memberlist"``, or after `leave`.
         """
-        self._native.remove_failed(check_text("name", name), prune)
+        self._native.remove_failed(check_text("name", name), check_flag("prune", prune))
 
     def explain(self, name: str) -> Explanation:
         """Explain why a member is in its state.
@@ -288,9 +294,7 @@ class BaseNode:
         Raises `TooLargeError` if it is longer, and `StateError` after `leave` or in
         ``mode="serf"``, which has tags instead.
         """
-        if not isinstance(meta, bytes | bytearray | memoryview):
-            raise wrong_type("meta", "bytes", meta)
-        self._native.set_meta(bytes(meta))
+        self._native.set_meta(meta)
 
     # User events
 
@@ -306,7 +310,7 @@ class BaseNode:
         Raises `TooLargeError` if the encoded event takes more bytes than `user_event_bytes` allows,
         and `StateError` in ``mode="memberlist"`` or after `leave`.
         """
-        self._native.send_event(check_text("name", name), payload, coalesce)
+        self._native.send_event(check_text("name", name), payload, check_flag("coalesce", coalesce))
 
     # Messages and state in memberlist mode
 

@@ -12,6 +12,7 @@ __all__ = [
     "check_address",
     "check_addresses",
     "check_callback",
+    "check_flag",
     "check_key",
     "check_list",
     "check_maxsize",
@@ -130,6 +131,13 @@ def check_callback(on_event: Any) -> None:
                 "on_event must be a plain function, not a coroutine function: nothing would"
                 " await it; sprat.aio has nodes for asyncio"
             )
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return `value` if it is a bool. A true value of another type may be a misplaced argument."""
+    if not isinstance(value, bool):
+        raise wrong_type(name, "bool", value)
+    return value
 
 
 def check_timeout(timeout: float | None) -> float | None:

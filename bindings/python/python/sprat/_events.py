@@ -163,6 +163,9 @@ class BaseEvents(Generic[E_co]):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a reader of events cannot be pickled or copied: pass the events on")
+
     def __repr__(self) -> str:
         cls = type(self)
         module = cls.__module__.removesuffix("._events").removesuffix("._query")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import _native
 from ._checks import check_key, check_timeout
 
@@ -15,6 +17,9 @@ class BaseKeyring:
 
     def __init__(self, native: _native.Node) -> None:
         self._native = native
+
+    def __reduce__(self) -> Any:
+        raise TypeError("the keyring of a node cannot be pickled or copied: use node.keyring")
 
     def _begin(
         self, action: str, key: str | bytes | None, timeout: float | None

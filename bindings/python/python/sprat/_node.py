@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._base_node import BaseNode
-from ._checks import check_address, check_addresses, check_text, check_timeout
+from ._checks import check_address, check_addresses, check_flag, check_text, check_timeout
 from ._errors import ClosedError
 from ._events import Events
 from ._key_report import KeyReport
@@ -206,7 +206,7 @@ class Node(BaseNode):
         the reason, such as `UnreachableError`; `TimeoutError` after `timeout`.
         """
         name, timeout = check_text("name", name), check_timeout(timeout)
-        if reliable:
+        if check_flag("reliable", reliable):
             end_result(_wait(self._native.begin_send(name, payload), timeout, "message"))
         else:
             self._native.send_datagram(name, payload)

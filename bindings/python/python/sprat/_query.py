@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import _native
-from ._checks import check_list, check_string_mapping, check_text, check_timeout, wrong_type
+from ._checks import (
+    check_flag,
+    check_list,
+    check_string_mapping,
+    check_text,
+    check_timeout,
+    wrong_type,
+)
 from ._errors import ClosedError, ForkedError, InvalidError, TimeoutError
 from ._events import BaseEvents, Events, Selection
 from ._native import Overflow, QueryAck, QueryEnd, Response
@@ -129,7 +136,7 @@ def begin_query(
         raise InvalidError(f"relay_factor must be 0 to 255, got {relay_factor}")
     names = [check_text("a name in nodes", it) for it in check_list("nodes", nodes)]
     wanted = [] if tags is None else [*check_string_mapping("tags", tags).items()]
-    number, subscription = native.begin_query(
+    check_flag("ack", ack)
+    return native.begin_query(
         check_text("name", name), payload, check_timeout(timeout), names, wanted, ack, relay_factor
     )
-    return number, subscription

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _native
 from ._base_node import BaseNode
-from ._checks import check_address, check_addresses, check_text, check_timeout
+from ._checks import check_address, check_addresses, check_flag, check_text, check_timeout
 from ._errors import ClosedError, ForkedError
 from ._events import BATCH, BaseEvents, Selection
 from ._key_report import KeyReport
@@ -109,7 +109,7 @@ class Node(BaseNode):
     ) -> None:
         """Send a message to a member like `sprat.Node.send`. A cancelled wait does not stop it."""
         name, timeout = check_text("name", name), check_timeout(timeout)
-        if reliable:
+        if check_flag("reliable", reliable):
             end_result(await _wait(self._native.begin_send(name, payload), timeout, "message"))
         else:
             self._native.send_datagram(name, payload)
