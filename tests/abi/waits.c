@@ -1,5 +1,6 @@
 /* waits.c: ends a node while a call waits, once for each call that can wait. The call must return
- * soon, with an error that names the call. */
+ * soon, with an error that names the call. A signal or a cancellation of the thread must not end the
+ * wait. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -81,12 +82,13 @@ struct waiting {
     sprat_node *node;
     int (*call)(sprat_node *);
     const char *function;
-    atomic_int over;
+    atomic_int begun, over;
 };
 
 static void *wait_for_end(void *data)
 {
     struct waiting *waiting = data;
+    waiting->begun = 1;
     int result = waiting->call(waiting->node);
     SAME(result, SPRAT_ERR_CLOSED);
     SAME(sprat_last_status(), SPRAT_ERR_CLOSED);
@@ -132,6 +134,8 @@ static void while_waiting(int (*end)(sprat_node *))
         join(node, other);
         pthread_t thread;
         SAME(pthread_create(&thread, NULL, wait_for_end, &calls[i]), 0);
+        while (!calls[i].begun)
+            pause_ms(1);
         pause_ms(200);
         SAME(calls[i].over, 0);
         SAME(end(node), SPRAT_OK);
@@ -244,11 +248,125 @@ static void cancelled_threads(void)
     sprat_node_free(node);
 }
 
+static atomic_int signals;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+static atomic_int is_waiting;
+
+/* Sends a signal to a thread again and again while it waits. */
+static void *interrupt(void *thread)
+{
+    while (is_waiting) {
+        SAME(pthread_kill(*(pthread_t *)thread, SIGUSR1), 0);
+        pause_ms(2);
+    }
+    return NULL;
+}
+
+enum { WAIT_MS = 400 };
+
+static int timed_join(sprat_node *node)
+{
+    const char *addrs[1] = { silent };
+    return sprat_node_join(node, addrs, 1, 0, WAIT_MS);
+}
+
+static int timed_look(sprat_node *node)
+{
+    sprat_members *members;
+    return sprat_node_look(node, silent, 0, WAIT_MS, &members);
+}
+
+static int timed_spread(sprat_node *node)
+{
+    SAME(sprat_node_set_tag(node, "a", "b"), SPRAT_OK);
+    return sprat_node_spread(node, WAIT_MS);
+}
+
+static int timed_query(sprat_node *node)
+{
+    sprat_query_options options = SPRAT_QUERY_OPTIONS_INIT;
+    sprat_answers *answers;
+    options.timeout_ms = WAIT_MS;
+    int count = sprat_node_query_wait(node, "unanswered", NULL, 0, &options, &answers);
+    sprat_answers_free(answers);
+    return count;
+}
+
+static int timed_event(sprat_node *node)
+{
+    const sprat_event *event;
+    return sprat_node_next_event(node, WAIT_MS, &event);
+}
+
+static int timed_events(sprat_node *node)
+{
+    const sprat_event *events[8];
+    return sprat_node_next_events(node, WAIT_MS, events, 8);
+}
+
+static int timed_dispatch(sprat_node *node)
+{
+    return sprat_node_dispatch(node, WAIT_MS, ignore, NULL);
+}
+
+static int timed_leave(sprat_node *node)
+{
+    return sprat_node_leave(node, WAIT_MS);
+}
+
+static long long now_ms(void)
+{
+    struct timespec now;
+    SAME(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Each call waits for its whole time, although a signal handler runs in the meantime that was
+ * installed without SA_RESTART: the kernel does not resume a wait by itself then. */
+static void interrupted_waits(void)
+{
+    struct { int (*call)(sprat_node *); int result; } calls[] = {
+        { timed_event, 0 }, { timed_events, 0 }, { timed_dispatch, 0 }, { timed_query, 0 },
+        { timed_join, SPRAT_ERR_TIMEOUT }, { timed_look, SPRAT_ERR_TIMEOUT },
+        { timed_spread, SPRAT_ERR_TIMEOUT }, { timed_leave, SPRAT_ERR_TIMEOUT },
+    };
+    struct sigaction action = { .sa_handler = on_signal };
+    SAME(sigaction(SIGUSR1, &action, NULL), 0);
+    sprat_node *other = node_called("other");
+    sprat_config *config = settings("interrupted");
+    SAME(sprat_config_set(config, "gossip_interval_ms", "60000"), SPRAT_OK);
+    SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
+    SAME(sprat_config_set(config, "event_kinds", "done"), SPRAT_OK);
+    sprat_node *node = started(config);
+    join(node, other);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        pthread_t self = pthread_self(), thread;
+        is_waiting = 1;
+        signals = 0;
+        SAME(pthread_create(&thread, NULL, interrupt, &self), 0);
+        long long begun = now_ms();
+        SAME(calls[i].call(node), calls[i].result);
+        CHECK(now_ms() - begun >= WAIT_MS);
+        is_waiting = 0;
+        SAME(pthread_join(thread, NULL), 0);
+        CHECK(signals > 1);
+    }
+    sprat_node_free(node);
+    sprat_node_free(other);
+}
+
 int main(void)
 {
     alarm(300);
     cancelled_threads();
     listen_silently();
+    interrupted_waits();
     while_waiting(shut_down);
     while_waiting(free_it);
     without_waiting();
