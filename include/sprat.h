@@ -1511,7 +1511,8 @@ int sprat_node_remove_failed(struct sprat_node *node,
 
 /**
  * Takes a list of all members, whatever their state, this node included, sorted by name. Members
- * that the filter settings hide are left out.
+ * that the filter settings hide are left out. A node learns nothing of members that had failed or
+ * left before it joined; sprat_node_look() asks another node for them.
  *
  * The list is a consistent picture of one moment. It never changes and may outlive the node. The
  * call is cheap: the list shares unchanged members with the previous list.
@@ -1952,9 +1953,8 @@ void sprat_answers_free(struct sprat_answers *answers);
  * not (the text names up to five of them, with their messages), and SPRAT_ERR_TIMEOUT if some have
  * failed before they answered, or have not answered in time. It is SPRAT_ERR_STATE as well if
  * nothing was sent: if this node does not encrypt or has begun to leave, if 256 queries are under
- * way, for the use of a key that this node does not hold, and for
- * the removal of its primary key. The event has no list of keys: for that, there is
- * sprat_node_manage_keys_wait().
+ * way, for the use of a key that this node does not hold, and for the removal of its primary key.
+ * The event has no list of keys: for that, there is sprat_node_manage_keys_wait().
  *
  * @param node        the node
  * @param action      an enum sprat_key_action

@@ -48,9 +48,8 @@ struct Answer {
 /// not (the text names up to five of them, with their messages), and SPRAT_ERR_TIMEOUT if some have
 /// failed before they answered, or have not answered in time. It is SPRAT_ERR_STATE as well if
 /// nothing was sent: if this node does not encrypt or has begun to leave, if 256 queries are under
-/// way, for the use of a key that this node does not hold, and for
-/// the removal of its primary key. The event has no list of keys: for that, there is
-/// sprat_node_manage_keys_wait().
+/// way, for the use of a key that this node does not hold, and for the removal of its primary key.
+/// The event has no list of keys: for that, there is sprat_node_manage_keys_wait().
 ///
 /// @param node        the node
 /// @param action      an enum sprat_key_action

@@ -19,7 +19,8 @@ pub struct sprat_members {
 }
 
 /// Takes a list of all members, whatever their state, this node included, sorted by name. Members
-/// that the filter settings hide are left out.
+/// that the filter settings hide are left out. A node learns nothing of members that had failed or
+/// left before it joined; sprat_node_look() asks another node for them.
 ///
 /// The list is a consistent picture of one moment. It never changes and may outlive the node. The
 /// call is cheap: the list shares unchanged members with the previous list.

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import settings_table
+import reference_tables
 import stub_docs
 
 import sprat
@@ -109,9 +109,9 @@ def test_the_types_have_exactly_the_settings_of_the_library():
     assert known - sprat.types.OtherSettings.__annotations__.keys() == named
 
 
-def test_the_guide_lists_every_setting():
-    page = settings_table.PAGE.read_text()
-    assert page.endswith(settings_table.table() + "\n"), "run tests/settings_table.py"
+def test_the_docs_list_every_setting_and_every_counter():
+    for page, text in reference_tables.pages().items():
+        assert page.read_text() == text, "run tests/reference_tables.py"
 
 
 def test_settings_have_the_defaults_of_a_profile_and_their_bounds():

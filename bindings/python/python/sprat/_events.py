@@ -92,7 +92,8 @@ class BaseEvents(Generic[E_co]):
     """The part of a reader that `sprat` and `sprat.aio` share: everything but the wait."""
 
     # Events are taken one at a time: the descriptor then always tells whether an event waits,
-    # threads that share a reader get events in order, and an interrupted thread loses no event.
+    # threads that share a reader get events in order, and an exception of a signal handler loses at
+    # most one event.
 
     def __init__(
         self,
