@@ -234,6 +234,8 @@ def test_a_leave_without_a_descriptor_lets_other_greenlets_run(run):
         threading.Thread(target=count, daemon=True).start()
         node, other = start("ours", leave_propagate_ms=1000), start("other")
         node.join(other.address)
+        while not steps:  # the event loop of the thread needs descriptors
+            time.sleep(0.001)
         use_up_descriptors()
         before = len(steps)
         node.leave(timeout=60)
