@@ -106,6 +106,11 @@ impl Node {
         self.inner.members_version()
     }
 
+    /// Raises `ForkedError` in a forked child.
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        enter(py, || self.inner.check_process())
+    }
+
     /// Returns the members in one of `states` that have the role and the tags, if these are given.
     /// Bit n of `states` stands for the state with number n.
     #[pyo3(signature = (states, role=None, tags=None))]

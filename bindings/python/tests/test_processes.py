@@ -320,6 +320,42 @@ def test_in_a_forked_child_the_node_is_unusable_and_the_parent_continues(run):
     assert output == "done\n"
 
 
+def test_a_fork_while_a_thread_makes_the_reader_of_a_node_does_not_hang_the_child(run):
+    run(
+        """
+        nodes = [start(), start("aio", cls=sprat.aio.Node)]
+        held, free = threading.Event(), threading.Event()
+        def hold():
+            with nodes[0]._reader_made, nodes[1]._reader_made:
+                held.set()
+                free.wait(60)
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(60)
+        warnings.simplefilter("ignore")  # a fork in a process with threads
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            calls = (
+                lambda: nodes[0].next_event(0), nodes[0].fileno,
+                lambda: asyncio.run(nodes[1].next_event(0)),
+            )
+            for call in calls:
+                try:
+                    call()
+                except sprat.ForkedError:
+                    continue
+                os._exit(1)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        free.set()
+        thread.join()
+        for node in nodes:
+            node.close()
+        """
+    ).end()
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_gives_each_process_a_node_of_its_own(run, tmp_path, method):
     file = tmp_path / "program.py"

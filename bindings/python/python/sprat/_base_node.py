@@ -11,7 +11,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._checks import (
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .types import Settings, State
 
 __all__ = ["BaseNode"]
+
+R = TypeVar("R")
 
 _DEFAULT_STATES = state_bits(ALIVE_OR_SUSPECT)
 
@@ -358,6 +360,17 @@ class BaseNode:
         selection = Selection(kinds)
         size = self._queue_size if maxsize is None else check_maxsize(maxsize)
         return self._native.subscribe(size, selection.names), selection
+
+    def _shared_reader(self, make: Callable[..., R]) -> R:
+        """Return the reader of `next_event`, which `make` makes on first use."""
+        if self._reader is None:
+            self._native.check_process()  # in a forked child, the lock may never be released
+            with self._reader_made:
+                if self._reader is None:
+                    # This reader must not keep the node alive, or it would never be collected.
+                    self._reader = make(*self._subscribe((), None), self.name, None)
+        reader: R = self._reader
+        return reader
 
     # Closing
 

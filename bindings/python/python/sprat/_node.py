@@ -234,7 +234,7 @@ class Node(BaseNode):
 
         Raises `ClosedError` once the node is closed and no event waits.
         """
-        reader = self._shared_reader()
+        reader: Events[Event] = self._shared_reader(Events)
         event = reader.next(timeout)
         if event is None and reader._check_over():
             raise ClosedError("the node was shut down")
@@ -245,15 +245,8 @@ class Node(BaseNode):
 
         It stays readable after the node is closed. Only poll it: do not read or close it.
         """
-        return self._shared_reader().fileno()
-
-    def _shared_reader(self) -> Events[Event]:
-        with self._reader_made:
-            if self._reader is None:
-                # This reader must not keep the node alive, or the node would never be collected.
-                self._reader = Events(*self._subscribe((), None), self.name, None)
-            reader: Events[Event] = self._reader
-            return reader
+        reader: Events[Event] = self._shared_reader(Events)
+        return reader.fileno()
 
     # Queries
 

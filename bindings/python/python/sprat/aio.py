@@ -148,11 +148,7 @@ class Node(BaseNode):
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
         """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
-        with self._reader_made:
-            if self._reader is None:
-                # This reader must not keep the node alive, or the node would never be collected.
-                self._reader = Events(*self._subscribe((), None), self.name, None)
-            reader: Events[Event] = self._reader
+        reader: Events[Event] = self._shared_reader(Events)
         event = await reader.next(timeout)
         if event is None and reader._check_over():
             raise ClosedError("the node was shut down")
