@@ -114,6 +114,10 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--timeout", "nan"), "at most 86400 seconds, got nan"),
         ((*RUN, "--coalesce", "1e9"), "must be 0 to 86400 seconds, got 1e+09"),
         (("monitor", "--join", "127.0.0.1", "--event", "x"), "--event must be one of member-join"),
+        (
+            ("query", "q", *VISIT[1:], "--tag", "a=x", "--tag", "b=x", "--tag", "a=y"),
+            "--tag must name each key once, got a=x, b=x, a=y",
+        ),
         ((*RUN, "--handler", "member-join:a=x"), "got 'member-join:a'"),
         ((*RUN, "--handler", "users=x"), "user, user:NAME, query, query:NAME or *, got 'users'"),
         ((*RUN, "--handler", "member-jion=x"), "got 'member-jion'"),

@@ -39,8 +39,8 @@ __all__ = ["query"]
     "tags",
     multiple=True,
     metavar="KEY=REGEX",
-    help="Ask only members whose tag matches this regular expression; may be repeated, for members"
-    " that match all of them.",
+    help="Ask only members whose tag matches this regular expression; may be repeated for other"
+    " keys, for members that match all of them.",
 )
 @click.option("--no-ack", is_flag=True, help="Do not let members acknowledge the query.")
 @click.option(
@@ -82,6 +82,10 @@ def query(
     line, "end", has the numbers "acks" and "responses", "complete", which is true if no ack or
     answer is missing, and "missing", the names of the members whose ack or answer is missing.
     """  # noqa: D301
+    pairs = parse_tags(tags)
+    wanted = dict(pairs)
+    if len(wanted) < len(pairs):
+        raise click.UsageError(f"--tag must name each key once, got {', '.join(tags)}")
     report = _Json() if style == "json" else _Text()
     with visit(connection) as node:
         own = node.events(sprat.Query)
@@ -91,7 +95,7 @@ def query(
                 os.fsencode(payload),
                 timeout=answers_timeout(connection),
                 nodes=nodes,
-                tags=dict(parse_tags(tags)),
+                tags=wanted,
                 ack=not no_ack,
                 relay_factor=relay_factor,
             )
