@@ -58,6 +58,18 @@ def test_patterns_by_position_and_by_name_have_their_types(tmp_path):
     assert "Success" in errors_of(tmp_path, PATTERNS)
 
 
+def test_the_settings_for_tests_may_stand_beside_a_name_and_an_address(tmp_path):
+    code = """
+        import sprat
+        import sprat.aio
+        import sprat.testing
+
+        node = sprat.Node(name="app", bind="127.0.0.1:0", **sprat.testing.FAST)
+        other = sprat.aio.Node(name="other", bind="127.0.0.1:0", **sprat.testing.FAST)
+    """
+    assert "Success" in errors_of(tmp_path, code)
+
+
 def test_a_pattern_with_too_many_positions_and_a_change_of_a_value_are_errors(tmp_path):
     code = """
         import sprat

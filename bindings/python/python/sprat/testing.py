@@ -23,7 +23,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypedDict, TypeVar, overload
 
 from . import aio
 from ._base_node import BaseNode
@@ -41,7 +41,24 @@ __all__ = ["FAST", "AioCluster", "Cluster", "aio_cluster", "cluster"]
 
 N = TypeVar("N", bound=BaseNode)
 
-FAST: Final[Settings] = {
+
+class _FastSettings(TypedDict):
+    """The settings of `FAST`, and no others: so a call may name `name` and `bind` beside it."""
+
+    profile: Literal["local"]
+    probe_interval_ms: int
+    probe_timeout_ms: int
+    suspicion_mult: int
+    suspicion_max_mult: int
+    gossip_interval_ms: int
+    push_pull_interval_ms: int
+    reconnect_min_ms: int
+    reconnect_max_ms: int
+    leave_propagate_ms: int
+    stream_timeout_ms: int
+
+
+FAST: Final[_FastSettings] = {
     "profile": "local",
     "probe_interval_ms": 20,
     "probe_timeout_ms": 6,
