@@ -4,9 +4,12 @@ import base64
 import collections.abc
 import copy
 import enum
+import itertools
 import json
 import multiprocessing
 import pickle
+import sys
+import threading
 from unittest import mock
 
 import pytest
@@ -419,6 +422,29 @@ def test_tags_are_a_live_mapping(node):
         with pytest.raises(KeyError):
             missing()
     assert tags.get("x") is None
+
+
+def test_an_update_in_place_keeps_the_tags_that_another_thread_sets(node):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    done = threading.Event()
+
+    def update():
+        for number in itertools.count():
+            node.tags |= {"a": str(number)}
+            if done.is_set():
+                return
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    try:
+        for number in range(2000):
+            node.tags["b"] = str(number)
+            assert node.tags["b"] == str(number)
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_each_statement_that_changes_tags_is_one_update(node):

@@ -288,6 +288,8 @@ class BaseNode:
 
     @tags.setter
     def tags(self, tags: Mapping[str, str]) -> None:
+        if isinstance(tags, Tags) and tags._native is self._native:
+            return  # `node.tags |= ...` has changed them and assigns them to themselves
         self._native.set_tags(check_string_mapping("tags", tags))
 
     def set_meta(self, meta: bytes) -> None:
