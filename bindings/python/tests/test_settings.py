@@ -169,6 +169,11 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
             sprat.ConfigError,
             "filter_names[0] must not contain a comma, got 'a,b'",
         ),
+        (
+            {"filter_names": ["web-*", " db"]},
+            sprat.ConfigError,
+            "filter_names[1] must not begin or end with space, got ' db'",
+        ),
         ({"cidrs_allowed": [""]}, sprat.InvalidError, "cidrs_allowed[0] is empty"),
         ({"event_queue": 15}, sprat.ConfigError, 'event_queue is "15", allowed: 16 to 1048576'),
         ({"event_queue": 0}, sprat.ConfigError, 'event_queue is "0", allowed: 16 to 1048576'),

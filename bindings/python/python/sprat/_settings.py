@@ -87,7 +87,7 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise wrong_type("meta", "bytes", meta)
     if "filter_names" in rest:
-        rest["filter.names"] = _list("filter_names", rest.pop("filter_names"), check_text)
+        rest["filter.names"] = _list("filter_names", rest.pop("filter_names"), _pattern)
     if "seeds" in rest:
         rest["seeds"] = _list("seeds", rest.pop("seeds"), check_address)
     if "log_level" in rest:
@@ -124,6 +124,14 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     import difflib
 
     return next(iter(difflib.get_close_matches(name, known, 1, 0.75)), None)
+
+
+def _pattern(name: str, value: object) -> str:
+    """Return a pattern for names. Space at its ends would be lost, so it is refused, as in C."""
+    pattern = check_text(name, value)
+    if pattern != pattern.strip():
+        raise ConfigError(f"{name} must not begin or end with space, got {pattern!r}")
+    return pattern
 
 
 def _list(name: str, value: object, check: Callable[[str, object], str]) -> str:
