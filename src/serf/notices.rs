@@ -251,6 +251,7 @@ impl SerfState {
 
     /// Announces this node's leave to the member `name`, which joined or returned during the leave.
     fn tell_of_leave(&mut self, name: &Arc<str>) {
+        self.leave.on_told_late();
         if self.common.is_serf() {
             self.intents.tell_of_leave(&mut self.common, name);
         } else {

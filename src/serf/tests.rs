@@ -1014,6 +1014,59 @@ fn a_member_that_becomes_known_during_a_leave_gets_an_intent_with_a_later_time()
 }
 
 #[test]
+fn each_step_of_a_leave_waits_for_a_member_that_becomes_known_during_the_leave() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.serf.begin_leave(rig.now);
+    let orders = rig.orders();
+    let [
+        Order::Broadcast {
+            token: Some(token), ..
+        },
+        _,
+    ] = &orders[..]
+    else {
+        panic!("{orders:?}")
+    };
+    rig.serf.leave_acked(rig.now);
+    rig.joins("b", 3);
+    rig.serf.broadcast_done(rig.now, *token);
+    assert!(matches!(rig.orders()[..], [Order::TellOfLeave { .. }]));
+    rig.serf.leave_acked(rig.now);
+    assert_eq!(rig.orders(), [Order::Leave]);
+
+    rig.serf.leave_acked(rig.now);
+    rig.joins("c", 4);
+    rig.serf.departure_gossiped(rig.now);
+    rig.wait(1);
+    rig.orders();
+    assert_eq!(rig.shown("self"), MemberState::Leaving);
+    rig.serf.leave_acked(rig.now);
+    rig.joins("d", 5);
+    rig.orders();
+    rig.wait(2);
+    assert_eq!(rig.orders(), [], "the node waits for the ack of d");
+    rig.serf.leave_acked(rig.now);
+    assert_eq!(rig.orders(), [Order::EndLeave]);
+
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.serf.begin_leave(rig.now);
+    rig.wait(5);
+    rig.wait(5);
+    rig.joins("b", 3);
+    rig.orders();
+    rig.wait(5);
+    assert_eq!(rig.orders(), []);
+    rig.wait(1);
+    assert_eq!(
+        rig.orders(),
+        [Order::EndLeave],
+        "a silent member is not awaited for ever"
+    );
+}
+
+#[test]
 fn a_leave_goes_on_when_its_announcements_do_not_spread() {
     let mut rig = Rig::new();
     rig.joins("a", 2);

@@ -10,8 +10,9 @@
 //! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
 //! Intent. A node whose name seems to belong to another node goes to Left immediately. A step that
 //! takes too long ends at its deadline and the leave goes on, as in newer versions of Serf; Serf
-//! 0.9.4 gives up. The report at the end names the members that have not acknowledged the leave. A
-//! join cancels the leave, whatever step it is in.
+//! 0.9.4 gives up. A member that becomes known during the leave is told of it, and each step waits
+//! for its acknowledgement as well. The report at the end names the members that have not
+//! acknowledged the leave. A join cancels the leave, whatever step it is in.
 
 use crate::event::EventBody;
 use crate::serf::CoreEvent;
@@ -35,9 +36,7 @@ enum Step {
     Member,
     Intent(Announcing),
     Spreading(Announcing),
-    Lingering {
-        until: Time,
-    },
+    Lingering(Lingering),
     Left,
 }
 
@@ -48,6 +47,16 @@ struct Announcing {
     /// True once the announcement has been gossiped often enough.
     gossiped: bool,
     /// True once every member that was told has acknowledged the announcement or was given up.
+    acked: bool,
+}
+
+/// The end of the leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lingering {
+    until: Time,
+    /// The time at which the leave ends if a member that was told late does not acknowledge it.
+    longest: Time,
+    /// False while such a member is awaited.
     acked: bool,
 }
 
@@ -90,7 +99,7 @@ impl Leave {
         match self.step {
             Step::Member | Step::Left => None,
             Step::Intent(announcing) | Step::Spreading(announcing) => Some(announcing.until),
-            Step::Lingering { until } => Some(until),
+            Step::Lingering(it) => Some(if it.acked { it.until } else { it.longest }),
         }
     }
 
@@ -101,7 +110,7 @@ impl Leave {
             Step::Intent(announcing) | Step::Spreading(announcing) => {
                 announcing.until = announcing.until + by;
             }
-            Step::Lingering { until } => *until = *until + by,
+            Step::Lingering(it) => (it.until, it.longest) = (it.until + by, it.longest + by),
         }
     }
 
@@ -123,7 +132,7 @@ impl Leave {
                 self.finish(now, common);
             }
             Step::Member => announce = self.start(now, common),
-            Step::Intent(_) | Step::Spreading(_) | Step::Lingering { .. } => {}
+            Step::Intent(_) | Step::Spreading(_) | Step::Lingering(_) => {}
             Step::Left => self.report(common, &self.left()),
         }
         Begun { op, announce }
@@ -164,14 +173,24 @@ impl Leave {
         self.go_on(now, common);
     }
 
+    /// A member that became known only now is being told of the leave.
+    pub fn on_told_late(&mut self) {
+        self.set_acked(false);
+    }
+
     /// Every member that was told has acknowledged the announcement of the current step, or was
     /// given up.
     pub fn on_acked(&mut self, now: Time, common: &mut Common) {
-        match &mut self.step {
-            Step::Intent(announcing) | Step::Spreading(announcing) => announcing.acked = true,
-            _ => return,
-        }
+        self.set_acked(true);
         self.go_on(now, common);
+    }
+
+    fn set_acked(&mut self, acked: bool) {
+        match &mut self.step {
+            Step::Intent(announcing) | Step::Spreading(announcing) => announcing.acked = acked,
+            Step::Lingering(lingering) => lingering.acked = acked,
+            Step::Member | Step::Left => {}
+        }
     }
 
     /// Goes on to the next step if the current announcement is complete.
@@ -181,6 +200,7 @@ impl Leave {
                 self.announce_departure(now, common);
             }
             Step::Spreading(announcing) if announcing.is_complete() => self.linger(now, common),
+            Step::Lingering(it) if it.acked && now >= it.until => self.finish(now, common),
             _ => {}
         }
     }
@@ -188,7 +208,11 @@ impl Leave {
     fn linger(&mut self, now: Time, common: &mut Common) {
         if common.has_company() {
             let until = now + common.config.leave_propagate;
-            self.step = Step::Lingering { until };
+            self.step = Step::Lingering(Lingering {
+                until,
+                longest: until + common.config.broadcast_timeout,
+                acked: true,
+            });
         } else {
             self.finish(now, common);
         }
@@ -232,7 +256,7 @@ impl Leave {
             Step::Member | Step::Left => {}
             Step::Intent(_) => self.announce_departure(now, common),
             Step::Spreading(_) => self.linger(now, common),
-            Step::Lingering { .. } => self.finish(now, common),
+            Step::Lingering(_) => self.finish(now, common),
         }
     }
 
