@@ -41,6 +41,8 @@ pub enum CommandError {
         /// The reason.
         why: String,
     },
+    /// Too many user events wait to be gossiped.
+    TooManyEvents,
     /// Too many queries of this node are under way.
     TooManyQueries,
     /// There never was a query with this number.

@@ -153,7 +153,8 @@ impl Core {
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode; `EventTooLarge` if the encoded event takes more bytes than
-    /// the setting `user_event_bytes` allows, or does not fit into a packet; `Left`.
+    /// the setting `user_event_bytes` allows, or does not fit into a packet; `TooManyEvents`;
+    /// `Left`.
     pub fn send_event(
         &mut self,
         now: Time,
@@ -164,6 +165,9 @@ impl Core {
         self.check_serf()?;
         self.check_not_left()?;
         let common = &mut self.serf.common;
+        if self.swim.queued_in(lane::EVENTS) >= limits::QUEUED_EVENTS {
+            return Err(CommandError::TooManyEvents);
+        }
         let room = self.swim.broadcast_room();
         let max = common.config.user_event_bytes.min(room);
         let events = &mut self.serf.events;

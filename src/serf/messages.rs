@@ -103,8 +103,8 @@ impl SerfState {
         for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
         }
-        self.events
-            .nothing_missing_before(&mut self.common.out, state.event_ltime);
+        let (events, common) = (&mut self.events, &mut self.common);
+        events.on_clock_of_other(now, common, state.event_ltime, join);
     }
 
     /// Sends a query to the members that `options` select. `purpose` says who gets the answers.

@@ -188,6 +188,7 @@ impl Core {
                 not,
                 bytes,
             } => self.swim.send_user_through(now, helpers, not, &bytes),
+            Order::PushPull => self.swim.push_pull(now),
             Order::RememberLost { name, addr, since } => {
                 self.swim.remember_lost(now, name, addr, since);
             }

@@ -254,6 +254,7 @@ impl Rig {
             Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
             Order::SendUser { .. }
             | Order::SendThrough { .. }
+            | Order::PushPull
             | Order::RememberLost { .. }
             | Order::ForgetLost { .. }
             | Order::UnlistLost { .. }

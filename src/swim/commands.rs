@@ -1,6 +1,7 @@
 //! The commands of the layer above: joining, looking and leaving, this node's meta and address,
 //! hints, messages, and the search for lost members.
 
+use super::exchanges::push_pull;
 use super::output::{Node, OpId};
 use super::shared::broadcast_queue::PART_COST;
 use super::table::record::MemberRecord;
@@ -203,6 +204,20 @@ impl Swim {
     /// The maximum length in bytes of the content of a user message that is sent by gossip.
     pub fn broadcast_room(&self) -> usize {
         self.ctx.packet_room().saturating_sub(PART_COST + 1)
+    }
+
+    /// Begins a push/pull with a random member, unless the setting `push_pull_interval` is 0.
+    pub fn push_pull(&mut self, now: Time) {
+        self.at(now, |swim| {
+            if !swim.ctx.config.push_pull_interval.is_zero() {
+                push_pull::begin(&mut swim.ctx);
+            }
+        });
+    }
+
+    /// The number of messages in a lane that are gossiped or wait to be.
+    pub fn queued_in(&self, lane: usize) -> usize {
+        self.ctx.broadcasts.len_of_lane(lane)
     }
 
     /// Queues a user message in a lane of the layer above, which must be less than

@@ -396,7 +396,7 @@ fn attack(
         scope.spawn(|| (attack.run)(&field));
         let prober = scope.spawn(|| probe(&field, block.ip(8)));
         std::thread::sleep(time / 2);
-        let newcomer = Ours::start("newcomer", block.ip(4));
+        let newcomer = patient("newcomer", block.ip(4));
         let began = Instant::now();
         let joined = join_under_attack(&newcomer, victim.addr(), patience);
         std::thread::sleep((time / 2).saturating_sub(began.elapsed()));
@@ -416,8 +416,16 @@ fn attack(
     damage
 }
 
+/// Starts a node whose streams may take a minute. On a busy machine, its request waits behind those
+/// of the attacker, which the victim answers in the order in which they came.
+fn patient(name: &str, ip: IpAddr) -> Ours {
+    let mut config = ours::config(name, ip);
+    config.set("stream_timeout_ms", "60000").unwrap();
+    Ours::with(&config)
+}
+
 /// Joins the newcomer, and returns the time that this took; `None` if it is longer than `patience`.
-/// On a busy machine a single attempt may reach the limit of its stream, so it is repeated.
+/// A single attempt may reach the limit of its stream, so it is repeated.
 fn join_under_attack(newcomer: &Ours, to: SocketAddr, patience: Duration) -> Option<Duration> {
     let (began, to) = (Instant::now(), to.to_string());
     while began.elapsed() < patience {

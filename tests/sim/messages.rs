@@ -85,6 +85,33 @@ fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
     }
 }
 
+/// A program may send events faster than gossip carries them.
+#[test]
+fn a_burst_of_user_events_reaches_every_node_in_the_order_of_its_sender() {
+    const EVENTS: u32 = 1_500;
+    for random_seed in 0..by_test_level(4, 40) {
+        let nodes = [2, 3, 8, 30][random_seed as usize % 4];
+        let mut world = World::new(random_seed).lan(nodes);
+        world.join_all_through(0);
+        world.run_until(secs(60), World::is_complete);
+        world.run(secs(10));
+        (0..EVENTS).for_each(|number| send(&mut world, 0, number));
+        world.run(secs(120));
+        let expected: Vec<u32> = (0..EVENTS).collect();
+        for host in 0..nodes {
+            let numbers = delivered(&world, host).remove("from-0").unwrap_or_default();
+            let inversions = numbers.windows(2).filter(|it| it[0] > it[1]).count();
+            let context = format!("seed {random_seed}, n{host} of {nodes}");
+            assert_eq!(
+                (numbers.len(), inversions),
+                (expected.len(), 0),
+                "{context}"
+            );
+            assert_eq!(numbers, expected, "{context}");
+        }
+    }
+}
+
 /// Answers the queries that the hosts have received since the last call. `answered` holds the
 /// number of events of each host that were looked at.
 fn answer(world: &mut World, answered: &mut [usize]) {

@@ -240,7 +240,8 @@ fn command_status(why: &CommandError) -> Status {
         BadExpression { .. } | ReservedName => Status::Invalid,
         UnknownQuery | UnknownMember | NotMeasured => Status::NotFound,
         QueryOver => Status::Timeout,
-        TooManyMessages | TooManyQueries | TooManyLooks | Limited => Status::State,
+        TooManyMessages | TooManyEvents | TooManyQueries => Status::State,
+        TooManyLooks | Limited => Status::State,
         NoKeyring | PrimaryKey | UnknownKey => Status::State,
         WrongMode | AckPayloadTaken | NoCoordinates => Status::State,
         Left | AlreadyAnswered | NotAlive | Myself | NotFailed => Status::State,
@@ -270,6 +271,10 @@ fn command_text(why: &CommandError) -> Cow<'static, str> {
              again later"
         }
         ReservedName => "names that begin with \"_serf_\" are reserved for Serf itself",
+        TooManyEvents => {
+            "2,048 user events are being gossiped or wait for it, which is the maximum; try again \
+             later"
+        }
         TooManyQueries => "256 queries are under way, which is the maximum; try again later",
         UnknownQuery => "there is no such query",
         QueryOver => "the time for an answer is over",

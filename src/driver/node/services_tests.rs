@@ -167,6 +167,7 @@ impl Service for Console {
             return;
         }
         match &event.body {
+            EventBody::MemberJoin(member) if *member.name == *"host" => {} // this node itself
             EventBody::MemberJoin(member) => print(&member.name, actions),
             EventBody::User { name, .. } => print(&format!("event {}", name), actions),
             EventBody::Query { id, name, .. } => print(&format!("query {id} {}", name), actions),

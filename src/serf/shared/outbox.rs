@@ -52,6 +52,8 @@ pub(in crate::serf) enum Order {
         not: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// Begins a push/pull with a random member.
+    PushPull,
     RememberLost {
         name: Arc<str>,
         addr: SocketAddr,

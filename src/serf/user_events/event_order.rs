@@ -2,8 +2,12 @@
 //!
 //! Gossip may bring a later event first. Each Lamport time belongs to an event, so a node that
 //! receives an event can tell from its time that an earlier one is still missing. Such an event
-//! waits until the missing ones have come, but no longer than events are gossiped: after that, only
-//! a push/pull can bring them. Serf delivers events as they come.
+//! waits until the missing ones have come. When it has waited for as long as events are gossiped,
+//! only a push/pull can bring them, so in a small cluster this node begins one. (In a large cluster,
+//! each node gossips an event so often that hardly any node misses it.) The event stops waiting
+//! when no missing one has come for that time, or at the latest after [`PATIENCE_MAX`] times as
+//! long: if more are sent than gossip carries at once, the missing ones keep coming. Serf delivers
+//! events as they come.
 //!
 //! Two nodes that send at nearly the same time give their events the same Lamport time. Once one of
 //! the two events has come, nothing shows that the other is missing. So later events do not wait
@@ -12,18 +16,35 @@
 use crate::event::EventBody;
 use crate::limits;
 use crate::serf::shared::event_load::EventLoad;
-use crate::serf::shared::outbox::Outbox;
+use crate::serf::shared::outbox::{Order, Outbox};
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The longest wait of an event, as a multiple of the time for which events are gossiped.
+const PATIENCE_MAX: u32 = 8;
+
+/// The minimum time between two push/pulls that this node begins because events are missing, as a
+/// multiple of the time for which events are gossiped. Forged events can name earlier ones that do
+/// not exist.
+const PULL_INTERVAL: u32 = 2;
+
 /// The events with one Lamport time that wait.
 #[derive(Debug)]
 struct Held {
-    /// Empty if the event of this time has been delivered already.
+    /// Empty if the event of this time has been delivered already, or has not come.
     events: Vec<EventBody>,
-    /// The time at which the events are delivered although earlier ones are missing.
-    until: Time,
+    /// The time at which the first of them came.
+    came: Time,
+}
+
+/// What the order depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::serf) struct ClusterFacts {
+    /// The time for which events are gossiped.
+    pub gossip_time: Duration,
+    /// True if the cluster is so small that events may be missed.
+    pub is_small: bool,
 }
 
 /// The user events that wait for earlier ones.
@@ -34,6 +55,11 @@ pub(in crate::serf) struct EventOrder {
     held: BTreeMap<u64, Held>,
     /// The events that are held.
     load: EventLoad,
+    /// The time at which an event came last that a held event had waited for.
+    progress: Time,
+    cluster: ClusterFacts,
+    /// The time from which this node may begin the next push/pull because events are missing.
+    pull_from: Time,
 }
 
 impl Default for EventOrder {
@@ -42,27 +68,37 @@ impl Default for EventOrder {
             next: 1,
             held: BTreeMap::new(),
             load: EventLoad::default(),
+            progress: Time::ZERO,
+            cluster: ClusterFacts::default(),
+            pull_from: Time::ZERO,
         }
     }
 }
 
 impl EventOrder {
-    /// Delivers an event of another node, now or when the earlier ones have come. It waits at most
-    /// for `patience`.
+    /// Delivers an event of another node, now or when the earlier ones have come.
     pub fn add(
         &mut self,
         now: Time,
         out: &mut Outbox,
         ltime: u64,
         event: EventBody,
-        patience: Duration,
+        cluster: ClusterFacts,
     ) {
+        self.cluster = cluster;
+        if self
+            .held
+            .last_key_value()
+            .is_some_and(|(last, _)| ltime < *last)
+        {
+            self.progress = now;
+        }
         if ltime <= self.next {
             out.tell(event);
             return self.pass(out, ltime);
         }
         out.counts.user_events_held += 1;
-        self.hold(ltime, now + patience, Some(event));
+        self.hold(now, ltime, Some(event));
         while self.load.count > limits::HELD_EVENTS || self.load.bytes > limits::HELD_BYTES {
             self.give_up_first(out);
         }
@@ -75,13 +111,23 @@ impl EventOrder {
         out: &mut Outbox,
         ltime: u64,
         event: EventBody,
-        patience: Duration,
+        cluster: ClusterFacts,
     ) {
+        self.cluster = cluster;
         out.tell(event);
         if ltime <= self.next {
             return self.pass(out, ltime);
         }
-        self.hold(ltime, now + patience, None);
+        self.hold(now, ltime, None);
+    }
+
+    /// Another node has seen events with times before `ltime`. Those that have not come are awaited
+    /// as if an event of the last of these times had come.
+    pub fn expect_before(&mut self, now: Time, ltime: u64, cluster: ClusterFacts) {
+        self.cluster = cluster;
+        if ltime > self.next {
+            self.hold(now, ltime - 1, None);
+        }
     }
 
     /// Events with a time before `ltime` are no longer missing: another node whose clock is at
@@ -104,32 +150,56 @@ impl EventOrder {
 
     /// Returns the time at which [`EventOrder::handle_timeout`] has to be called.
     pub fn deadline(&self) -> Option<Time> {
-        self.held.values().map(|held| held.until).min()
+        let times = |held| [Some(self.until(held)), self.pull_at(held)];
+        self.held.values().flat_map(times).flatten().min()
     }
 
-    /// Delivers the events that have waited long enough, and those before them.
-    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
-        let overdue = self.held.iter().filter(|(_, held)| held.until <= now);
-        let Some(last) = overdue.map(|(ltime, _)| *ltime).max() else {
-            return;
+    /// The time at which a push/pull is begun because an event waits; `None` if this is not done.
+    fn pull_at(&self, held: &Held) -> Option<Time> {
+        let waited = held.came + self.cluster.gossip_time;
+        (self.cluster.is_small).then(|| waited.max(self.pull_from))
+    }
+
+    /// The time at which events are delivered although earlier ones are missing.
+    fn until(&self, held: &Held) -> Time {
+        let time = self.cluster.gossip_time;
+        let pulled = match self.cluster.is_small {
+            true => time, // for the answer
+            false => Duration::ZERO,
         };
-        self.skip_to(out, last);
+        let usual = held.came.max(self.progress) + time + pulled;
+        usual.min(held.came + PATIENCE_MAX * time)
+    }
+
+    /// Delivers the events that have waited long enough, and those before them. Begins a push/pull
+    /// that may bring what is missing.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox) {
+        let mut pulls = self.held.values().filter_map(|held| self.pull_at(held));
+        if pulls.any(|at| at <= now) {
+            self.pull_from = now + PULL_INTERVAL * self.cluster.gossip_time;
+            out.order(Order::PushPull);
+        }
+        let overdue = (self.held.iter()).filter(|(_, held)| self.until(held) <= now);
+        if let Some(last) = overdue.map(|(ltime, _)| *ltime).max() {
+            self.skip_to(out, last);
+        }
     }
 
     /// This process did not run for `by`: the missing events get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         for held in self.held.values_mut() {
-            held.until = held.until + by;
+            held.came = held.came + by;
         }
+        self.progress = self.progress + by;
     }
 
     fn first(&self) -> Option<u64> {
         self.held.keys().next().copied()
     }
 
-    fn hold(&mut self, ltime: u64, until: Time, event: Option<EventBody>) {
-        let events = Vec::new();
-        let held = self.held.entry(ltime).or_insert(Held { events, until });
+    fn hold(&mut self, now: Time, ltime: u64, event: Option<EventBody>) {
+        let (events, came) = (Vec::new(), now);
+        let held = self.held.entry(ltime).or_insert(Held { events, came });
         if let Some(event) = event {
             self.load.add(&event);
             held.events.push(event);
@@ -175,15 +245,24 @@ mod tests {
     /// An order, and what it delivered.
     #[derive(Default)]
     struct Run {
+        is_small: bool,
         order: EventOrder,
         out: Outbox,
         now: Time,
     }
 
     impl Run {
+        fn cluster(&self) -> ClusterFacts {
+            ClusterFacts {
+                gossip_time: PATIENCE,
+                is_small: self.is_small,
+            }
+        }
+
         fn add(&mut self, ltime: u64) {
+            let cluster = self.cluster();
             self.order
-                .add(self.now, &mut self.out, ltime, event(ltime), PATIENCE);
+                .add(self.now, &mut self.out, ltime, event(ltime), cluster);
         }
 
         fn wait(&mut self, time: Duration) {
@@ -244,11 +323,66 @@ mod tests {
     }
 
     #[test]
+    fn in_a_small_cluster_a_push_pull_brings_a_missing_event_in_time() {
+        let mut run = Run {
+            is_small: true,
+            ..Run::default()
+        };
+        run.add(2);
+        run.wait(PATIENCE);
+        assert_eq!(run.out.orders.pop(), Some(Order::PushPull));
+        assert!(run.delivered().is_empty());
+        run.add(1);
+        run.order.skip_to(&mut run.out, 3);
+        assert_eq!(run.delivered(), [1, 2]);
+        run.add(4);
+        run.wait(PATIENCE);
+        assert_eq!(run.out.orders.pop(), None, "the last one was not long ago");
+        run.wait(PATIENCE);
+        assert_eq!(run.out.orders.pop(), Some(Order::PushPull));
+        assert_eq!(run.delivered(), [4], "nobody has 3");
+        assert_eq!(run.order.deadline(), None);
+    }
+
+    #[test]
+    fn an_event_waits_longer_while_missing_events_keep_coming() {
+        let mut run = Run::default();
+        run.add(100);
+        for ltime in 2..9 {
+            run.wait(PATIENCE * 3 / 4);
+            run.add(ltime);
+        }
+        assert!(run.delivered().is_empty());
+        run.wait(PATIENCE * 3 / 4);
+        assert!(run.delivered().is_empty());
+        run.wait(PATIENCE / 4);
+        assert_eq!(run.delivered(), [2, 3, 4, 5, 6, 7, 8]);
+        run.wait(PATIENCE);
+        assert_eq!(run.delivered(), [100]);
+
+        let mut run = Run::default();
+        run.add(2);
+        run.add(1_000);
+        for ltime in 3..19 {
+            run.wait(PATIENCE / 2);
+            run.add(ltime);
+        }
+        assert_eq!(run.delivered(), (2..19).collect::<Vec<u64>>());
+        assert_eq!(run.order.deadline(), None, "1000 has waited long enough");
+    }
+
+    #[test]
     fn an_event_of_this_node_waits_for_nothing_and_is_not_missed() {
         let mut run = Run::default();
         run.add(2);
-        let out = &mut run.out;
-        run.order.add_own(run.now, out, 3, event(3), PATIENCE);
+        let (out, cluster) = (
+            &mut run.out,
+            ClusterFacts {
+                gossip_time: PATIENCE,
+                is_small: false,
+            },
+        );
+        run.order.add_own(run.now, out, 3, event(3), cluster);
         assert_eq!(run.delivered(), [3]);
         run.add(4);
         run.add(1);

@@ -6,7 +6,7 @@
 //! passed on exactly once. An event does not name its sender. Events of one sender have rising
 //! Lamport times; `event_order` delivers them in that order.
 
-use super::event_order::EventOrder;
+use super::event_order::{ClusterFacts, EventOrder};
 use super::seen_event::SeenEvent;
 use crate::event::{Coalescing, EventBody};
 use crate::limits;
@@ -18,7 +18,6 @@ use crate::serf::shared::seen::Seen;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
-use std::time::Duration;
 
 /// The user events of the cluster.
 #[derive(Debug)]
@@ -62,9 +61,9 @@ impl UserEvents {
             return Err(CommandError::EventTooLarge { content, len, max });
         }
         if self.see(&mut common.out, &event) {
-            let patience = patience(common);
+            let cluster = cluster_facts(common);
             let out = &mut common.out;
-            self.order.add_own(now, out, ltime, body(&event), patience);
+            self.order.add_own(now, out, ltime, body(&event), cluster);
         }
         common.out.counts.user_events_sent += 1;
         common.out.broadcast(lane::EVENTS, &message, None);
@@ -80,19 +79,26 @@ impl UserEvents {
         }
         let is_new = self.see(&mut common.out, event);
         if is_new {
-            let patience = patience(common);
+            let cluster = cluster_facts(common);
             let out = &mut common.out;
-            self.order.add(now, out, event.ltime, body(event), patience);
+            self.order.add(now, out, event.ltime, body(event), cluster);
         }
         is_new
     }
 
-    /// A node whose clock of user events is at `ltime` has sent all the earlier events that it
-    /// knows. The clock of this node has witnessed that time, unless it is too far ahead to be
-    /// believed: then nothing follows from it.
-    pub fn nothing_missing_before(&mut self, out: &mut Outbox, ltime: u64) {
-        if ltime <= self.seen.clock.time() {
-            self.order.skip_to(out, ltime);
+    /// A push/pull with a node whose clock of user events is at `ltime` has brought the events that
+    /// it knows. If one side joins, nothing before that time is missing. Otherwise, some of the
+    /// events before that time may still be on their way to both. The clock of this node has
+    /// witnessed that time, unless it is too far ahead to be believed: then nothing follows from it.
+    pub fn on_clock_of_other(&mut self, now: Time, common: &mut Common, ltime: u64, join: bool) {
+        if ltime > self.seen.clock.time() {
+            return;
+        }
+        if join {
+            self.order.skip_to(&mut common.out, ltime);
+        } else {
+            let cluster = cluster_facts(common);
+            self.order.expect_before(now, ltime, cluster);
         }
     }
 
@@ -105,9 +111,14 @@ impl UserEvents {
     }
 }
 
-/// The time for which a node gossips an event, and for which others wait for a missing one.
-fn patience(common: &Common) -> Duration {
-    common.gossip_time(common.config.swim.retransmit_mult)
+/// The largest cluster in which a node begins a push/pull because events are missing.
+const SMALL_CLUSTER: usize = 64;
+
+fn cluster_facts(common: &Common) -> ClusterFacts {
+    ClusterFacts {
+        gossip_time: common.gossip_time(common.config.swim.retransmit_mult),
+        is_small: common.members.len() <= SMALL_CLUSTER,
+    }
 }
 
 fn body(event: &UserEvent<'_>) -> EventBody {

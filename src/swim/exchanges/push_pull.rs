@@ -35,6 +35,11 @@ pub(in crate::swim) fn start(ctx: &mut Context) {
 /// Begins the regular exchange with a random member.
 pub(in crate::swim) fn tick(ctx: &mut Context) {
     arm(ctx, Duration::ZERO);
+    begin(ctx);
+}
+
+/// Begins an exchange with a random member, unless this node has left.
+pub(in crate::swim) fn begin(ctx: &mut Context) {
     if ctx.local.left {
         return;
     }

@@ -1,13 +1,15 @@
 //! The broadcast queue: the messages to gossip, how often each was sent, and which of them go into
 //! the next packet.
 //!
-//! Broadcasts that were sent fewer times go first; among those sent equally often, the largest that
-//! fits; among equal lengths, the newest. A broadcast about a subject replaces the older one about
-//! the same subject. After `mult x ceil(log10(n + 1))` transmissions, where n is the number of
-//! nodes, a broadcast is dropped.
+//! Broadcasts that were sent fewer times go first. A broadcast about a subject replaces the older
+//! one about the same subject. After `mult x ceil(log10(n + 1))` transmissions, where n is the
+//! number of nodes, a broadcast is dropped.
 //!
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
-//! layer above.
+//! layer above. Of the states that were sent equally often, the largest that fits goes first, and
+//! among equal lengths the newest, as in memberlist. In a lane, the oldest that fits goes first, and
+//! a broadcast waits while more than [`WINDOW`] older ones are not done: receivers forget what lies
+//! too far behind the newest message that they have seen, as agents of Serf do.
 
 use crate::swim::output::USER_LANES;
 use std::cmp::Reverse;
@@ -21,9 +23,14 @@ pub(in crate::swim) const PART_COST: usize = 2;
 /// are bounded, too.
 const LANE_MAX: usize = 4096;
 
-/// The place of a broadcast in the order: the number of its transmissions, its length, and its
-/// arrival number.
-type Rank = (u32, Reverse<usize>, Reverse<u64>);
+/// The number of broadcasts of a lane that are sent at the same time. A Serf node remembers the
+/// messages of 512 Lamport times. While a message passes through the windows of three nodes one
+/// after the other, those that follow it stay within that number.
+const WINDOW: u64 = 128;
+
+/// The place of a broadcast in the order: the number of its transmissions, its length (0 in a
+/// lane), and a number that is lower for newer broadcasts, or for older ones in a lane.
+type Rank = (u32, Reverse<usize>, u64);
 
 #[derive(Clone, Debug)]
 struct Broadcast {
@@ -38,6 +45,8 @@ pub(in crate::swim) struct BroadcastQueue {
     ranked: BTreeMap<Rank, Broadcast>,
     by_subject: HashMap<Arc<str>, Rank>,
     arrivals: u64,
+    /// True for a lane.
+    oldest_first: bool,
     /// The sum of the lengths of all broadcasts.
     bytes: usize,
 }
@@ -66,7 +75,10 @@ impl BroadcastQueue {
     ) -> Option<u64> {
         let replaced = subject.as_ref().and_then(|it| self.drop_about(it));
         self.arrivals += 1;
-        let rank = (0, Reverse(bytes.len()), Reverse(self.arrivals));
+        let rank = match self.oldest_first {
+            true => (0, Reverse(0), self.arrivals),
+            false => (0, Reverse(bytes.len()), u64::MAX - self.arrivals),
+        };
         if let Some(subject) = &subject {
             self.by_subject.insert(subject.clone(), rank);
         }
@@ -118,21 +130,23 @@ impl BroadcastQueue {
         done: &mut Vec<u64>,
     ) -> Vec<Arc<[u8]>> {
         let mut picked: Vec<(Rank, Broadcast)> = Vec::new();
-        let mut tier = 0;
+        let end = self.end_of_window();
+        let mut from = self.first_of(0, free);
         while picked.len() < parts && free > PART_COST {
-            let from = (tier, Reverse(free - PART_COST), Reverse(u64::MAX));
-            let Some((&rank, _)) = self.ranked.range(from..).next() else {
+            let Some((&rank, broadcast)) = self.ranked.range(from..).next() else {
                 break;
             };
-            if rank.0 != tier {
-                tier = rank.0; // nothing else in this tier fits, so go on with the next one
-                continue;
+            if rank.0 != from.0 {
+                from = self.first_of(rank.0, free); // nothing else in the tier fits
+            } else if rank.2 >= end {
+                from = self.first_of(rank.0 + 1, free);
+            } else if broadcast.bytes.len() + PART_COST > free {
+                from = (rank.0, rank.1, rank.2 + 1);
+            } else if let Some(broadcast) = self.remove(&rank) {
+                free -= broadcast.bytes.len() + PART_COST;
+                picked.push((rank, broadcast));
+                from = from.max(self.first_of(rank.0, free));
             }
-            let Some(broadcast) = self.remove(&rank) else {
-                break;
-            };
-            free -= broadcast.bytes.len() + PART_COST;
-            picked.push((rank, broadcast));
         }
         let mut messages = Vec::with_capacity(picked.len());
         for ((sent, length, age), broadcast) in picked {
@@ -140,6 +154,29 @@ impl BroadcastQueue {
             self.put_back((sent + 1, length, age), broadcast, limit, done);
         }
         messages
+    }
+
+    /// The lowest rank of a broadcast with this number of transmissions that fits into `free` bytes.
+    /// In a lane, not every broadcast from there on fits.
+    fn first_of(&self, sent: u32, free: usize) -> Rank {
+        let length = match self.oldest_first {
+            true => 0,
+            false => free.saturating_sub(PART_COST),
+        };
+        (sent, Reverse(length), 0)
+    }
+
+    /// The first number of a broadcast that has to wait for older ones; `u64::MAX` for states.
+    fn end_of_window(&self) -> u64 {
+        if !self.oldest_first {
+            return u64::MAX;
+        }
+        let (mut oldest, mut sent) = (u64::MAX, 0);
+        while let Some((rank, _)) = self.ranked.range(self.first_of(sent, 0)..).next() {
+            oldest = oldest.min(rank.2);
+            sent = rank.0 + 1;
+        }
+        oldest.saturating_add(WINDOW)
     }
 
     fn put_back(&mut self, rank: Rank, broadcast: Broadcast, limit: u32, done: &mut Vec<u64>) {
@@ -157,7 +194,7 @@ impl BroadcastQueue {
     }
 
     /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
-    /// sent most often, and among these the smallest. Returns the tokens of the dropped broadcasts.
+    /// sent most often, and among these the smallest, or in a lane the newest. Returns the tokens of the dropped broadcasts.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
@@ -175,7 +212,7 @@ impl BroadcastQueue {
 }
 
 /// All queues of a node, in the order in which packets are filled from them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::swim) struct Broadcasts {
     /// The states of members. The subject of each broadcast is the name of the member.
     pub members: BroadcastQueue,
@@ -184,7 +221,26 @@ pub(in crate::swim) struct Broadcasts {
     dropped: u64,
 }
 
+impl Default for Broadcasts {
+    fn default() -> Broadcasts {
+        let lane = |_| BroadcastQueue {
+            oldest_first: true,
+            ..BroadcastQueue::default()
+        };
+        Broadcasts {
+            members: BroadcastQueue::default(),
+            lanes: std::array::from_fn(lane),
+            dropped: 0,
+        }
+    }
+}
+
 impl Broadcasts {
+    /// The number of broadcasts in a lane of the layer above.
+    pub fn len_of_lane(&self, lane: usize) -> usize {
+        self.lanes.get(lane).map_or(0, BroadcastQueue::len)
+    }
+
     pub fn len(&self) -> usize {
         self.queues().map(BroadcastQueue::len).sum()
     }
@@ -323,6 +379,27 @@ mod tests {
             [3],
             "one part only"
         );
+    }
+
+    #[test]
+    fn in_a_lane_the_oldest_that_fits_goes_first_and_never_far_ahead_of_others() {
+        let mut all = Broadcasts::default();
+        let mut done = Vec::new();
+        for (length, mark) in [(10, 1), (30, 2), (10, 3)] {
+            all.push_to_lane(0, bytes(length, mark), None, None);
+        }
+        let queue = &mut all.lanes[0];
+        assert_eq!(marks(&queue.take(30, 9, 5, &mut done)), [1, 3]);
+        assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [2, 1, 3]);
+        for _ in 0..WINDOW {
+            queue.push(bytes(1, 4), None, None);
+        }
+        let sent = queue.take(100_000, 9_999, 5, &mut done);
+        assert_eq!(sent.len() as u64, WINDOW, "the first three belong to them");
+        assert_eq!(queue.take(30, 1, 1, &mut done).len(), 1);
+        queue.take(100_000, 9_999, 1, &mut done);
+        assert_eq!(queue.len(), 3, "the last three had to wait");
+        assert_eq!(queue.take(100, 9, 5, &mut done).len(), 3);
     }
 
     #[test]
