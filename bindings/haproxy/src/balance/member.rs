@@ -324,7 +324,7 @@ impl SlotMember {
 
     /// Returns the reason for the state of the server.
     pub fn reason(&self) -> &'static str {
-        if let Some(hold) = self.hold() {
+        if let Some(hold) = self.hold {
             return hold.text();
         }
         if self.superseded {
@@ -340,8 +340,9 @@ impl SlotMember {
             return "an operator ordered this state";
         }
         match self.listing {
-            Listing::Remembered => "the server was in this state before the restart",
+            Listing::Remembered => Hold::Remembered.text(),
             Listing::Unlisted => "the cluster no longer lists the member with this tag",
+            Listing::Listed(_) if self.unreported => Hold::Remembered.text(),
             Listing::Listed(Presence::Failed) => "the member has failed",
             Listing::Listed(Presence::Left) => "the member has left",
             Listing::Listed(Presence::Leaving) => "the member is leaving",

@@ -770,6 +770,34 @@ fn a_withdrawn_order_makes_a_server_ready_before_the_cluster_is_heard_from() {
 }
 
 #[test]
+fn the_reason_of_a_change_before_the_cluster_is_heard_from_is_the_order_or_the_silence() {
+    let mut balance = Balance::new(Limits::default(), 4);
+    for n in 0..2 {
+        balance.remember(at(0), &remembered(n, n, Ready));
+    }
+    balance.take_assignments();
+    let reasons = |balance: &mut Balance| {
+        balance.take_assignments();
+        let log = balance.take_log().into_iter();
+        log.filter_map(|it| it.reason).collect::<Vec<_>>()
+    };
+    balance.set_order(at(1), "web-0", Some(Drain));
+    assert_eq!(reasons(&mut balance), ["an operator ordered this state"]);
+    balance.set_order(at(2), "web-0", None);
+    let silent = "not listed by the cluster since the start";
+    assert_eq!(reasons(&mut balance), [silent]);
+    balance.observe(at(3), &[member(0, Alive)]);
+    reasons(&mut balance);
+    let grace = Limits::default().grace.as_millis() as u64;
+    balance.advance(at(3 + grace));
+    assert_eq!(
+        (reasons(&mut balance), state_of(&balance, 1)),
+        (vec![silent], Maint),
+        "nobody has reported a failure"
+    );
+}
+
+#[test]
 fn an_order_keeps_the_server_of_a_failed_member_ready() {
     let mut balance = pool(3);
     balance.set_order(at(1), "web-1", Some(Ready));
