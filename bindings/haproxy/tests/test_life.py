@@ -159,6 +159,19 @@ def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> N
     )
 
 
+def test_a_restart_that_finds_no_member_of_its_snapshot_logs_why_it_is_alone(
+    haproxy, saved_webs, tmp_path
+) -> None:
+    snapshot = tmp_path / "snapshot"
+    proxy = haproxy(SNAPSHOT=str(snapshot))
+    [only] = saved_webs(proxy, snapshot, 1)
+    proxy.end()
+    only.agent.kill()
+    proxy.start()
+    said = f"sprat: alone in the cluster: no node answered: {only.agent.address}: "
+    eventually("the reason is logged", lambda: said in proxy.log())
+
+
 def test_a_process_of_another_user_cannot_take_the_port_over(haproxy, web) -> None:
     proxy = haproxy(HANDOVER_MS="1000")
     first = web("web-1").join(proxy)

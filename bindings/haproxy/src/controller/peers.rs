@@ -20,6 +20,17 @@ pub(super) struct Peers {
     has_heard: bool,
 }
 
+/// Returns the settings of a node with the peers of a snapshot added to the seeds, because the seeds
+/// in the settings may all be gone.
+pub(super) fn add_to_seeds(config: Config, peers: &[SocketAddr]) -> Config {
+    let peers = peers.iter().copied().map(Seed::Addr);
+    let seeds = config.seed_list();
+    // Peers that do not fit are left out: a list of seeds that is too long would be refused.
+    let most = seeds.len().max(PEERS);
+    let seeds: Vec<Seed> = seeds.iter().cloned().chain(peers).take(most).collect();
+    config.seeds(seeds)
+}
+
 impl Peers {
     /// Starts with the peers of a snapshot.
     pub fn new(peers: Vec<SocketAddr>) -> Peers {
@@ -28,17 +39,6 @@ impl Peers {
             peers,
             has_heard: false,
         }
-    }
-
-    /// Returns the settings of a node with the peers added to the seeds, because the seeds in the
-    /// settings may all be gone.
-    pub fn add_to_seeds(&self, config: Config) -> Config {
-        let peers = self.peers.iter().copied().map(Seed::Addr);
-        let seeds = config.seed_list();
-        // Peers that do not fit are left out: a list of seeds that is too long would be refused.
-        let most = seeds.len().max(PEERS);
-        let seeds: Vec<Seed> = seeds.iter().cloned().chain(peers).take(most).collect();
-        config.seeds(seeds)
     }
 
     /// Applies the current list of members, among them the local node.

@@ -10,7 +10,7 @@ use super::isolation::Isolation;
 use super::join_diagnosis::JoinDiagnosis;
 use super::notices::{Level, Notice, Notices};
 use super::own_listeners::OwnListeners;
-use super::peers::Peers;
+use super::peers::{self, Peers};
 use super::pools::Pools;
 use super::report::{self, Census, Report};
 use super::round_trips::RoundTrips;
@@ -41,7 +41,8 @@ const DROPS: &str = "user events are dropped, because a function of `on_event` i
 const EVENTS: usize = 1024;
 
 /// Runs the controller until it is released.
-pub(super) fn run(shared: &Shared, config: ControllerConfig) {
+pub(super) fn run(shared: &Shared, mut config: ControllerConfig) {
+    config.node = peers::add_to_seeds(config.node, &config.snapshot.peers);
     let node_config = config.node.clone();
     let mut thread = ControllerThread::new(shared, config);
     if let Some(node) = thread.start(node_config) {
@@ -125,7 +126,6 @@ impl ControllerThread<'_> {
     /// Starts the node, and retries until the start succeeds. Returns `None` if the controller is
     /// released before the node runs.
     fn start(&mut self, config: Config) -> Option<Node> {
-        let config = self.peers.add_to_seeds(config);
         let mut request = None;
         loop {
             self.run_and_publish();
