@@ -124,8 +124,9 @@ end
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
--- A table for each backend, by the number of the backend. `name` is the name of the backend. The
--- other fields are tables by slot:
+-- A table for each backend, by the number of the backend. `name` is the name of the backend,
+-- `proxy` is the backend in HAProxy, and `usable` is the number of its servers that got requests
+-- when it was last read. The other fields are tables by slot:
 --
 --     servers      the server of HAProxy
 --     slot_names   the name of the server in HAProxy
@@ -180,18 +181,19 @@ local function make_pools()
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
-      name = backend.name, servers = servers, slot_names = names, names = {}, applied = {},
-      states = {}, moving = {}, unreachable = {}, failures = {}, stopped = {}, drifts = {},
-      others = {},
+      name = backend.name, proxy = core.backends[backend.name], usable = 0, servers = servers,
+      slot_names = names, names = {}, applied = {}, states = {}, moving = {}, unreachable = {},
+      failures = {}, stopped = {}, drifts = {}, others = {},
     }
   end
 end
 
 local stats_failed = false -- true once it has been logged that HAProxy gives Lua no statistics
 
--- Returns HAProxy's statistics of a server; an empty table if HAProxy does not provide them.
-local function statistics(server)
-  local ok, stats = pcall(server.get_stats, server)
+-- Returns HAProxy's statistics of a server or a backend; an empty table if HAProxy does not provide
+-- them.
+local function statistics(of)
+  local ok, stats = pcall(of.get_stats, of)
   if ok then return stats or {} end
   if not stats_failed then
     stats_failed = true
@@ -584,6 +586,20 @@ local function read_check(backend, slot)
   end
 end
 
+-- Returns true if HAProxy has taken a server of some backend out of rotation since the last call.
+-- This is much faster than reading every server. The servers are then read immediately, because a
+-- backend whose last server is gone answers 503 until the controller knows.
+local function has_lost_server()
+  local is_lost = false
+  for _, pool in pairs(pools) do
+    local stats = statistics(pool.proxy)
+    local usable = (tonumber(stats.act) or 0) + (tonumber(stats.bck) or 0)
+    is_lost = is_lost or usable < pool.usable
+    pool.usable = usable
+  end
+  return is_lost
+end
+
 -- Reads a few results at a time: while the script reads, HAProxy serves no requests on this thread.
 local function read_checks()
   local last = math.min(next_in_round + CHECKS_AT_ONCE - 1, #round)
@@ -757,7 +773,7 @@ local function serve(number)
       listed = generation
       update_lists()
     end
-    read_checks()
+    if has_lost_server() then begin_round() end
     if are_checks_due() then
       apply_retries(wait)
       begin_round()
@@ -765,6 +781,7 @@ local function serve(number)
       log_notices()
       connection = connection or stay_alive()
     end
+    read_checks()
     if is_stop_due() and is_stopping() then
       is_serving = false
       return stop(connection)

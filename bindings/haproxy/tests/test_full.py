@@ -5,8 +5,10 @@ The client of these tests never retries. In most tests, there are more members t
 
 from __future__ import annotations
 
+import time
+
 from cluster import eventually
-from conftest import FAST
+from conftest import FAST, SCRIPT
 
 QUICK_CHECKS = "check inter 200ms fall 2 rise 1"
 """Health checks that find a dead server quickly."""
@@ -52,6 +54,32 @@ def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(hapr
     proxy.serves(first)
     second = web("web-2").join(proxy)
     eventually("the second member waits", lambda: WAITS in proxy.show())
+    first.process.kill()  # its agent lives on, so the cluster sees the member alive
+    proxy.serves(second)
+
+
+def test_a_lost_server_is_found_before_the_next_regular_reading(haproxy, web, tmp_path) -> None:
+    # While the file exists, the script's clock stands still, so no regular reading becomes due.
+    fault, script = tmp_path / "fault", tmp_path / "clock.lua"
+    script.write_text(
+        f"""local real, stopped = core.now, nil
+core.now = function()
+  local file = io.open("{fault}")
+  if not file then return real() end
+  file:close()
+  stopped = stopped or real()
+  return stopped
+end
+dofile("{SCRIPT}")
+"""
+    )
+    proxy = haproxy(slots=1, server=QUICK_CHECKS, script=script)
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    second = web("web-2").join(proxy)
+    eventually("the second member waits", lambda: WAITS in proxy.show())
+    fault.touch()
+    time.sleep(0.5)  # the last regular reading may have become due just before
     first.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(second)
 
