@@ -150,9 +150,9 @@ end
 -- Returns true if a server has the address 0.0.0.0 or `::` of a `server-template`, or the address
 -- that this script wrote to the server-state file. Other servers belong to the operator.
 local function is_slot(backend, name, server)
-  local ip, port = server:get_addr():match("^(.*):(%d+)$")
-  if ip == "0.0.0.0" or ip == "::" then return true end
-  return ip ~= nil and sprat.is_in_server_state(backend, name, ip, math.tointeger(tonumber(port)))
+  local address = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
+  local ip = address:match("^(.*):%d+$")
+  return ip == "0.0.0.0" or ip == "::" or sprat.is_in_server_state(backend, name, address)
 end
 
 -- Returns the servers that are slots, sorted by prefix and number, and their names.
@@ -235,15 +235,8 @@ end
 -- moment, during which requests would go to the old address. The last server that serves is not
 -- stopped: until HAProxy has taken the new address, requests go to the old one instead of nowhere.
 
-local function address_of(server)
-  local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
-  local ip, port = text:match("^(.*):(%d+)$")
-  return ip, math.tointeger(tonumber(port))
-end
-
 local function has_address(server, assignment)
-  local ip, port = address_of(server)
-  return ip == assignment.ip and port == assignment.port
+  return sprat.is_address(server:get_addr(), assignment.ip, assignment.port)
 end
 
 -- Returns true if the server was deleted (`del server`). Nothing brings it back.

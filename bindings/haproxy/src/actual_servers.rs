@@ -42,6 +42,15 @@ const DRAIN: u32 = 0x08 | 0x10;
 const CONFIGURED: u32 = 0x02;
 const ENABLED: u32 = 0x04;
 
+/// Reads an address as HAProxy shows it to Lua, such as `10.0.0.1:80` and, for IPv6, `::1:80`.
+/// Returns `None` if the text is not the address of a server. Addresses are compared and not their
+/// texts, because one address has several: HAProxy shows `::1.2.3.4`, and Rust `::102:304`.
+pub fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.rsplit_once(':')?;
+    let ip = ip.parse::<IpAddr>().ok()?;
+    Some(SocketAddr::new(ip, port.parse().ok()?))
+}
+
 /// Returns the text that identifies the process that has answered `show info`.
 pub fn process(answer: &str) -> String {
     let is_one = |line: &&str| {
@@ -193,6 +202,23 @@ mod tests {
         assert_eq!(found["web-2"].addr, Some(([10, 0, 0, 2], 3000).into()));
         assert_eq!((found["web-2"].id, found["web-2"].weight), (8, 50));
         assert!(found["web-2"].is_down && !found["web-2"].check_disabled);
+    }
+
+    #[test]
+    fn an_address_is_the_same_in_every_form_that_haproxy_shows() {
+        for (text, ip) in [
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("::1:80", "::1"),
+            ("fd00::1:80", "fd00::1"),
+            ("::1.2.3.4:80", "::102:304"),
+            ("0.0.0.0:80", "0.0.0.0"),
+        ] {
+            let wanted = SocketAddr::new(ip.parse().unwrap(), 80);
+            assert_eq!(address(text), Some(wanted), "{text}");
+        }
+        for text in ["", "10.0.0.1", "10.0.0.1:70000", "/run/app.sock", "app:80"] {
+            assert_eq!(address(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -254,6 +254,11 @@ def test_an_address_in_another_form_is_the_same_address(haproxy, web) -> None:
     assert proxy.up() == set()
     hidden.set_tags("role=backend", "port=3000", "ip=::ffff:10.255.255.1")
     eventually("the member has a slot", lambda: "10.255.255.1:3000" in proxy.show())
+    # The system and Rust print this address in different forms.
+    hidden.set_tags("ip=::1.2.3.4")
+    is_ready = lambda: list(proxy.up()) == ["[::1.2.3.4]:3000"]  # noqa: E731
+    eventually("HAProxy has the address, and the server is ready", is_ready)
+    assert "has not taken the address" not in proxy.log()
 
 
 def test_addresses_outside_the_networks_and_those_of_the_load_balancer_are_refused(

@@ -5,7 +5,7 @@ use super::lua_api::{Function, LuaState};
 use super::state::module;
 use sprat::driver::PreparedThreads;
 use sprat::service::servers::candidate::Rules;
-use sprat_haproxy::actual_servers::Rotation;
+use sprat_haproxy::actual_servers::{self, Rotation};
 use sprat_haproxy::backend::{Backend, BackendKey};
 use sprat_haproxy::balance::{AdminState, Assignment, Limits};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
@@ -14,7 +14,7 @@ use sprat_haproxy::snapshot::SnapshotFile;
 use sprat_haproxy::{restore, server_state};
 use std::borrow::Cow;
 use std::ffi::c_int;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 fn done() -> CallResult {
@@ -73,17 +73,30 @@ fn write_server_state(arguments: &Arguments) -> CallResult {
     done()
 }
 
-/// `is_in_server_state(backend, server, ip, port)`: returns true if `write_server_state` has
-/// written this server with this address.
+/// `is_in_server_state(backend, server, address)`: returns true if `write_server_state` has written
+/// this server with this address, which is as HAProxy shows it.
 fn is_in_server_state(arguments: &Arguments) -> CallResult {
     let (backend, server) = (arguments.text(1, "backend")?, arguments.text(2, "server")?);
-    let ip = arguments.text(3, "ip")?;
-    let port = arguments.number(4, "port", 0, 65_535)?;
+    let shown = actual_servers::address(&arguments.text(3, "address")?);
     let is_it = |(of, name, addr): &StateEntry| {
-        let is_same = **of == *backend && **name == *server && i64::from(addr.port()) == port;
-        is_same && ip.parse() == Ok(addr.ip())
+        **of == *backend && **name == *server && shown == Some(*addr)
     };
     Ok(vec![module().server_state.iter().any(is_it).into()])
+}
+
+/// `is_address(address, ip, port)`: returns true if an address, as HAProxy shows it, has this IP
+/// address and this port.
+fn is_address(arguments: &Arguments) -> CallResult {
+    let shown = actual_servers::address(&arguments.text(1, "address")?);
+    let (ip, port) = (
+        arguments.text(2, "ip")?,
+        arguments.number(3, "port", 1, 65_535)?,
+    );
+    let wanted = ip
+        .parse::<IpAddr>()
+        .ok()
+        .map(|ip| SocketAddr::new(ip, port as u16));
+    Ok(vec![(wanted.is_some() && shown == wanted).into()])
 }
 
 /// `set(key, value)`: sets a setting of the node.
@@ -457,6 +470,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     open_snapshot,
     write_server_state,
     is_in_server_state,
+    is_address,
     set,
     unknown_variables,
     add_backend,
