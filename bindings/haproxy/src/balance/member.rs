@@ -52,6 +52,8 @@ pub(super) enum Spare {
     Stopped,
     /// The member has left, has failed, or is no longer listed; its server is draining.
     Leaving,
+    /// Neither the cluster nor HAProxy reaches the member; its server is draining.
+    Lost,
     /// HAProxy does not reach the server, which is ready or draining.
     Unreachable,
     /// The member is present or remembered. Its server is draining, and clients may be bound to it.
@@ -224,11 +226,13 @@ impl SlotMember {
     pub fn spare_rank(&self) -> Option<(Spare, Time)> {
         let is_gone = !self.is_present() && !self.is_remembered();
         let has_failed = self.listing == Listing::Listed(Presence::Failed);
+        let is_lost = self.listing == Listing::Listed(Presence::Suspect) && self.unreachable;
         let spare = match self.state {
             AdminState::Maint if has_failed => Spare::Failed,
             AdminState::Maint if is_gone => Spare::Left,
             AdminState::Maint => Spare::Stopped,
             AdminState::Drain if is_gone => Spare::Leaving,
+            AdminState::Drain if is_lost => Spare::Lost,
             AdminState::Drain | AdminState::Ready if self.unreachable => Spare::Unreachable,
             AdminState::Drain => Spare::Draining,
             AdminState::Ready => return None,

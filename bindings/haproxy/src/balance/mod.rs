@@ -4,7 +4,8 @@
 //! it, so a member that returns gets the same slot again. The preferred slot follows from the name
 //! of the member, so several load balancers mostly assign the same slots. If there are more members
 //! than slots, a waiting member that is going to serve takes the slot of a member whose server is
-//! stopped, or else of a member that is gone and whose server drains.
+//! stopped, or else of a member whose server drains because the member is gone, or because neither
+//! the cluster nor HAProxy reaches it.
 //!
 //! Members are added immediately. Removals are guarded, because when many members seem to fail, the
 //! cause is usually this node's own network. The guard is one rule:

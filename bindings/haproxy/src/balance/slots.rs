@@ -239,8 +239,10 @@ impl Slots {
         for (candidate, addr) in self.take_waiting() {
             // Only a member that is going to serve may take the slot of a member that is present or
             // remembered and whose server is stopped, or of a member that is gone and whose server
-            // still drains.
+            // still drains. A member that HAProxy did not reach takes no slot from one that it does
+            // not reach either: the two would take turns without end.
             let most = match candidate.desired {
+                Desired::Ready if !self.tried.contains_key(&candidate.name) => Spare::Lost,
                 Desired::Ready => Spare::Leaving,
                 Desired::Drain | Desired::Maint => Spare::Failed,
             };

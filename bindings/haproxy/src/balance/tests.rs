@@ -451,6 +451,22 @@ fn a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it() {
 }
 
 #[test]
+fn a_member_that_neither_the_cluster_nor_haproxy_reaches_gives_its_slot_to_one_that_waits() {
+    let mut balance = Balance::new(Limits::default(), 2);
+    let now = |presence| [member(0, Alive), member(1, presence), member(2, Alive)];
+    balance.observe(at(0), &now(Alive));
+    let slot = slot_of(&balance, 1);
+    balance.set_unreachable(at(1), slot, "web-1", true);
+    assert_eq!(slot_of(&balance, 1), slot, "the cluster reaches it");
+    balance.observe(at(2), &now(Suspect));
+    assert_eq!((slot_of(&balance, 2), state_of(&balance, 2)), (slot, Ready));
+    let waiting = [("web-1".into(), Complaint::Full)];
+    assert_eq!(balance.complaints(), waiting);
+    balance.observe(at(3), &now(Alive));
+    assert_eq!(slot_of(&balance, 2), slot, "web-1 waits like any other");
+}
+
+#[test]
 fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
     let mut balance = pool(3);
     let dead = slot_of(&balance, 0);
