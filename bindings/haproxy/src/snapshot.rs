@@ -178,6 +178,8 @@ pub struct SnapshotFile {
     known: u64,
     /// The generation that this process has begun; `None` until it claims the file.
     claimed: Option<u64>,
+    /// True if the file held records when it was opened, but none of them could be read.
+    is_damaged: bool,
 }
 
 impl SnapshotFile {
@@ -190,11 +192,13 @@ impl SnapshotFile {
     /// something other than a snapshot, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let file = LastingFile::open(path)?;
-        if !is_snapshot(file.get()?)? {
+        let content = content(file.get()?)?;
+        if content == Content::Foreign {
             let why = "it holds something other than a snapshot";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let newest = newest_record(file.get()?);
+        let is_damaged = content == Content::Records && newest.is_none();
         let known = newest.as_ref().map_or(0, |it| it.number);
         let snapshot = newest.map_or_else(Snapshot::default, |it| Snapshot::parse(&it.text));
         let claimed = None;
@@ -203,9 +207,16 @@ impl SnapshotFile {
                 file,
                 known,
                 claimed,
+                is_damaged,
             },
             snapshot,
         ))
+    }
+
+    /// Returns true if the file held records when it was opened, but none of them could be read:
+    /// they are damaged, or another version of the program has written them.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// Returns the newest snapshot if another process has written it since this process last read
@@ -268,18 +279,33 @@ fn generation(number: u64) -> u64 {
     number >> GENERATION_SHIFT
 }
 
-/// Returns true if the file may be overwritten: its length is at most that of two records, and one
-/// of its halves begins like a record, or all its bytes are zero. A file of zeros is left if the
-/// first record never reached the disk.
-fn is_snapshot(file: &File) -> io::Result<bool> {
+/// What a file holds.
+#[derive(PartialEq, Eq)]
+enum Content {
+    /// Nothing, or only zeros: the first record never reached the disk.
+    Nothing,
+    /// At least one half begins like a record.
+    Records,
+    /// Something else, which must not be overwritten.
+    Foreign,
+}
+
+fn content(file: &File) -> io::Result<Content> {
     let len = file.metadata()?.len();
     if len > FILE_LEN {
-        return Ok(false);
+        return Ok(Content::Foreign);
     }
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, 0)?;
-    let mut halves = bytes.chunks(RECORD_LEN);
-    Ok(halves.any(begins_like_a_record) || bytes.iter().all(|byte| *byte == 0))
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(Content::Nothing);
+    }
+    let is_snapshot = bytes.chunks(RECORD_LEN).any(begins_like_a_record);
+    Ok(if is_snapshot {
+        Content::Records
+    } else {
+        Content::Foreign
+    })
 }
 
 /// Returns true if the bytes begin like a record, of this version of the format or of another one.
@@ -408,6 +434,7 @@ pub(crate) mod tests {
             std::fs::write(&path.0, bytes).unwrap();
             let (mut file, found) = SnapshotFile::open(&path.0).unwrap();
             assert_eq!(found, Snapshot::default(), "{name}");
+            assert_eq!(file.is_damaged(), name == "torn");
             file.write(&snapshot(2)).unwrap();
             assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(2));
         }

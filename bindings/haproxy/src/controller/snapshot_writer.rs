@@ -53,6 +53,11 @@ impl SnapshotWriter {
         }
     }
 
+    /// Returns true if the file could not be read when it was opened.
+    pub fn is_damaged(&self) -> bool {
+        self.file.as_ref().is_some_and(SnapshotFile::is_damaged)
+    }
+
     /// Asks for a write at the next opportunity.
     pub fn request(&mut self) {
         self.written = None;

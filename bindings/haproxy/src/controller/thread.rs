@@ -37,6 +37,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// The line that is logged when user events are dropped.
 const DROPS: &str = "user events are dropped, because a function of `on_event` is too slow; \
                      `show sprat` counts them";
+/// The line that is logged if the snapshot cannot be read.
+const DAMAGED: &str = "the snapshot holds no record that can be read (it is damaged, or another \
+                       version has written it), so slots, orders and a freeze from before are lost";
 /// The maximum number of events that wait between two rounds.
 const EVENTS: usize = 1024;
 
@@ -112,6 +115,9 @@ impl ControllerThread<'_> {
             release: None,
             given: Some(Vec::new()),
         };
+        if thread.snapshots.is_damaged() {
+            shared.push_notices(vec![Notice::new(Level::Warning, DAMAGED.to_owned())]);
+        }
         thread.refresh_own_listeners();
         let now = thread.now();
         thread.pools.restore_snapshot(now, &config.snapshot);
@@ -593,6 +599,21 @@ mod tests {
         });
         assert_eq!(orders(&file.snapshot()), ["web-1"]);
         assert!(!shared.send(stop("web-0")));
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_read_is_logged() {
+        let file = Temporary::new("damaged");
+        let notices = || {
+            let config = file.config("127.0.0.1:0");
+            let shared = Shared::new(config.node.bind_addr()).unwrap();
+            drop(ControllerThread::new(&shared, config));
+            let notices = std::iter::from_fn(|| shared.next_notice());
+            notices.map(|it| it.text).collect::<Vec<_>>()
+        };
+        assert!(notices().is_empty(), "a new file is not damaged");
+        std::fs::write(&file.0, b"sprat-3\nxxx").unwrap();
+        assert_eq!(notices(), [DAMAGED]);
     }
 
     #[test]
