@@ -236,7 +236,7 @@ end
 -- stopped: until HAProxy has taken the new address, requests go to the old one instead of nowhere.
 
 local function has_address(server, assignment)
-  return sprat.is_address(server:get_addr(), assignment.ip, assignment.port)
+  return sprat.is_address(server:get_addr(), assignment.ip .. ":" .. assignment.port)
 end
 
 -- Returns true if the server was deleted (`del server`). Nothing brings it back.

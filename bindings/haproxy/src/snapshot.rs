@@ -279,7 +279,7 @@ fn generation(number: u64) -> u64 {
     number >> GENERATION_SHIFT
 }
 
-/// What a file holds.
+/// The kinds of content that a file may have.
 #[derive(PartialEq, Eq)]
 enum Content {
     /// Nothing, or only zeros: the first record never reached the disk.

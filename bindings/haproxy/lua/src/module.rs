@@ -14,11 +14,15 @@ use sprat_haproxy::snapshot::SnapshotFile;
 use sprat_haproxy::{restore, server_state};
 use std::borrow::Cow;
 use std::ffi::c_int;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 fn done() -> CallResult {
     Ok(vec![true.into()])
+}
+
+fn nothing() -> Vec<Value> {
+    vec![Value::Nil]
 }
 
 /// `prepare()`: checks the settings, reads keys and creates the threads. The script calls it while
@@ -84,19 +88,11 @@ fn is_in_server_state(arguments: &Arguments) -> CallResult {
     Ok(vec![module().server_state.iter().any(is_it).into()])
 }
 
-/// `is_address(address, ip, port)`: returns true if an address, as HAProxy shows it, has this IP
-/// address and this port.
+/// `is_address(shown, wanted)`: returns true if two texts are the same address and port.
 fn is_address(arguments: &Arguments) -> CallResult {
-    let shown = actual_servers::address(&arguments.text(1, "address")?);
-    let (ip, port) = (
-        arguments.text(2, "ip")?,
-        arguments.number(3, "port", 1, 65_535)?,
-    );
-    let wanted = ip
-        .parse::<IpAddr>()
-        .ok()
-        .map(|ip| SocketAddr::new(ip, port as u16));
-    Ok(vec![(wanted.is_some() && shown == wanted).into()])
+    let shown = actual_servers::address(&arguments.text(1, "shown")?);
+    let wanted = actual_servers::address(&arguments.text(2, "wanted")?);
+    Ok(vec![(shown.is_some() && shown == wanted).into()])
 }
 
 /// `set(key, value)`: sets a setting of the node.
@@ -169,10 +165,7 @@ fn remembered(arguments: &Arguments) -> CallResult {
         module.restored = restore::assignments(snapshot, &module.backends);
     }
     let found = module.restored.get(n as usize - 1);
-    Ok(found.map_or_else(
-        || vec![Value::Nil],
-        |(backend, assignment)| assignment_values(*backend, assignment),
-    ))
+    Ok(found.map_or_else(nothing, |(backend, it)| assignment_values(*backend, it)))
 }
 
 fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
@@ -223,10 +216,7 @@ fn generation(_: &Arguments) -> CallResult {
 /// name are nil for a free slot. Returns nil if no assignment has changed.
 fn next_change(_: &Arguments) -> CallResult {
     let change = module().running()?.next_change();
-    Ok(change.map_or_else(
-        || vec![Value::Nil],
-        |(backend, assignment)| assignment_values(backend, &assignment),
-    ))
+    Ok(change.map_or_else(nothing, |(backend, it)| assignment_values(backend, &it)))
 }
 
 /// `set_unreachable(backend, slot, name, unreachable)`: reports whether the server of a member is
@@ -365,10 +355,10 @@ fn pick(arguments: &Arguments) -> CallResult {
     let indexes = controller.member_indexes();
     let picked = (indexes.get(backend)).and_then(|it| Some((it, it.pick(key.as_bytes())?)));
     let Some((index, server)) = picked else {
-        return Ok(vec![Value::Nil]);
+        return Ok(nothing());
     };
     let Ok(addr) = &server.addr else {
-        return Ok(vec![Value::Nil]);
+        return Ok(nothing());
     };
     let (ip, port) = (addr.ip().to_string(), i64::from(addr.port()));
     let name = &server.name;
@@ -408,10 +398,7 @@ fn map(arguments: &Arguments) -> CallResult {
 /// and the text; nil if no line is left.
 fn next_notice(_: &Arguments) -> CallResult {
     let notice = module().running()?.next_notice();
-    Ok(notice.map_or_else(
-        || vec![Value::Nil],
-        |it| vec![it.level.name().into(), it.text.into()],
-    ))
+    Ok(notice.map_or_else(nothing, |it| vec![it.level.name().into(), it.text.into()]))
 }
 
 /// `next_event()`: takes the next user event: name, payload, Lamport time, and true if its sender
@@ -419,18 +406,15 @@ fn next_notice(_: &Arguments) -> CallResult {
 /// call, user events are not kept.
 fn next_event(_: &Arguments) -> CallResult {
     let event = module().running()?.next_user_event();
-    Ok(event.map_or_else(
-        || vec![Value::Nil],
-        |it| {
-            let ltime = i64::try_from(it.ltime).unwrap_or(i64::MAX);
-            vec![
-                it.name.into(),
-                Value::Bytes(it.payload),
-                ltime.into(),
-                it.coalesce.into(),
-            ]
-        },
-    ))
+    Ok(event.map_or_else(nothing, |it| {
+        let ltime = i64::try_from(it.ltime).unwrap_or(i64::MAX);
+        vec![
+            it.name.into(),
+            Value::Bytes(it.payload),
+            ltime.into(),
+            it.coalesce.into(),
+        ]
+    }))
 }
 
 /// `version()`: returns the version of the module.

@@ -20,8 +20,8 @@ pub(super) struct Peers {
     has_heard: bool,
 }
 
-/// Returns the settings of a node with the peers of a snapshot added to the seeds, because the seeds
-/// in the settings may all be gone.
+/// Returns the settings of a node with the peers of a snapshot added to the seeds, because the
+/// seeds in the settings may all be gone.
 pub(super) fn add_to_seeds(config: Config, peers: &[SocketAddr]) -> Config {
     let peers = peers.iter().copied().map(Seed::Addr);
     let seeds = config.seed_list();
