@@ -1740,10 +1740,13 @@ int sprat_node_spread_async(struct sprat_node *node,
  * Gossip brings the event to the other members within about a second. A member that misses the
  * gossip gets the event with its next push/pull. A node that joins later does not get it, unless
  * its setting `replay_events` is true. Other nodes deliver the events of one node in the order in
- * which it sent them: if an earlier event is missing, the later one waits for it, but not longer
- * than events are gossiped (a second in a small cluster). Only events that a receiver coalesces
- * may come after later ones that it does not coalesce. A node delivers one of two events with the
- * same ltime, name and payload.
+ * which it sent them: if an earlier event is missing, the later one waits for it, in a small
+ * cluster about two seconds, and longer while missing events keep coming. Only events that a
+ * receiver coalesces may come after later ones that it does not coalesce. A node delivers one of
+ * two events with the same ltime, name and payload.
+ *
+ * Gossip carries about a hundred small events a second, from all nodes together. Events that are
+ * sent faster wait at this node, where gossip takes the oldest first.
  *
  * @param node         the node
  * @param name         the name of the event
@@ -1754,9 +1757,10 @@ int sprat_node_spread_async(struct sprat_node *node,
  * @return SPRAT_OK once the event is delivered to this node and its gossip has begun;
  *         SPRAT_ERR_TOO_LARGE if the encoded event takes more bytes than the setting
  *         `user_event_bytes` (512) allows: about 40 more than the name and the payload;
- *         SPRAT_ERR_STATE if the mode is "memberlist", or after sprat_node_leave();
- *         SPRAT_ERR_INVALID for an unknown flag; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
- *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ *         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 2,048
+ *         user events are being gossiped or wait for it; SPRAT_ERR_INVALID for an unknown flag;
+ *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ *         Thread-safe.
  */
 int sprat_node_send_event(struct sprat_node *node,
                           const char *name,

@@ -79,7 +79,7 @@ fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
         }
         assert!(world.net.count.lost > 10_000);
         assert!(
-            sum(&world, "user_events_held") > 100,
+            sum(&world, "user_events_held") > 0,
             "gossip disturbed the order"
         );
     }

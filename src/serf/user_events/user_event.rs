@@ -89,7 +89,8 @@ impl UserEvents {
     /// A push/pull with a node whose clock of user events is at `ltime` has brought the events that
     /// it knows. If one side joins, nothing before that time is missing. Otherwise, some of the
     /// events before that time may still be on their way to both. The clock of this node has
-    /// witnessed that time, unless it is too far ahead to be believed: then nothing follows from it.
+    /// witnessed that time, unless it is too far ahead to be believed: then nothing follows from
+    /// it.
     pub fn on_clock_of_other(&mut self, now: Time, common: &mut Common, ltime: u64, join: bool) {
         if ltime > self.seen.clock.time() {
             return;

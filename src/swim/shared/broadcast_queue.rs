@@ -7,9 +7,9 @@
 //!
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
 //! layer above. Of the states that were sent equally often, the largest that fits goes first, and
-//! among equal lengths the newest, as in memberlist. In a lane, the oldest that fits goes first, and
-//! a broadcast waits while more than [`WINDOW`] older ones are not done: receivers forget what lies
-//! too far behind the newest message that they have seen, as agents of Serf do.
+//! among equal lengths the newest, as in memberlist. In a lane, the oldest that fits goes first,
+//! and a broadcast waits while more than [`WINDOW`] older ones are not done: receivers forget what
+//! lies too far behind the newest message that they have seen, as agents of Serf do.
 
 use crate::swim::output::USER_LANES;
 use std::cmp::Reverse;
@@ -156,8 +156,8 @@ impl BroadcastQueue {
         messages
     }
 
-    /// The lowest rank of a broadcast with this number of transmissions that fits into `free` bytes.
-    /// In a lane, not every broadcast from there on fits.
+    /// The lowest rank of a broadcast with this number of transmissions that fits into `free`
+    /// bytes. In a lane, not every broadcast from there on fits.
     fn first_of(&self, sent: u32, free: usize) -> Rank {
         let length = match self.oldest_first {
             true => 0,
@@ -194,7 +194,8 @@ impl BroadcastQueue {
     }
 
     /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
-    /// sent most often, and among these the smallest, or in a lane the newest. Returns the tokens of the dropped broadcasts.
+    /// sent most often, and among these the smallest, or in a lane the newest. Returns the tokens
+    /// of the dropped broadcasts.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
