@@ -78,10 +78,6 @@ fn every_node_delivers_every_user_event_once_and_in_the_order_of_its_sender() {
             }
         }
         assert!(world.net.count.lost > 10_000);
-        assert!(
-            sum(&world, "user_events_held") > 0,
-            "gossip disturbed the order"
-        );
     }
 }
 
@@ -109,6 +105,9 @@ fn a_burst_of_user_events_reaches_every_node_in_the_order_of_its_sender() {
             );
             assert_eq!(numbers, expected, "{context}");
         }
+        let held = sum(&world, "user_events_held");
+        let is_disturbed = nodes < 8 || held > 100;
+        assert!(is_disturbed, "{held} events waited at {nodes} nodes");
     }
 }
 
