@@ -116,7 +116,15 @@ class Agent:
         return found
 
     def join(self, address: str) -> None:
-        self.must("join", address)
+        """Join the cluster of a node. On a busy machine the agent may give up, and tries again."""
+
+        def joined() -> bool:
+            done = self._ask("join", address)
+            gave_up = "timeout" in done.stdout + done.stderr
+            assert done.returncode == 0 or gave_up, done.stdout + done.stderr + self.log()
+            return done.returncode == 0
+
+        eventually(f"{self.name} joins {address}", joined)
 
     def leave(self) -> None:
         self.must("leave")
