@@ -328,6 +328,8 @@ pub enum ConflictVerdict {
 
 /// The number of queues for broadcasts of the layer above.
 pub const USER_LANES: usize = 3;
+/// The lane whose broadcasts are sent in the order in which they came.
+pub const ORDERED_LANE: usize = 2;
 
 /// A known node: what it announced about itself, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub(in crate::serf) mod lane {
     pub const INTENTS: usize = 0;
     pub const QUERIES: usize = 1;
-    pub const EVENTS: usize = 2;
+    pub const EVENTS: usize = crate::swim::ORDERED_LANE;
 }
 
 /// Something that the core has to do: it calls the SWIM machine, or a part of the Serf state with

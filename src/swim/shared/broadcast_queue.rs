@@ -6,12 +6,12 @@
 //! number of nodes, a broadcast is dropped.
 //!
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
-//! layer above. Of the states that were sent equally often, the largest that fits goes first, and
-//! among equal lengths the newest, as in memberlist. In a lane, the oldest that fits goes first,
-//! and a broadcast waits while more than [`WINDOW`] older ones are not done: receivers forget what
-//! lies too far behind the newest message that they have seen, as agents of Serf do.
+//! layer above. Of the broadcasts that were sent equally often, the largest that fits goes first,
+//! and among equal lengths the newest, as in memberlist. In [`ORDERED_LANE`], the oldest that fits
+//! goes first, and a broadcast waits while more than [`WINDOW`] older ones are not done: receivers
+//! forget what lies too far behind the newest message that they have seen, as agents of Serf do.
 
-use crate::swim::output::USER_LANES;
+use crate::swim::output::{ORDERED_LANE, USER_LANES};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,13 +23,14 @@ pub(in crate::swim) const PART_COST: usize = 2;
 /// are bounded, too.
 const LANE_MAX: usize = 4096;
 
-/// The number of broadcasts of a lane that are sent at the same time. A Serf node remembers the
-/// messages of 512 Lamport times. While a message passes through the windows of three nodes one
-/// after the other, those that follow it stay within that number.
+/// The number of broadcasts of the ordered lane that are sent at the same time. A Serf node
+/// remembers the messages of 512 Lamport times. While a message passes through the windows of three
+/// nodes one after the other, those that follow it stay within that number.
 const WINDOW: u64 = 128;
 
-/// The place of a broadcast in the order: the number of its transmissions, its length (0 in a
-/// lane), and a number that is lower for newer broadcasts, or for older ones in a lane.
+/// The place of a broadcast in the order: the number of its transmissions, its length (0 in the
+/// ordered lane), and a number that is lower for newer broadcasts (in the ordered lane, for older
+/// ones).
 type Rank = (u32, Reverse<usize>, u64);
 
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub(in crate::swim) struct BroadcastQueue {
     ranked: BTreeMap<Rank, Broadcast>,
     by_subject: HashMap<Arc<str>, Rank>,
     arrivals: u64,
-    /// True for a lane.
+    /// True for the ordered lane.
     oldest_first: bool,
     /// The sum of the lengths of all broadcasts.
     bytes: usize,
@@ -157,7 +158,7 @@ impl BroadcastQueue {
     }
 
     /// The lowest rank of a broadcast with this number of transmissions that fits into `free`
-    /// bytes. In a lane, not every broadcast from there on fits.
+    /// bytes. In the ordered lane, not every broadcast from there on fits.
     fn first_of(&self, sent: u32, free: usize) -> Rank {
         let length = match self.oldest_first {
             true => 0,
@@ -166,7 +167,8 @@ impl BroadcastQueue {
         (sent, Reverse(length), 0)
     }
 
-    /// The first number of a broadcast that has to wait for older ones; `u64::MAX` for states.
+    /// The first number of a broadcast that has to wait for older ones; `u64::MAX` outside of the
+    /// ordered lane.
     fn end_of_window(&self) -> u64 {
         if !self.oldest_first {
             return u64::MAX;
@@ -194,8 +196,8 @@ impl BroadcastQueue {
     }
 
     /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
-    /// sent most often, and among these the smallest, or in a lane the newest. Returns the tokens
-    /// of the dropped broadcasts.
+    /// sent most often, and among these the smallest, or in the ordered lane the newest. Returns
+    /// the tokens of the dropped broadcasts.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
@@ -224,8 +226,8 @@ pub(in crate::swim) struct Broadcasts {
 
 impl Default for Broadcasts {
     fn default() -> Broadcasts {
-        let lane = |_| BroadcastQueue {
-            oldest_first: true,
+        let lane = |lane| BroadcastQueue {
+            oldest_first: lane == ORDERED_LANE,
             ..BroadcastQueue::default()
         };
         Broadcasts {
@@ -383,13 +385,13 @@ mod tests {
     }
 
     #[test]
-    fn in_a_lane_the_oldest_that_fits_goes_first_and_never_far_ahead_of_others() {
+    fn in_the_ordered_lane_the_oldest_that_fits_goes_first_and_never_far_ahead_of_others() {
         let mut all = Broadcasts::default();
         let mut done = Vec::new();
         for (length, mark) in [(10, 1), (30, 2), (10, 3)] {
-            all.push_to_lane(0, bytes(length, mark), None, None);
+            all.push_to_lane(ORDERED_LANE, bytes(length, mark), None, None);
         }
-        let queue = &mut all.lanes[0];
+        let queue = &mut all.lanes[ORDERED_LANE];
         assert_eq!(marks(&queue.take(30, 9, 5, &mut done)), [1, 3]);
         assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [2, 1, 3]);
         for _ in 0..WINDOW {
