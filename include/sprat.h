@@ -1746,7 +1746,7 @@ int sprat_node_spread_async(struct sprat_node *node,
  * two events with the same ltime, name and payload.
  *
  * Gossip carries about a hundred small events a second, from all nodes together. Events that are
- * sent faster wait at this node, where gossip takes the oldest first.
+ * sent faster wait at this node, which delivers them when they are sent.
  *
  * @param node         the node
  * @param name         the name of the event
@@ -1754,11 +1754,12 @@ int sprat_node_spread_async(struct sprat_node *node,
  * @param payload_len  the number of bytes
  * @param flags        0, or SPRAT_SEND_EVENT_COALESCE to let receivers leave out the event if
  *                     another one with the same name follows
- * @return SPRAT_OK once the event is delivered to this node and its gossip has begun;
+ * @return SPRAT_OK once the event is delivered to this node and its gossip has begun, or once it
+ *         waits behind others;
  *         SPRAT_ERR_TOO_LARGE if the encoded event takes more bytes than the setting
  *         `user_event_bytes` (512) allows: about 40 more than the name and the payload;
  *         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 2,048
- *         user events are being gossiped or wait for it; SPRAT_ERR_INVALID for an unknown flag;
+ *         user events of this node wait until gossip has room; SPRAT_ERR_INVALID for an unknown flag;
  *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
  *         Thread-safe.
  */

@@ -127,9 +127,8 @@ pub const EARLY_QUERIES: usize = 64;
 pub const EARLY_QUERY_BYTES: usize = 64 * 1024;
 /// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;
-/// Number of user events, those of others included, that a node may have to gossip when it sends a
-/// further one.
-pub const QUEUED_EVENTS: usize = 2048;
+/// Number of user events of this node that wait until gossip has room for them.
+pub const UNSENT_EVENTS: usize = 2048;
 /// Number of user events that wait for earlier ones.
 pub const HELD_EVENTS: usize = 512;
 /// Number of bytes of the names and payloads of the user events that wait for earlier ones.

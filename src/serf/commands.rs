@@ -9,11 +9,12 @@ use super::queries::asked_query::Purpose;
 use super::queries::own_keys::Caller;
 use super::queries::request::{Content, QuerySender};
 use super::shared::outbox::lane;
+use super::user_events::user_event::OwnEvent;
 use super::{Core, KeyQuery, MemberState, Mode, QueryOptions, Tags, encode_tags};
 use crate::event::Coalescing;
 use crate::key_report::KeyReport;
 use crate::limits;
-use crate::swim::{FreshBits, NodeState, OpId, Seed};
+use crate::swim::{FreshBits, NodeState, ORDERED_WINDOW, OpId, Seed};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -164,16 +165,29 @@ impl Core {
     ) -> Result<(), CommandError> {
         self.check_serf()?;
         self.check_not_left()?;
-        let common = &mut self.serf.common;
-        if self.swim.queued_in(lane::EVENTS) >= limits::QUEUED_EVENTS {
-            return Err(CommandError::TooManyEvents);
-        }
+        let common = &self.serf.common;
         let room = self.swim.broadcast_room();
         let max = common.config.user_event_bytes.min(room);
-        let events = &mut self.serf.events;
-        events.send(now, common, (name, payload), coalescing, max)?;
-        self.pump(now, false);
+        let (name, payload) = (name.to_owned(), payload.to_vec());
+        let event = OwnEvent {
+            name,
+            payload,
+            coalescing,
+        };
+        self.serf.events.take(event, max)?;
+        self.send_waiting_events(now);
         Ok(())
+    }
+
+    /// Sends the user events that wait, as long as gossip has room.
+    pub(super) fn send_waiting_events(&mut self, now: Time) {
+        while self.swim.queued_in(lane::EVENTS) < ORDERED_WINDOW {
+            let serf = &mut self.serf;
+            if !serf.events.send_next(now, &mut serf.common) {
+                break;
+            }
+            self.pump(now, false);
+        }
     }
 
     /// Sends a query to the members that `options` select, this node included. `number` is a number

@@ -4,6 +4,7 @@ use super::queries::asked_query::Purpose;
 use super::queries::request::{Content, QueryOptions, QuerySender};
 use super::shared::outbox::{Order, lane};
 use super::tests::{Rig, SECOND, node, tags, vote};
+use super::user_events::user_event::OwnEvent;
 use super::{CommandError, Config};
 use crate::event::Coalescing;
 use crate::limits;
@@ -49,11 +50,15 @@ fn rig() -> Rig {
 
 impl Rig {
     fn sends(&mut self, name: &str, payload: &[u8]) -> Result<(), CommandError> {
-        let common = &mut self.serf.common;
-        let max = common.config.user_event_bytes;
-        let events = &mut self.serf.events;
-        let content = (name, payload);
-        events.send(self.now, common, content, Coalescing::Forbidden, max)
+        let (events, common) = (&mut self.serf.events, &mut self.serf.common);
+        let event = OwnEvent {
+            name: name.to_owned(),
+            payload: payload.to_vec(),
+            coalescing: Coalescing::Forbidden,
+        };
+        events.take(event, common.config.user_event_bytes)?;
+        assert!(events.send_next(self.now, common));
+        Ok(())
     }
 
     /// Drives the clock of queries to its end.

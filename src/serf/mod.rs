@@ -283,6 +283,7 @@ impl Core {
             self.serf.handle_timeout(now);
             self.pump(now, false);
         }
+        self.send_waiting_events(now);
     }
 
     /// Returns the time at which [`Core::handle_timeout`] has to be called next.

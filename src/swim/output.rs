@@ -330,6 +330,10 @@ pub enum ConflictVerdict {
 pub const USER_LANES: usize = 3;
 /// The lane whose broadcasts are sent in the order in which they came.
 pub const ORDERED_LANE: usize = 2;
+/// The number of broadcasts of the ordered lane that are sent at the same time. A Serf node
+/// remembers the messages of 512 Lamport times. While a message passes through the windows of three
+/// nodes one after the other, those that follow it stay within that number.
+pub const ORDERED_WINDOW: usize = 128;
 
 /// A known node: what it announced about itself, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]

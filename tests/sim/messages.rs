@@ -87,7 +87,10 @@ fn a_burst_of_user_events_reaches_every_node_in_the_order_of_its_sender() {
     const EVENTS: u32 = 1_500;
     for random_seed in 0..by_test_level(4, 40) {
         let nodes = [2, 3, 8, 30][random_seed as usize % 4];
-        let mut world = World::new(random_seed).lan(nodes);
+        let mut config = settings();
+        // Each push/pull shows the clock of the sender.
+        config.swim.push_pull_interval = secs(1);
+        let mut world = World::new(random_seed).nodes(nodes, &config);
         world.join_all_through(0);
         world.run_until(secs(60), World::is_complete);
         world.run(secs(10));

@@ -23,12 +23,13 @@ impl Node {
     /// node that misses the gossip gets it with its next push/pull. A member that is unreachable
     /// for a long time may miss it, and a node that joins later does not get it, unless its setting
     /// `replay_events` is on. Gossip carries about a hundred small events a second, from all nodes
-    /// together. When more are sent, they wait at this node.
+    /// together. When more are sent, they wait at this node, which delivers them when they
+    /// are sent.
     ///
     /// # Errors
     /// `TooLarge` if the encoded event takes more bytes than the setting `user_event_bytes` (512)
-    /// allows; `State` in memberlist mode, once a leave has begun, or if 2,048 user events are
-    /// being gossiped or wait for it; `Closed`; `Forked`.
+    /// allows; `State` in memberlist mode, once a leave has begun, or if 2,048 user events of
+    /// this node wait until gossip has room; `Closed`; `Forked`.
     pub fn send_event(&self, name: &str, payload: &[u8], coalescing: Coalescing) -> Result<()> {
         let (name, payload) = (name.to_owned(), payload.to_vec());
         self.change(|waiter| {

@@ -18,12 +18,36 @@ use crate::serf::shared::seen::Seen;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
+use std::collections::VecDeque;
 
 /// The user events of the cluster.
 #[derive(Debug)]
 pub(in crate::serf) struct UserEvents {
     pub seen: Seen<SeenEvent>,
     pub order: EventOrder,
+    /// The events of this node that wait until gossip has room. They get their Lamport times when
+    /// they are sent: a push/pull shows the clock of this node, and a receiver refuses events that
+    /// are more than 512 behind it.
+    pub unsent: VecDeque<OwnEvent>,
+}
+
+/// A user event of this node.
+#[derive(Debug)]
+pub(in crate::serf) struct OwnEvent {
+    pub name: String,
+    pub payload: Vec<u8>,
+    pub coalescing: Coalescing,
+}
+
+impl OwnEvent {
+    fn message(&self, ltime: u64) -> UserEvent<'_> {
+        UserEvent {
+            ltime,
+            name: self.name.as_bytes(),
+            payload: (!self.payload.is_empty()).then_some(&self.payload),
+            coalesce: self.coalescing == Coalescing::Allowed,
+        }
+    }
 }
 
 impl UserEvents {
@@ -31,43 +55,47 @@ impl UserEvents {
         UserEvents {
             seen: Seen::new(),
             order: EventOrder::default(),
+            unsent: VecDeque::new(),
         }
     }
 
-    /// Sends a user event to all members, this node included. `max` is the number of bytes that
-    /// the encoded event may take.
+    /// Takes a user event of this node, to be sent when gossip has room. `max` is the number of
+    /// bytes that the encoded event may take.
     ///
     /// # Errors
-    /// `EventTooLarge`.
-    pub fn send(
-        &mut self,
-        now: Time,
-        common: &mut Common,
-        (name, payload): (&str, &[u8]),
-        coalescing: Coalescing,
-        max: usize,
-    ) -> Result<(), CommandError> {
+    /// `EventTooLarge`; `TooManyEvents`.
+    pub fn take(&mut self, event: OwnEvent, max: usize) -> Result<(), CommandError> {
+        if self.unsent.len() >= limits::UNSENT_EVENTS {
+            return Err(CommandError::TooManyEvents);
+        }
         let ltime = self.seen.clock.time();
-        let event = UserEvent {
-            ltime,
-            name: name.as_bytes(),
-            payload: (!payload.is_empty()).then_some(payload),
-            coalesce: coalescing == Coalescing::Allowed,
-        };
-        let message = SerfMessage::UserEvent(event);
-        let len = message.encoded().len();
+        let ltime = ltime.saturating_add(self.unsent.len() as u64);
+        let len = SerfMessage::UserEvent(event.message(ltime)).encoded().len();
         if len > max {
-            let content = name.len() + payload.len();
+            let content = event.name.len() + event.payload.len();
             return Err(CommandError::EventTooLarge { content, len, max });
         }
+        self.unsent.push_back(event);
+        Ok(())
+    }
+
+    /// Sends the first user event that waits to all members, this node included. Returns false if
+    /// none waits.
+    pub fn send_next(&mut self, now: Time, common: &mut Common) -> bool {
+        let Some(own) = self.unsent.pop_front() else {
+            return false;
+        };
+        let ltime = self.seen.clock.time();
+        let event = own.message(ltime);
         if self.see(&mut common.out, &event) {
             let cluster = cluster_facts(common);
             let out = &mut common.out;
             self.order.add_own(now, out, ltime, body(&event), cluster);
         }
         common.out.counts.user_events_sent += 1;
+        let message = SerfMessage::UserEvent(event);
         common.out.broadcast(lane::EVENTS, &message, None);
-        Ok(())
+        true
     }
 
     /// Handles a user event: delivers it if it is new. Returns true if this node should pass it on.

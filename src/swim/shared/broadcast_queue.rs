@@ -8,10 +8,10 @@
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
 //! layer above. Of the broadcasts that were sent equally often, the largest that fits goes first,
 //! and among equal lengths the newest, as in memberlist. In [`ORDERED_LANE`], the oldest that fits
-//! goes first, and a broadcast waits while more than [`WINDOW`] older ones are not done: receivers
+//! goes first, and a broadcast waits while more than [`ORDERED_WINDOW`] older ones are not done: receivers
 //! forget what lies too far behind the newest message that they have seen, as agents of Serf do.
 
-use crate::swim::output::{ORDERED_LANE, USER_LANES};
+use crate::swim::output::{ORDERED_LANE, ORDERED_WINDOW, USER_LANES};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,11 +22,6 @@ pub(in crate::swim) const PART_COST: usize = 2;
 /// sent most often are dropped, as in Serf. Each message fits into a packet, so the bytes of a lane
 /// are bounded, too.
 const LANE_MAX: usize = 4096;
-
-/// The number of broadcasts of the ordered lane that are sent at the same time. A Serf node
-/// remembers the messages of 512 Lamport times. While a message passes through the windows of three
-/// nodes one after the other, those that follow it stay within that number.
-const WINDOW: u64 = 128;
 
 /// The place of a broadcast in the order: the number of its transmissions, its length (0 in the
 /// ordered lane), and a number that is lower for newer broadcasts (in the ordered lane, for older
@@ -178,7 +173,7 @@ impl BroadcastQueue {
             oldest = oldest.min(rank.2);
             sent = rank.0 + 1;
         }
-        oldest.saturating_add(WINDOW)
+        oldest.saturating_add(ORDERED_WINDOW as u64)
     }
 
     fn put_back(&mut self, rank: Rank, broadcast: Broadcast, limit: u32, done: &mut Vec<u64>) {
@@ -394,11 +389,11 @@ mod tests {
         let queue = &mut all.lanes[ORDERED_LANE];
         assert_eq!(marks(&queue.take(30, 9, 5, &mut done)), [1, 3]);
         assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [2, 1, 3]);
-        for _ in 0..WINDOW {
+        for _ in 0..ORDERED_WINDOW {
             queue.push(bytes(1, 4), None, None);
         }
         let sent = queue.take(100_000, 9_999, 5, &mut done);
-        assert_eq!(sent.len() as u64, WINDOW, "the first three belong to them");
+        assert_eq!(sent.len(), ORDERED_WINDOW, "the first three belong to them");
         assert_eq!(queue.take(30, 1, 1, &mut done).len(), 1);
         queue.take(100_000, 9_999, 1, &mut done);
         assert_eq!(queue.len(), 3, "the last three had to wait");
