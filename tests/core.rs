@@ -1627,6 +1627,32 @@ fn a_user_event_reaches_every_node_once_and_a_newcomer_not_at_all() {
 }
 
 #[test]
+fn user_events_wait_for_gossip_but_not_at_a_node_that_is_alone() {
+    let mut net = Net::new(1);
+    (0..3_000).for_each(|_| net.send_event(0, "alone", b""));
+    assert_eq!(net.user_events(0).len(), 3_000);
+
+    let mut net = Net::joined(2);
+    let mut refused = None;
+    for n in 0..3_000 {
+        let send = |core: &mut Core, now| core.send_event(now, "e", b"", Coalescing::Forbidden);
+        if let Err(why) = net.command(0, send) {
+            refused = Some((n, why));
+            break;
+        }
+    }
+    let Some((accepted, CommandError::TooManyEvents)) = refused else {
+        panic!("{refused:?}");
+    };
+    let sent = net.user_events(0).len();
+    assert!(sent < 200, "{sent}");
+    assert_eq!(accepted, sent + 2_048);
+    net.run(secs(300));
+    assert_eq!(net.user_events(0).len(), accepted - sent);
+    assert_eq!(net.user_events(1).len(), accepted);
+}
+
+#[test]
 fn a_query_is_answered_by_all_that_it_is_addressed_to_and_ends_before_its_deadline() {
     let mut net = Net::joined(5);
     let options = QueryOptions {

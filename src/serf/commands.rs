@@ -149,8 +149,8 @@ impl Core {
         }
     }
 
-    /// Sends a user event to all members, this node included. It is delivered at once to this node,
-    /// and gossiped to the others.
+    /// Sends a user event to all members, this node included, when gossip has room for it: at once,
+    /// unless many are sent. It is delivered to this node when it is sent.
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode; `EventTooLarge` if the encoded event takes more bytes than
@@ -179,9 +179,13 @@ impl Core {
         Ok(())
     }
 
-    /// Sends the user events that wait, as long as gossip has room.
+    /// Sends the user events that wait, as long as gossip has room. They do not wait while there is
+    /// nobody to gossip to.
     pub(super) fn send_waiting_events(&mut self, now: Time) {
-        while self.swim.queued_in(lane::EVENTS) < ORDERED_WINDOW {
+        let has_room = |core: &Core| {
+            core.swim.queued_in(lane::EVENTS) < ORDERED_WINDOW || !core.serf.common.has_company()
+        };
+        while has_room(self) {
             let serf = &mut self.serf;
             if !serf.events.send_next(now, &mut serf.common) {
                 break;
