@@ -18,7 +18,6 @@ pub(in crate::driver) use hosted::Hosted;
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::{Command, KeyCommand, MessageCommand};
 use crate::driver::engine::handle::EngineHandle;
-
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::queue::EventQueue;
 use crate::driver::net::listener::accept_waiting;
