@@ -1759,9 +1759,9 @@ int sprat_node_spread_async(struct sprat_node *node,
  *         SPRAT_ERR_TOO_LARGE if the encoded event takes more bytes than the setting
  *         `user_event_bytes` (512) allows: about 40 more than the name and the payload;
  *         SPRAT_ERR_STATE if the mode is "memberlist", after sprat_node_leave(), or if 2,048
- *         user events of this node wait until gossip has room; SPRAT_ERR_INVALID for an unknown flag;
- *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
- *         Thread-safe.
+ *         user events of this node wait until gossip has room; SPRAT_ERR_INVALID for an
+ *         unknown flag; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_send_event(struct sprat_node *node,
                           const char *name,

@@ -272,8 +272,8 @@ fn command_text(why: &CommandError) -> Cow<'static, str> {
         }
         ReservedName => "names that begin with \"_serf_\" are reserved for Serf itself",
         TooManyEvents => {
-            "2,048 user events wait until gossip has room for them, which is the maximum; try again \
-             later"
+            "2,048 user events wait until gossip has room for them, which is the maximum; try \
+             again later"
         }
         TooManyQueries => "256 queries are under way, which is the maximum; try again later",
         UnknownQuery => "there is no such query",

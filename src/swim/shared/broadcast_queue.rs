@@ -8,8 +8,9 @@
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
 //! layer above. Of the broadcasts that were sent equally often, the largest that fits goes first,
 //! and among equal lengths the newest, as in memberlist. In [`ORDERED_LANE`], the oldest that fits
-//! goes first, and a broadcast waits while more than [`ORDERED_WINDOW`] older ones are not done: receivers
-//! forget what lies too far behind the newest message that they have seen, as agents of Serf do.
+//! goes first, and a broadcast waits while more than [`ORDERED_WINDOW`] older ones are not done:
+//! receivers forget what lies too far behind the newest message that they have seen, as agents of
+//! Serf do.
 
 use crate::swim::output::{ORDERED_LANE, ORDERED_WINDOW, USER_LANES};
 use std::cmp::Reverse;
