@@ -110,48 +110,28 @@ fn servers(members: &[Member], rules: &Rules) -> Vec<Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::{MemberState, NodeFacts, encode_tags};
-
-    fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Member {
-        let own = [("role", "backend"), ("port", "3000")];
-        let tags = own
-            .iter()
-            .chain(tags)
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let facts = NodeFacts {
-            meta: encode_tags(&tags.collect()).into(),
-            ..NodeFacts::new(&format!("web-{n}"), ([10, 0, 0, n], 7946).into())
-        };
-        Member::with_tags(Arc::new(facts), state)
-    }
+    use crate::serf::MemberState;
+    use crate::service::servers::fixtures::{member, rules};
 
     #[test]
     fn suspected_members_serve_if_no_server_is_alive() {
-        let rules = Rules {
-            tag: ("role".to_owned(), "backend".to_owned()),
-            ..Rules::default()
-        };
         let suspects = [1, 2].map(|n| member(n, MemberState::Suspect, &[]));
-        let known = MemberIndex::new(Arc::new(suspects.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(suspects.to_vec()), &rules());
         assert!(known.pick(b"x").is_some());
         assert_eq!(known.size(), 2);
         let failed = [1, 2].map(|n| member(n, MemberState::Failed, &[]));
-        let known = MemberIndex::new(Arc::new(failed.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(failed.to_vec()), &rules());
         assert_eq!((known.pick(b"x"), known.size()), (None, 0));
     }
 
     #[test]
     fn a_member_that_leaves_is_picked_or_leader_only_if_no_other_server_is_left() {
-        let rules = Rules {
-            tag: ("role".to_owned(), "backend".to_owned()),
-            ..Rules::default()
-        };
         let with = |other: MemberState| {
             let members = [
                 member(1, MemberState::Leaving, &[]),
                 member(2, other, &[("zone", "b")]),
             ];
-            MemberIndex::new(Arc::new(members.to_vec()), &rules)
+            MemberIndex::new(Arc::new(members.to_vec()), &rules())
         };
         for (other, wanted) in [
             (MemberState::Alive, "web-2"),
@@ -174,17 +154,13 @@ mod tests {
     /// In two clusters that were merged, a host may be a member under two names.
     #[test]
     fn two_members_with_one_address_are_one_server_which_gets_the_share_of_one() {
-        let rules = Rules {
-            tag: ("role".to_owned(), "backend".to_owned()),
-            ..Rules::default()
-        };
         let members = [
             member(1, MemberState::Alive, &[]),
             member(2, MemberState::Alive, &[]),
             member(3, MemberState::Alive, &[("ip", "10.0.0.1")]),
         ];
-        let merged = MemberIndex::new(Arc::new(members.to_vec()), &rules);
-        let before = MemberIndex::new(Arc::new(members[..2].to_vec()), &rules);
+        let merged = MemberIndex::new(Arc::new(members.to_vec()), &rules());
+        let before = MemberIndex::new(Arc::new(members[..2].to_vec()), &rules());
         for key in 0..100 {
             let key = i32::to_string(&key);
             let [picked, alone] = [&merged, &before].map(|it| it.pick(key.as_bytes()).unwrap());

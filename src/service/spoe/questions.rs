@@ -78,22 +78,9 @@ impl Answers for MemberIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serf::{Member, MemberState, NodeFacts, encode_tags};
-    use crate::service::servers::candidate::Rules;
+    use crate::serf::MemberState;
+    use crate::service::servers::fixtures::{member, rules};
     use std::sync::Arc;
-
-    fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Member {
-        let own = [("role", "backend"), ("port", "3000")];
-        let tags = own
-            .iter()
-            .chain(tags)
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let facts = NodeFacts {
-            meta: encode_tags(&tags.collect()).into(),
-            ..NodeFacts::new(&format!("web-{n}"), ([10, 0, 0, n], 7946).into())
-        };
-        Member::with_tags(Arc::new(facts), state)
-    }
 
     fn ask(question: &str, arguments: &[(&str, Value)]) -> Vec<Variable> {
         let members = [
@@ -102,11 +89,7 @@ mod tests {
             member(3, MemberState::Alive, &[("state", "drain")]),
             member(4, MemberState::Suspect, &[]),
         ];
-        let rules = Rules {
-            tag: ("role".to_owned(), "backend".to_owned()),
-            ..Rules::default()
-        };
-        let known = MemberIndex::new(Arc::new(members.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(members.to_vec()), &rules());
         let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
         known.answer(&Message {
             name: question.to_owned(),
