@@ -106,7 +106,7 @@ pub trait Service: Send {
     fn on_answer(&mut self, _: &mut Self::Session, _: u64, _: &Event, _: &mut Actions) {}
 
     /// Receives the outcome of the request that the session sent with this number.
-    fn on_done(&mut self, _: &mut Self::Session, _: u64, _: Outcome, _: &mut Actions) {}
+    fn on_done(&mut self, _: &mut Self::Session, _: u64, _: RequestEnd, _: &mut Actions) {}
 }
 
 /// The values that a service can read from the node while it handles the bytes of a peer. Each
@@ -127,7 +127,7 @@ pub trait NodeReader {
 /// The outcome of a request.
 #[allow(dead_code)] // as for `NodeReader`
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
+pub struct RequestEnd<'a> {
     /// The number of addresses that a join reached, or of answers to a query, or 0 for any other
     /// request; an error if the request failed.
     pub result: &'a Result<usize>,

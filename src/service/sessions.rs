@@ -1,6 +1,6 @@
 //! A service together with its sessions, so that one host can hold services of different types.
 
-use super::{Actions, Members, NodeReader, Outcome, Service};
+use super::{Actions, Members, NodeReader, RequestEnd, Service};
 use crate::event::{Event, EventKind};
 use crate::sorted_map::SortedMap;
 use std::net::SocketAddr;
@@ -33,7 +33,13 @@ pub(crate) trait AnyService: Send {
     /// See [`Service::on_answer`].
     fn on_answer(&mut self, id: ConnectionId, request: u64, answer: &Event, actions: &mut Actions);
     /// See [`Service::on_done`].
-    fn on_done(&mut self, id: ConnectionId, request: u64, outcome: Outcome, actions: &mut Actions);
+    fn on_done(
+        &mut self,
+        id: ConnectionId,
+        request: u64,
+        outcome: RequestEnd,
+        actions: &mut Actions,
+    );
 }
 
 /// A service and its sessions.
@@ -97,7 +103,13 @@ impl<S: Service> AnyService for Sessions<S> {
         }
     }
 
-    fn on_done(&mut self, id: ConnectionId, request: u64, outcome: Outcome, actions: &mut Actions) {
+    fn on_done(
+        &mut self,
+        id: ConnectionId,
+        request: u64,
+        outcome: RequestEnd,
+        actions: &mut Actions,
+    ) {
         if let Some(session) = self.sessions.get_mut(id) {
             self.service.on_done(session, request, outcome, actions);
         }

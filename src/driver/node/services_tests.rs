@@ -8,7 +8,7 @@ use crate::event::{Coalescing, Event, EventBody, EventKind};
 use crate::serf::{KeyQuery, QueryOptions};
 use crate::service::sessions::Sessions;
 use crate::service::{
-    Actions, End, INPUT_MAX, Members, NodeReader, OUTPUT_MAX, Outcome, REQUESTS_MAX, Request,
+    Actions, End, INPUT_MAX, Members, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request, RequestEnd,
     Service, ServiceCounters,
 };
 use crate::{Config, Node};
@@ -183,7 +183,7 @@ impl Service for Console {
         }
     }
 
-    fn on_done(&mut self, _: &mut Talk, _: u64, outcome: Outcome, actions: &mut Actions) {
+    fn on_done(&mut self, _: &mut Talk, _: u64, outcome: RequestEnd, actions: &mut Actions) {
         match (outcome.result, outcome.keys) {
             (Ok(_), Some(report)) => print(&format!("keys {}", report.keys.len()), actions),
             (Ok(count), None) => print(&format!("done {count}"), actions),

@@ -24,7 +24,7 @@ use crate::driver::net::listener::accept_waiting;
 use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::event::{Event, EventBody, EventKind};
-use crate::service::{Actions, Outcome, Request};
+use crate::service::{Actions, Request, RequestEnd};
 use crate::sorted_map::SortedMap;
 use crate::swim::StreamId;
 use crate::time::Time;
@@ -241,7 +241,7 @@ impl ServiceHost {
         if let Some(connection) = hosted.connections.get_mut(pending.connection) {
             connection.requests -= 1;
         }
-        let outcome = Outcome {
+        let outcome = RequestEnd {
             result,
             missing,
             keys: keys.as_deref(),
