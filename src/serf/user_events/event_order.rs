@@ -57,7 +57,7 @@ pub(in crate::serf) struct EventOrder {
     load: EventLoad,
     /// The time at which an event came last that a held event had waited for.
     progress: Time,
-    cluster: ClusterFacts,
+    pub cluster: ClusterFacts,
     /// The time from which this node may begin the next push/pull because events are missing.
     pull_from: Time,
 }
@@ -77,15 +77,7 @@ impl Default for EventOrder {
 
 impl EventOrder {
     /// Delivers an event of another node, now or when the earlier ones have come.
-    pub fn add(
-        &mut self,
-        now: Time,
-        out: &mut Outbox,
-        ltime: u64,
-        event: EventBody,
-        cluster: ClusterFacts,
-    ) {
-        self.cluster = cluster;
+    pub fn add(&mut self, now: Time, out: &mut Outbox, ltime: u64, event: EventBody) {
         if self
             .held
             .last_key_value()
@@ -105,15 +97,7 @@ impl EventOrder {
     }
 
     /// Delivers an event of this node, which waits for nothing.
-    pub fn add_own(
-        &mut self,
-        now: Time,
-        out: &mut Outbox,
-        ltime: u64,
-        event: EventBody,
-        cluster: ClusterFacts,
-    ) {
-        self.cluster = cluster;
+    pub fn add_own(&mut self, now: Time, out: &mut Outbox, ltime: u64, event: EventBody) {
         out.tell(event);
         if ltime <= self.next {
             return self.pass(out, ltime);
@@ -123,8 +107,7 @@ impl EventOrder {
 
     /// Another node has seen events with times before `ltime`. The missing ones are awaited as if
     /// an event of the last of these times had come.
-    pub fn expect_before(&mut self, now: Time, ltime: u64, cluster: ClusterFacts) {
-        self.cluster = cluster;
+    pub fn expect_before(&mut self, now: Time, ltime: u64) {
         if ltime > self.next {
             self.hold(now, ltime - 1, None);
         }
@@ -260,9 +243,8 @@ mod tests {
         }
 
         fn add(&mut self, ltime: u64) {
-            let cluster = self.cluster();
-            self.order
-                .add(self.now, &mut self.out, ltime, event(ltime), cluster);
+            self.order.cluster = self.cluster();
+            self.order.add(self.now, &mut self.out, ltime, event(ltime));
         }
 
         fn wait(&mut self, time: Duration) {
@@ -375,14 +357,7 @@ mod tests {
     fn an_event_of_this_node_waits_for_nothing_and_is_not_missed() {
         let mut run = Run::default();
         run.add(2);
-        let (out, cluster) = (
-            &mut run.out,
-            ClusterFacts {
-                gossip_time: PATIENCE,
-                is_small: false,
-            },
-        );
-        run.order.add_own(run.now, out, 3, event(3), cluster);
+        run.order.add_own(run.now, &mut run.out, 3, event(3));
         assert_eq!(run.delivered(), [3]);
         run.add(4);
         run.add(1);

@@ -88,9 +88,9 @@ impl UserEvents {
         let ltime = self.seen.clock.time();
         let event = own.message(ltime);
         if self.see(&mut common.out, &event) {
-            let cluster = cluster_facts(common);
+            self.order.cluster = cluster_facts(common);
             let out = &mut common.out;
-            self.order.add_own(now, out, ltime, body(&event), cluster);
+            self.order.add_own(now, out, ltime, body(&event));
         }
         common.out.counts.user_events_sent += 1;
         let message = SerfMessage::UserEvent(event);
@@ -107,9 +107,9 @@ impl UserEvents {
         }
         let is_new = self.see(&mut common.out, event);
         if is_new {
-            let cluster = cluster_facts(common);
+            self.order.cluster = cluster_facts(common);
             let out = &mut common.out;
-            self.order.add(now, out, event.ltime, body(event), cluster);
+            self.order.add(now, out, event.ltime, body(event));
         }
         is_new
     }
@@ -126,8 +126,8 @@ impl UserEvents {
         if join {
             self.order.skip_to(&mut common.out, ltime);
         } else {
-            let cluster = cluster_facts(common);
-            self.order.expect_before(now, ltime, cluster);
+            self.order.cluster = cluster_facts(common);
+            self.order.expect_before(now, ltime);
         }
     }
 
