@@ -6,13 +6,23 @@ The client of these tests never retries. In most tests, there are more members t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from cluster import eventually
-from conftest import FAST, SCRIPT
+from conftest import FAST, SCRIPT, HAProxy, Web
 
 QUICK_CHECKS = "check inter 200ms fall 2 rise 1"
 """Health checks that find a dead server quickly."""
 WAITS = "has no slot: there are more members than slots"
+
+
+def one_serves_and_one_waits(proxy: HAProxy, web: Callable[..., Web]) -> tuple[Web, Web]:
+    """Start two members for the only slot, and return them."""
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    second = web("web-2").join(proxy)
+    eventually("the second member waits", lambda: WAITS in proxy.show())
+    return first, second
 
 
 def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> None:
@@ -40,20 +50,14 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
 
 def test_a_member_that_waits_serves_when_the_only_server_dies(haproxy, web) -> None:
     proxy = haproxy(slots=1, server=QUICK_CHECKS, SETTINGS=FAST)
-    first = web("web-1").join(proxy)
-    proxy.serves(first)
-    second = web("web-2").join(proxy)
-    eventually("the second member waits", lambda: WAITS in proxy.show())
+    first, second = one_serves_and_one_waits(proxy, web)
     first.kill()
     proxy.serves(second)
 
 
 def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(haproxy, web) -> None:
     proxy = haproxy(slots=1, server=QUICK_CHECKS)
-    first = web("web-1").join(proxy)
-    proxy.serves(first)
-    second = web("web-2").join(proxy)
-    eventually("the second member waits", lambda: WAITS in proxy.show())
+    first, second = one_serves_and_one_waits(proxy, web)
     first.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(second)
 
@@ -74,10 +78,7 @@ dofile("{SCRIPT}")
 """
     )
     proxy = haproxy(slots=1, server=QUICK_CHECKS, script=script)
-    first = web("web-1").join(proxy)
-    proxy.serves(first)
-    second = web("web-2").join(proxy)
-    eventually("the second member waits", lambda: WAITS in proxy.show())
+    first, second = one_serves_and_one_waits(proxy, web)
     fault.touch()
     time.sleep(0.5)  # the last regular reading may have become due just before
     first.process.kill()  # its agent lives on, so the cluster sees the member alive
