@@ -1745,8 +1745,9 @@ int sprat_node_spread_async(struct sprat_node *node,
  * receiver coalesces may come after later ones that it does not coalesce. A node delivers one of
  * two events with the same ltime, name and payload.
  *
- * Gossip carries about a hundred small events a second, from all nodes together. Events that are
- * sent faster wait at this node, which delivers them when they are sent.
+ * With the profile "lan", gossip carries about a hundred small events a second from all of up to
+ * nine members together, and half as many from up to 99. Events that are sent faster wait at this
+ * node, which delivers them when they are sent.
  *
  * @param node         the node
  * @param name         the name of the event

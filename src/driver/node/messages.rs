@@ -22,9 +22,11 @@ impl Node {
     /// event of kind [`EventKind::User`]. Gossip brings it to the others within a second or so; a
     /// node that misses the gossip gets it with its next push/pull. A member that is unreachable
     /// for a long time may miss it, and a node that joins later does not get it, unless its setting
-    /// `replay_events` is on. Gossip carries about a hundred small events a second, from all nodes
-    /// together. When more are sent, they wait at this node, which delivers them when they
-    /// are sent.
+    /// `replay_events` is on.
+    ///
+    /// With the profile `lan`, gossip carries about a hundred small events a second from all of up
+    /// to nine members together, and half as many from up to 99. Events that are sent faster wait
+    /// at this node, which delivers them when they are sent.
     ///
     /// # Errors
     /// `TooLarge` if the encoded event takes more bytes than the setting `user_event_bytes` (512)

@@ -307,12 +307,13 @@ class BaseNode:
     ) -> None:
         """Send a user event to all members, without waiting for them.
 
-        Every node, this one included, delivers it once, as a `UserEvent`.
+        Every node, this one included, delivers it once, as a `UserEvent`. Events that are sent
+        faster than gossip carries them wait at this node, which delivers them when they are sent.
 
         coalesce: true to let receivers deliver only the last of several events with this name.
 
         Raises `TooLargeError` if the encoded event takes more bytes than `user_event_bytes` allows,
-        and `StateError` in ``mode="memberlist"`` or after `leave`.
+        and `StateError` in ``mode="memberlist"``, after `leave`, or while 2,048 events wait.
         """
         self._native.send_event(check_text("name", name), payload, check_flag("coalesce", coalesce))
 
