@@ -5,10 +5,11 @@ use crate::driver::net::listener::{Acceptor, Listener};
 use crate::driver::net::streams::{StreamEvent, StreamSet};
 use crate::driver::os::descriptors::PollFlags;
 use crate::driver::os::own_fd::OwnFd;
+use crate::event::{Event, EventKind};
 use crate::service::sessions::AnyService;
 use crate::service::{
     Actions, CONNECTIONS, End, INPUT_MAX, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request,
-    ServiceCounters,
+    RequestEnd, ServiceCounters,
 };
 use crate::sorted_map::SortedMap;
 use crate::swim::StreamId;
@@ -26,28 +27,29 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// The time for which a connection is silent before it gives way to another one that needs its
 /// descriptor.
 const IDLE: Duration = Duration::from_secs(1);
+
 /// A service with its listener and its connections.
 pub(in crate::driver) struct Hosted {
-    pub(super) service: Box<dyn AnyService>,
+    service: Box<dyn AnyService>,
     pub(super) listener: Listener,
     pub(super) streams: StreamSet,
-    pub(super) connections: SortedMap<StreamId, Connection>,
-    pub(super) counters: Arc<ServiceCounters>,
+    connections: SortedMap<StreamId, Connection>,
+    counters: Arc<ServiceCounters>,
     /// The maximum number of connections that may be open at once.
     places: usize,
     /// The version of the members that the service knows; `None` if it has none yet.
     members: Option<u64>,
     /// The earliest time at which bytes of a peer can cause the next refresh of the members.
-    pub(super) refresh_from: Time,
+    refresh_from: Time,
 }
 
-pub(super) struct Connection {
+struct Connection {
     /// The bytes that the session has not consumed.
     input: Vec<u8>,
     /// The time at which the peer last sent something.
     heard: Time,
     /// The number of requests that the node has not finished.
-    pub(super) requests: usize,
+    requests: usize,
     /// True once the session has answered a question of the peer.
     served: bool,
     /// See [`Actions::more`].
@@ -77,6 +79,21 @@ impl Hosted {
     #[cfg(test)]
     pub fn with_places(self, places: usize) -> Hosted {
         Hosted { places, ..self }
+    }
+
+    /// The kinds of events that the service wants.
+    pub(super) fn event_kinds(&self) -> &'static [EventKind] {
+        self.service.event_kinds()
+    }
+
+    /// The connections whose sessions are open.
+    pub(super) fn connections(&self) -> impl Iterator<Item = StreamId> {
+        self.connections.iter().map(|(id, _)| id)
+    }
+
+    /// Makes the next call of [`Hosted::refresh`] pass on the members if they have changed.
+    pub(super) fn make_refresh_due(&mut self, now: Time) {
+        self.refresh_from = now;
     }
 
     /// Passes the members to the service if they have changed and a refresh is due, unless the
@@ -180,6 +197,39 @@ impl Hosted {
             connection.more = actions.more;
         }
         actions
+    }
+
+    /// Passes an event to a session, and returns what the session wants done.
+    pub(super) fn on_event(&mut self, id: StreamId, event: &Event) -> Actions {
+        let mut actions = Actions::default();
+        self.service.on_event(id.0, event, &mut actions);
+        actions
+    }
+
+    /// Passes an ack or an answer to the session that sent the query with this number, and returns
+    /// what the session wants done.
+    pub(super) fn on_answer(&mut self, id: StreamId, request: u64, answer: &Event) -> Actions {
+        let mut actions = Actions::default();
+        self.service.on_answer(id.0, request, answer, &mut actions);
+        actions
+    }
+
+    /// Passes the end of a request to the session that sent it, and returns what the session wants
+    /// done.
+    pub(super) fn on_done(&mut self, id: StreamId, request: u64, end: RequestEnd) -> Actions {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.requests -= 1;
+        }
+        let mut actions = Actions::default();
+        self.service.on_done(id.0, request, end, &mut actions);
+        actions
+    }
+
+    /// Ends the connections whose time is up, and counts those that are open.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.streams.expire(now);
+        let open = self.connections.len() as u64;
+        self.counters.open.store(open, Ordering::Relaxed);
     }
 
     /// Carries out what a session wants, and returns its requests.

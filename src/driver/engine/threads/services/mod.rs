@@ -30,7 +30,6 @@ use crate::swim::StreamId;
 use crate::time::Time;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The maximum number of bytes read from one connection before other connections have their turn.
 const PORTION: usize = 64 * 1024;
@@ -68,7 +67,7 @@ impl ServiceHost {
     /// # Errors
     /// The system refuses a descriptor.
     pub fn new(handle: Arc<EngineHandle>, services: Vec<Hosted>) -> io::Result<ServiceHost> {
-        let kinds = services.iter().flat_map(|it| it.service.event_kinds());
+        let kinds = services.iter().flat_map(Hosted::event_kinds);
         // Without a kind in the list, all events would come.
         let kinds = kinds.copied().chain([EventKind::Fatal]).collect();
         Ok(ServiceHost {
@@ -103,9 +102,7 @@ impl ServiceHost {
             }
             self.cancel_queries();
             for hosted in &mut self.services {
-                hosted.streams.expire(now);
-                let open = hosted.connections.len() as u64;
-                hosted.counters.open.store(open, Ordering::Relaxed);
+                hosted.expire(now);
             }
         }
     }
@@ -178,8 +175,7 @@ impl ServiceHost {
     fn unread(&self) -> Vec<(usize, StreamId)> {
         let services = self.services.iter().enumerate();
         let unread = services.flat_map(|(at, hosted)| {
-            let ids = hosted.connections.iter().map(|(id, _)| id);
-            let ids = ids.filter(|id| hosted.is_unread(*id));
+            let ids = hosted.connections().filter(|id| hosted.is_unread(*id));
             ids.map(move |id| (at, id))
         });
         unread.collect()
@@ -214,10 +210,19 @@ impl ServiceHost {
     fn take_outcomes(&mut self, now: Time) {
         for event in self.outcomes.drain(EVENTS).unwrap_or_default() {
             match &event.body {
-                EventBody::Done { id, .. } => {
-                    if let Some(pending) = self.pending.remove(*id) {
-                        self.on_done(now, &pending, &event.body);
-                    }
+                EventBody::Done {
+                    id,
+                    result,
+                    missing,
+                    keys,
+                    ..
+                } => {
+                    let end = RequestEnd {
+                        result,
+                        missing,
+                        keys: keys.as_deref(),
+                    };
+                    self.on_done(now, *id, end);
                 }
                 EventBody::QueryAck { id, .. } | EventBody::QueryResponse { id, .. } => {
                     self.on_answer(now, *id, &event);
@@ -227,39 +232,21 @@ impl ServiceHost {
         }
     }
 
-    fn on_done(&mut self, now: Time, pending: &PendingRequest, done: &EventBody) {
-        let EventBody::Done {
-            result,
-            missing,
-            keys,
-            ..
-        } = done
-        else {
-            return;
-        };
-        let hosted = &mut self.services[pending.service];
-        if let Some(connection) = hosted.connections.get_mut(pending.connection) {
-            connection.requests -= 1;
+    fn on_done(&mut self, now: Time, id: u64, end: RequestEnd) {
+        if let Some(pending) = self.pending.remove(id) {
+            let (at, connection) = (pending.service, pending.connection);
+            let actions = self.services[at].on_done(connection, pending.request, end);
+            self.apply(now, at, connection, actions);
         }
-        let outcome = RequestEnd {
-            result,
-            missing,
-            keys: keys.as_deref(),
-        };
-        let (id, mut actions) = (pending.connection, Actions::default());
-        let service = &mut hosted.service;
-        service.on_done(id.0, pending.request, outcome, &mut actions);
-        self.apply(now, pending.service, id, actions);
     }
 
     fn on_answer(&mut self, now: Time, id: u64, answer: &Event) {
         let Some(pending) = self.pending.get(id) else {
             return;
         };
-        let (at, id, mut actions) = (pending.service, pending.connection, Actions::default());
-        let service = &mut self.services[at].service;
-        service.on_answer(id.0, pending.request, answer, &mut actions);
-        self.apply(now, at, id, actions);
+        let (at, connection) = (pending.service, pending.connection);
+        let actions = self.services[at].on_answer(connection, pending.request, answer);
+        self.apply(now, at, connection, actions);
     }
 
     /// Ends the queries whose connection has ended.
@@ -279,17 +266,15 @@ impl ServiceHost {
     fn on_event(&mut self, now: Time, event: &Event) {
         for at in 0..self.services.len() {
             let hosted = &mut self.services[at];
-            if !hosted.service.event_kinds().contains(&event.kind()) {
+            if !hosted.event_kinds().contains(&event.kind()) {
                 continue;
             }
             // A session that gets an event must find the change in the list of members.
-            hosted.refresh_from = now;
+            hosted.make_refresh_due(now);
             hosted.refresh(&self.handle.members, &mut self.reader, now);
-            let ids: Vec<StreamId> = hosted.connections.iter().map(|(id, _)| id).collect();
+            let ids: Vec<StreamId> = hosted.connections().collect();
             for id in ids {
-                let mut actions = Actions::default();
-                let service = &mut self.services[at].service;
-                service.on_event(id.0, event, &mut actions);
+                let actions = self.services[at].on_event(id, event);
                 self.apply(now, at, id, actions);
             }
         }
