@@ -47,11 +47,20 @@ impl Ours {
         Ours::with(&config)
     }
 
-    /// Starts a node with these settings.
+    /// Starts a node with these settings. It may take the port of a node that has just ended: then
+    /// the child of another test, which has not yet begun its program, may still hold the sockets.
     pub fn with(config: &Config) -> Ours {
-        let node = Node::start(config).unwrap_or_else(|why| panic!("start: {why}"));
+        let mut started = None;
+        until("the node starts", || match Node::start(config) {
+            Ok(node) => {
+                started = Some(node);
+                Ok(())
+            }
+            Err(why) if why.message.contains("Address already in use") => Err(why.message),
+            Err(why) => panic!("start: {why}"),
+        });
         Ours {
-            node,
+            node: started.expect("the node has started"),
             heard: Mutex::new(Vec::new()),
             log: Mutex::new(Vec::new()),
         }
