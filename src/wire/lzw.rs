@@ -165,20 +165,25 @@ fn inflate_with(
     limit: usize,
 ) -> Result<Vec<u8>, Refusal> {
     const STEP: usize = 4096;
-    let mut out = Vec::new();
+    let (mut out, mut filled) = (Vec::new(), 0);
     loop {
-        let filled = out.len();
-        // One byte beyond the limit is requested, to find out whether there is more.
-        let room = STEP.max(filled).min(limit.saturating_add(1) - filled);
-        out.resize(filled + room, 0);
+        // The decoder stops at every clear code, so most of its calls do not fill the buffer.
+        if filled == out.len() {
+            // One byte beyond the limit is requested, to find out whether there is more.
+            let room = STEP.max(filled).min(limit.saturating_add(1) - filled);
+            out.resize(filled + room, 0);
+        }
         let result = decoder.decode_bytes(content, &mut out[filled..]);
-        out.truncate(filled + result.consumed_out);
+        filled += result.consumed_out;
         content = &content[result.consumed_in..];
-        if out.len() > limit {
+        if filled > limit {
             return Err(Refusal::TooLarge);
         }
         match result.status {
-            Ok(LzwStatus::Done) => return Ok(out),
+            Ok(LzwStatus::Done) => {
+                out.truncate(filled);
+                return Ok(out);
+            }
             Ok(LzwStatus::Ok) => {}
             // All input is used, but it had no end code.
             Ok(LzwStatus::NoProgress) | Err(_) => return Err(Refusal::Inflate),
