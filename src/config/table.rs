@@ -201,7 +201,7 @@ macro_rules! settings_table {
         "ping_acks" => core.ping_acks = false, [ping_acks(bool)]
             "Whether each answer of a member to a ping of this node becomes an event, with the \
              round-trip time and the payload of the ack.";
-        "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
+        "event_queue" => event_queue: 16_384, 16_384, 16_384 in 16..=1_048_576 "events",
             [event_queue(usize)]
             "The number of events, not counting log lines, that can wait for the application. A \
              full queue drops acks of pings, then keeps only the last event of each member; if \

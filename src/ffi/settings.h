@@ -205,7 +205,7 @@
  *     Whether each answer of a member to a ping of this node becomes an event, with the
  *     round-trip time and the payload of the ack.
  *
- * event_queue: number [4096], 16 to 1048576
+ * event_queue: number [16384], 16 to 1048576
  *     The number of events, not counting log lines, that can wait for the application. A full
  *     queue drops acks of pings, then keeps only the last event of each member; if that is not
  *     enough, it drops the oldest member events, then the oldest user events, and finally the

@@ -27,6 +27,10 @@ use std::time::Duration;
 /// The maximum number of log lines that wait. If more arrive, the oldest are dropped.
 const LOGS: usize = 256;
 
+/// The number of events for which an empty queue keeps room. A node that joins a large cluster has
+/// an event for each member at once.
+const KEPT: usize = 64;
+
 /// The error of a queue that has ended and in which no event is left to take.
 #[derive(Debug, PartialEq)]
 pub(in crate::driver) struct Ended;
@@ -285,6 +289,9 @@ impl Queued {
             false => {
                 let event = self.events.pop_front()?;
                 self.bytes -= weight(&event);
+                if self.events.is_empty() && self.events.capacity() > KEPT {
+                    self.events = VecDeque::new();
+                }
                 Some(event)
             }
         }
@@ -463,6 +470,19 @@ mod tests {
             target: "x",
             text,
         }
+    }
+
+    #[test]
+    fn an_empty_queue_gives_the_room_of_a_burst_back() {
+        let queue = queue(1000);
+        let room = || lock(&queue.state).events.capacity();
+        (0..1000).for_each(|n| _ = queue.push(NOW, done(n)));
+        assert!(room() >= 1000);
+        assert_eq!(queue.drain(1000).unwrap().len(), 1000);
+        assert_eq!(room(), 0);
+        (0..10).for_each(|n| _ = queue.push(NOW, done(n)));
+        assert_eq!(queue.drain(10).unwrap().len(), 10);
+        assert!(room() >= 10, "a small queue keeps its room");
     }
 
     fn id(event: &Event) -> u64 {

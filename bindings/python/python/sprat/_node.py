@@ -81,7 +81,7 @@ class Node(BaseNode):
         mode: Literal["serf", "memberlist"] = "serf",
         seeds: Iterable[Address] = (),
         on_event: Callable[[Event], object] | None = None,
-        event_queue: int = 4096,
+        event_queue: int = 16384,
         log_level: LogLevel | None = None,
         **settings: Unpack[OtherSettings],
     ) -> None:
