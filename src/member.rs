@@ -147,6 +147,21 @@ impl<'a> MemberTags<'a> {
         self.pairs().map(owned).collect()
     }
 
+    /// Returns all tags in the order of their keys, without copying those that are valid text.
+    pub(crate) fn sorted(&self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        let mut all: Vec<_> = self.pairs().collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        // Of equal keys, the last one counts: it moves to the place of the first one.
+        all.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
+        all
+    }
+
     /// The tags in the order of the meta. A key may come twice.
     fn pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         let metas = self.0.into_iter();
@@ -183,6 +198,12 @@ mod tests {
         assert_eq!(twice.get("k").as_deref(), Some(""));
         assert_eq!(twice.get("b"), None);
         assert!(twice.contains_key("k") && !twice.contains_key("c"));
+        let sorted = twice.sorted();
+        let as_text = |(key, value): &(Cow<str>, Cow<str>)| format!("{key}={value}");
+        assert_eq!(
+            sorted.iter().map(as_text).collect::<Vec<_>>(),
+            ["a=c", "k="]
+        );
         assert_eq!(format!("{twice:?}"), r#"{"a": "c", "k": ""}"#);
         let old = tags(b"\xfe");
         assert_eq!(old.get("role").as_deref(), Some(r"\xfe"));

@@ -101,8 +101,6 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    setvbuf(stdout, NULL, _IOLBF, 0);
-
     sprat_config *config = sprat_config_new();
     int first = options(config, argc, argv);
     if (first < 0) {
@@ -120,19 +118,23 @@ int main(int argc, char **argv)
     char addr[64];
     if (sprat_node_addr(node, addr, sizeof addr) == SPRAT_OK)
         printf("listening %s\n", addr);
+    fflush(stdout);
     if (first < argc &&
         sprat_node_join(node, (const char *const *)argv + first, argc - first, 0, 10000) < 0)
         fail("join");                           /* go on: others may join this node */
     print_members(node);
+    fflush(stdout);
 
     struct pollfd fds[2] = {
         { .fd = sprat_node_fd(node), .events = POLLIN },
         { .fd = signalfd(-1, &signals, SFD_CLOEXEC), .events = POLLIN },
     };
     int fatal = 0;
-    while (!fatal && poll(fds, 2, -1) > 0 && !fds[1].revents)
+    while (!fatal && poll(fds, 2, -1) > 0 && !fds[1].revents) {
         if (sprat_node_dispatch(node, 0, print_event, &fatal) < 0)
             fatal = fail("dispatch");
+        fflush(stdout);                         /* once for all events that were queued */
+    }
     if (!fatal && sprat_node_leave(node, 10000) < 0)    /* so that no member sees a failure */
         fatal = fail("leave");
     sprat_node_free(node);

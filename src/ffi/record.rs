@@ -7,6 +7,7 @@
 use super::args;
 use super::types::{sprat_event, sprat_member};
 use crate::event::{Event, EventBody, any_member_event};
+use crate::printable;
 use crate::serf::Member;
 use std::ffi::{CStr, CString, c_char};
 use std::net::IpAddr;
@@ -33,11 +34,11 @@ unsafe impl Sync for MemberRecord {}
 impl MemberRecord {
     /// Makes the record of a member.
     pub(super) fn new(source: &Member) -> MemberRecord {
-        let mut text = Vec::with_capacity(source.name.len() + 1);
+        // The meta has at least one byte before each key and each value, where the text has a NUL.
+        let mut text = Vec::with_capacity(source.name.len() + source.meta.len() + 1);
         push(&mut text, &source.name);
-        let tags: Box<[[u32; 2]]> = source
-            .tags()
-            .to_map()
+        let sorted = source.tags().sorted();
+        let tags: Box<[[u32; 2]]> = sorted
             .iter()
             .map(|(key, value)| [push(&mut text, key), push(&mut text, value)])
             .collect();
@@ -103,7 +104,8 @@ impl MemberRecord {
 /// tags of one member fit into one message, which is far smaller than 4 GiB.
 fn push(text: &mut Vec<u8>, part: &str) -> u32 {
     let begin = text.len() as u32;
-    text.extend_from_slice(args::text(part).as_bytes_with_nul());
+    text.extend_from_slice(printable::text(part.as_bytes()).as_bytes());
+    text.push(0);
     begin
 }
 
