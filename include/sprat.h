@@ -1894,7 +1894,8 @@ size_t sprat_answers_acks(const struct sprat_answers *answers);
 /**
  * Returns the name of a member whose ack or answer is missing, by its index. These names are
  * sorted. They are those of members that have failed, or have not replied in time, and names in
- * the options that no present member has. A member that has left is not among them.
+ * the options that no present member has, unless they have replied nevertheless. A member that has
+ * left is not among them.
  *
  * @param answers  the answers
  * @param i        the index, from 0
@@ -2008,7 +2009,9 @@ int sprat_node_manage_keys_wait(struct sprat_node *node,
                                 struct sprat_key_report **out);
 
 /**
- * Returns the number of members that were asked, this node included.
+ * Returns the number of members that were asked, this node included. It is the sum of the members
+ * that have answered and of the missing ones: a member that left before it answered is not
+ * counted, whereas one that joined meanwhile, or had failed, is counted if it has answered.
  *
  * @param report  the answers
  * @return the number; 0 if report is NULL.
@@ -2033,7 +2036,7 @@ const char *sprat_key_report_answer(const struct sprat_key_report *report,
 
 /**
  * Returns the name of a member that has failed or has not answered in time, by its index. These
- * names are sorted. A member that has left is not among them.
+ * names are sorted. A member that has left, or has answered after it failed, is not among them.
  *
  * @param report  the answers
  * @param i       the index, from 0

@@ -7,12 +7,13 @@ use std::sync::Arc;
 /// The answers of the members to a key query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyReport {
-    /// The number of members that were asked: those that were present, this node included.
+    /// The number of members that have answered or are missing, this node included: those that were
+    /// present, without those that left before they answered, and others that answered nevertheless.
     pub asked: usize,
     /// The answers, by the names of the members.
     pub answers: BTreeMap<Arc<str>, KeyAnswer>,
     /// The members that have not answered in time, sorted by name. A member that has failed
-    /// meanwhile is among them, one that has left is not.
+    /// meanwhile is among them, unless it has answered after all; one that has left is not.
     pub missing: Vec<Arc<str>>,
     /// The keys that the members listed; empty unless they were asked to list them.
     pub keys: BTreeMap<Key, KeyHolders>,

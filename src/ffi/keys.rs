@@ -175,7 +175,9 @@ unsafe fn read_query(action: c_int, key: *const c_void, len: usize) -> Result<Ke
     }
 }
 
-/// Returns the number of members that were asked, this node included.
+/// Returns the number of members that were asked, this node included. It is the sum of the members
+/// that have answered and of the missing ones: a member that left before it answered is not
+/// counted, whereas one that joined meanwhile, or had failed, is counted if it has answered.
 ///
 /// @param report  the answers
 /// @return the number; 0 if report is NULL.
@@ -219,7 +221,7 @@ pub unsafe extern "C" fn sprat_key_report_answer(
 }
 
 /// Returns the name of a member that has failed or has not answered in time, by its index. These
-/// names are sorted. A member that has left is not among them.
+/// names are sorted. A member that has left, or has answered after it failed, is not among them.
 ///
 /// @param report  the answers
 /// @param i       the index, from 0

@@ -704,6 +704,51 @@ fn a_query_waits_for_no_failed_member_and_for_the_others_until_its_deadline() {
 }
 
 #[test]
+fn a_member_that_failed_and_replies_after_all_is_not_missing() {
+    let mut rig = rig();
+    let options = QueryOptions {
+        ack: true,
+        ..QueryOptions::default()
+    };
+    rig.asks_for(5, "_serf_ping", &options).unwrap();
+    rig.asks(6, &options).unwrap();
+    rig.reports(Change::Died, "b", None);
+    rig.events();
+    rig.hears(1, "b", 1);
+    rig.hears(1, "self", 1);
+    assert_eq!(
+        rig.events(),
+        ["ack 5 b", "ack 5 self", "done 5: 0, missing "]
+    );
+    rig.hears(2, "b", 0);
+    rig.hears(2, "self", 1);
+    rig.hears(2, "self", 0);
+    let without_ack = [
+        "answer 6 b ok",
+        "ack 6 self",
+        "answer 6 self ok",
+        "done 6: 2, missing b",
+    ];
+    assert_eq!(rig.events(), without_ack);
+}
+
+#[test]
+fn a_named_member_that_joins_and_replies_is_not_missing() {
+    let mut rig = rig();
+    let options = QueryOptions {
+        nodes: vec!["b".to_owned(), "late".to_owned()],
+        ..QueryOptions::default()
+    };
+    rig.asks(5, &options).unwrap();
+    rig.joins("late", 4);
+    rig.events();
+    rig.hears(1, "late", 0);
+    rig.hears(1, "b", 0);
+    let end = ["answer 5 late ok", "answer 5 b ok", "done 5: 2, missing "];
+    assert_eq!(rig.events(), end);
+}
+
+#[test]
 fn queries_at_the_end_of_the_clock_are_told_apart_by_their_numbers() {
     let mut rig = rig();
     rig.wears_out_query_clock();

@@ -33,7 +33,8 @@ pub struct QueryAnswers {
     /// The names of the members that acknowledged the query, in the same order.
     pub acks: Vec<String>,
     /// The names of the members whose ack or answer is missing, sorted: members that have failed,
-    /// or have not replied in time, and names in the options that no present member has.
+    /// or have not replied in time, and names in the options that no present member has, unless
+    /// they have replied nevertheless.
     pub missing: Vec<String>,
     /// The error that names the first few of the missing members; `None` if none is missing.
     pub problem: Option<Error>,

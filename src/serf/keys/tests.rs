@@ -403,3 +403,50 @@ fn a_report_names_the_members_that_have_not_answered_in_time() {
     let missing: Vec<&str> = report.missing.iter().map(|name| &**name).collect();
     assert_eq!(missing, ["c", "self"]);
 }
+
+/// The numbers of members that were asked, that have answered and that are missing, after `events`
+/// in this order: a name with the event `answers`, `fails`, `leaves` or `joins`.
+fn counted_after(events: &[(&str, &str)]) -> (usize, usize, usize) {
+    let mut rig = Rig::new();
+    for (name, port) in [("b", 3), ("failed", 4)] {
+        rig.joins(name, port);
+    }
+    rig.reports(Change::Died, "failed", None);
+    asks(&mut rig);
+    for (name, event) in events {
+        match *event {
+            "answers" => answers(&mut rig, name, b"\x08\x81\xa6Result\xc3"),
+            "fails" => rig.reports(Change::Died, name, None),
+            "leaves" => rig.reports(Change::Left, name, None),
+            _ => rig.joins(name, 5),
+        }
+    }
+    answers(&mut rig, "self", b"\x08\x81\xa6Result\xc3");
+    rig.wait(4);
+    let events = &mut rig.serf.common.out.events;
+    let report = std::iter::from_fn(|| events.pop()).find_map(|event| match event {
+        CoreEvent::KeysDone { report, .. } => Some(report),
+        _ => None,
+    });
+    let report = report.unwrap();
+    (report.asked, report.answers.len(), report.missing.len())
+}
+
+#[test]
+fn whatever_happens_to_a_member_it_is_counted_once() {
+    let cases: [(&[(&str, &str)], _); 10] = [
+        (&[], (2, 1, 1)),
+        (&[("b", "answers")], (2, 2, 0)),
+        (&[("b", "answers"), ("b", "answers")], (2, 2, 0)),
+        (&[("b", "answers"), ("b", "fails")], (2, 2, 0)),
+        (&[("b", "fails")], (2, 1, 1)),
+        (&[("b", "fails"), ("b", "answers")], (2, 2, 0)),
+        (&[("b", "leaves")], (1, 1, 0)),
+        (&[("b", "leaves"), ("b", "answers")], (2, 2, 0)),
+        (&[("b", "answers"), ("failed", "answers")], (3, 3, 0)),
+        (&[("new", "joins"), ("new", "answers")], (3, 2, 1)),
+    ];
+    for (events, counts) in cases {
+        assert_eq!(counted_after(events), counts, "{events:?}");
+    }
+}

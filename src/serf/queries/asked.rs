@@ -3,6 +3,7 @@
 //! A query ends when every member that it is addressed to has answered, or at its deadline. Serf
 //! waits for the deadline in any case. A member that fails or leaves meanwhile is not waited for;
 //! one that fails counts as missing, and so does a name in the options that no present member has.
+//! Neither is missing if it replies nevertheless: see [`super::replies`].
 //!
 //! Queries of Serf itself end in the same way. Their answers are counted and not handed to the
 //! application: those about keys, and the votes about the name of this node.
@@ -52,16 +53,15 @@ impl Asked {
             return;
         }
         let is_ack = response.flags & flag::ACK != 0;
-        let (awaited, had) = match is_ack {
-            true => (&mut query.to_ack, &mut query.acked),
-            false => (&mut query.to_answer, &mut query.answered),
+        let replies = match is_ack {
+            true => &mut query.acks,
+            false => &mut query.answers,
         };
         let from: Arc<str> = response.from.into();
-        if had.len() >= limits::MEMBERS || !had.insert(from.clone()) {
+        if !replies.receive(&from) {
             out.counts.repeated_answers += 1;
             return;
         }
-        awaited.remove(&from);
         match &query.purpose {
             Purpose::Application { number } if is_ack => out.tell(EventBody::QueryAck {
                 id: *number,
@@ -73,14 +73,11 @@ impl Asked {
         self.end_complete(out);
     }
 
-    /// A member has failed or left, and will not answer. A member that has failed is named at the
-    /// end: it may still hold the keys from before a change, or have done only a part of what it
-    /// was asked for.
+    /// A member has failed or left, and will not reply.
     pub fn on_gone(&mut self, out: &mut Outbox, name: &str, has_failed: bool) {
         for query in self.0.values_mut() {
-            let acks = query.to_ack.take(name);
-            let awaited = query.to_answer.take(name).or(acks);
-            query.absent.extend(awaited.filter(|_| has_failed));
+            query.acks.on_gone(name, has_failed);
+            query.answers.on_gone(name, has_failed);
         }
         self.end_complete(out);
     }

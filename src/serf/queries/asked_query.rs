@@ -5,6 +5,7 @@
 //! of them. Serf does not do this; for the members it is an ordinary query that must not be passed
 //! on.
 
+use super::replies::Replies;
 use crate::event::EventBody;
 use crate::key_report::KeyReport;
 use crate::limits;
@@ -82,16 +83,8 @@ impl Purpose {
 pub(in crate::serf) struct AskedQuery {
     pub purpose: Purpose,
     pub deadline: Time,
-    /// The members whose ack is awaited.
-    pub to_ack: BTreeSet<Arc<str>>,
-    /// The members whose answer is awaited.
-    pub to_answer: BTreeSet<Arc<str>>,
-    /// The members that have acknowledged the query, and those that have answered it.
-    pub acked: BTreeSet<Arc<str>>,
-    pub answered: BTreeSet<Arc<str>>,
-    /// The members that have failed before they answered, and the names in the options that no
-    /// present member has.
-    pub absent: BTreeSet<Arc<str>>,
+    pub acks: Replies,
+    pub answers: Replies,
     pub repetition: Repetition,
 }
 
@@ -104,9 +97,9 @@ impl AskedQuery {
 
     /// Sends the query again to the members that have not been heard of since it was sent.
     pub fn repeat(&self, common: &mut Common) {
-        let awaited = self.to_ack.union(&self.to_answer);
+        let awaited = self.acks.awaited().union(self.answers.awaited());
         let silent = |name: &&Arc<str>| {
-            !common.is_self(name) && !self.acked.contains(*name) && !self.answered.contains(*name)
+            !common.is_self(name) && !self.acks.has(name) && !self.answers.has(name)
         };
         let rows = awaited.filter(silent).map(|name| common.members.get(name));
         let addrs: Vec<SocketAddr> = rows.flatten().map(|row| row.member.addr).collect();
@@ -127,24 +120,26 @@ impl AskedQuery {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.to_ack.is_empty() && self.to_answer.is_empty()
+        self.acks.is_complete() && self.answers.is_complete()
     }
 
     pub fn end(self, out: &mut Outbox) {
-        let mut missing: BTreeSet<Arc<str>> = self.to_ack.union(&self.to_answer).cloned().collect();
-        // A member that has failed may have returned, and have answered.
-        let has_answered = |name: &Arc<str>| self.answered.contains(name);
-        missing.extend(self.absent.into_iter().filter(|name| !has_answered(name)));
-        let missing: Vec<Arc<str>> = missing.into_iter().collect();
+        let missing: BTreeSet<&Arc<str>> =
+            self.acks.missing().chain(self.answers.missing()).collect();
+        let missing: Vec<Arc<str>> = missing.into_iter().cloned().collect();
         match self.purpose {
             Purpose::Application { number } => out.report(CoreEvent::QueryDone {
                 number,
-                answers: self.answered.len(),
+                answers: self.answers.count(),
                 missing,
             }),
             Purpose::Keys { number, report } => out.report(CoreEvent::KeysDone {
                 number,
-                report: KeyReport { missing, ..report },
+                report: KeyReport {
+                    asked: report.answers.len() + missing.len(),
+                    missing,
+                    ..report
+                },
             }),
             Purpose::Vote(tally) => out.order(Order::EndVote(tally)),
         }

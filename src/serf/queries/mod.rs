@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`request`] | making a query |
 //! | [`asked`], [`asked_query`] | the queries of this node until they end, and the answers |
+//! | [`replies`] | the members that have replied to a query, and those whose reply is missing |
 //! | [`query`], [`query_filter`] | queries that this node receives, and whether they address it |
 //! | [`go_syntax`] | whether an agent and this node read a regular expression alike |
 //! | [`early_queries`] | queries whose sender is not known yet |
@@ -22,4 +23,5 @@ pub(in crate::serf) mod own_keys;
 pub(in crate::serf) mod query;
 mod query_filter;
 pub(in crate::serf) mod relays;
+mod replies;
 pub(in crate::serf) mod request;

@@ -3,6 +3,7 @@
 use super::asked_query::{AskedQuery, Purpose, Repetition};
 use super::internal_query;
 use super::query_filter::Selection;
+use super::replies::Replies;
 use crate::serf::CommandError;
 use crate::serf::shared::common::Common;
 use crate::time::Time;
@@ -169,29 +170,19 @@ impl<'a> Request<'a> {
             .map(|row| row.member.name.clone())
             .collect();
         let is_ping = self.content.name.as_bytes() == internal_query::PING;
-        let purpose = match purpose {
-            Purpose::Keys { number, mut report } => {
-                report.asked = addressed.len();
-                Purpose::Keys { number, report }
-            }
-            Purpose::Vote(tally) => {
-                addressed.remove(&common.name); // it has no vote about its own name
-                Purpose::Vote(tally)
-            }
-            Purpose::Application { number } => Purpose::Application { number },
-        };
-        let only_if = |wanted: bool| match wanted {
-            true => addressed.clone(),
-            false => BTreeSet::new(),
+        if matches!(purpose, Purpose::Vote(_)) {
+            addressed.remove(&common.name); // it has no vote about its own name
+        }
+        let absent = self.absent(common);
+        let replies_if = |wanted: bool| match wanted {
+            true => Replies::new(addressed.clone(), absent.clone()),
+            false => Replies::default(),
         };
         AskedQuery {
             purpose,
             deadline: now + self.timeout,
-            to_ack: only_if(self.options.ack),
-            to_answer: only_if(!is_ping),
-            acked: BTreeSet::new(),
-            answered: BTreeSet::new(),
-            absent: self.absent(common),
+            acks: replies_if(self.options.ack),
+            answers: replies_if(!is_ping),
             repetition: self.repetition(common, now),
         }
     }

@@ -23,12 +23,15 @@ class KeyReport(Record):
     """The answers of the members to a change of their keys, or to a request to list them."""
 
     asked: int
-    """The number of members that were asked, this node included."""
+    """The number of members that were asked, this node included: always the sum of `answered` and
+    `missing`. A member that left before it answered is not counted. One that joined meanwhile, or
+    had failed, is counted if it has answered.
+    """
     answered: tuple[str, ...]
     """The names of the members that have answered, sorted."""
     missing: tuple[str, ...]
     """The names of the members that have not answered in time, sorted. A member that has failed
-    meanwhile is among them, one that has left is not.
+    meanwhile is among them unless it has answered after all, one that has left is not.
     """
     errors: dict[str, str]
     """The members that could not do what was asked, with their reasons."""

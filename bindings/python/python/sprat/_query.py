@@ -55,7 +55,8 @@ class QueryReader(BaseEvents[Response]):
         """The names of the members whose ack or answer is missing, sorted; empty before the end.
 
         They are members that have failed, or have not replied in time, and names in `nodes` that
-        no present member has. A member that has left is not among them.
+        no present member has, unless they have replied nevertheless. A member that has left is not
+        among them.
         """
         return self._missing
 
