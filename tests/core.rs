@@ -1909,6 +1909,43 @@ fn a_later_broadcast_replaces_the_one_of_the_same_name_that_waits() {
 }
 
 #[test]
+fn a_broadcast_for_which_there_is_no_room_is_refused_unless_it_replaces_another() {
+    let mut net = memberlist_net(2);
+    let broadcast = |net: &mut Net, n: u32, name: Option<&str>| {
+        net.command(0, |core, now| {
+            core.broadcast(now, n.to_be_bytes().to_vec(), name)
+        })
+    };
+    assert_eq!(broadcast(&mut net, 0, Some("replaced")), Ok(()));
+    for n in 1..4_096 {
+        assert_eq!(broadcast(&mut net, n, None), Ok(()), "{n}");
+    }
+    let refused = Err(CommandError::TooManyBroadcasts);
+    assert_eq!(broadcast(&mut net, 5_000, None), refused);
+    assert_eq!(broadcast(&mut net, 5_000, Some("new")), refused);
+    assert_eq!(broadcast(&mut net, 4_096, Some("replaced")), Ok(()));
+    net.command(0, |core, now| core.set_meta(now, b"changed".to_vec()))
+        .unwrap();
+    net.run(secs(120));
+    let got: BTreeSet<Vec<u8>> = messages(&mut net, 1).into_iter().map(|it| it.2).collect();
+    let expected = (1..4_097).map(|n: u32| n.to_be_bytes().to_vec());
+    assert_eq!(got, expected.collect());
+    assert_eq!(net.counter(0, "broadcasts_dropped"), 0);
+    assert_eq!(net.counter(0, "messages_sent"), 4_097);
+    assert_eq!(broadcast(&mut net, 5_000, None), Ok(()));
+}
+
+#[test]
+fn a_node_that_is_alone_refuses_no_broadcast() {
+    let mut net = memberlist_net(1);
+    for n in 0..5_000_u32 {
+        let broadcast = |core: &mut Core, now| core.broadcast(now, n.to_be_bytes().to_vec(), None);
+        assert_eq!(net.command(0, broadcast), Ok(()));
+    }
+    assert_eq!(net.counter(0, "broadcasts_dropped"), 904);
+}
+
+#[test]
 fn messages_that_are_too_large_or_impossible_are_refused_with_the_sizes() {
     let mut net = memberlist_net(2);
     let mut send = |len: usize| {

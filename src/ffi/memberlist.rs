@@ -90,9 +90,10 @@ pub unsafe extern "C" fn sprat_node_send_datagram(
 ///                     NULL to replace none. The name stays on this node.
 /// @return SPRAT_OK once the message waits to be gossiped; SPRAT_ERR_TOO_LARGE if it does not fit
 ///         into a datagram of the setting `packet_bytes` (1,400) or has more bytes than
-///         `message_bytes` allows; SPRAT_ERR_STATE if the mode is "serf", or after
-///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
-///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+///         `message_bytes` allows; SPRAT_ERR_STATE if the mode is "serf", after
+///         sprat_node_leave(), or if 4,096 broadcasts wait to be gossiped and this one replaces
+///         none of them (a node that is alone drops one instead); SPRAT_ERR_CLOSED;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_broadcast(
     node: *mut sprat_node,

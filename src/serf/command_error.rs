@@ -43,6 +43,8 @@ pub enum CommandError {
     },
     /// Too many user events wait to be gossiped.
     TooManyEvents,
+    /// Too many broadcasts of the application wait to be gossiped.
+    TooManyBroadcasts,
     /// Too many queries of this node are under way.
     TooManyQueries,
     /// There never was a query with this number.

@@ -373,7 +373,9 @@ impl Core {
     ///
     /// # Errors
     /// `WrongMode` in serf mode; `Left`; `MessageTooLarge` if the message is larger than the
-    /// setting `message_bytes` allows, or does not fit into a packet.
+    /// setting `message_bytes` allows, or does not fit into a packet; `TooManyBroadcasts` if too
+    /// many wait, unless the message replaces one of them. While there is nobody to gossip to, a
+    /// broadcast takes the place of another one instead.
     pub fn broadcast(
         &mut self,
         now: Time,
@@ -383,6 +385,9 @@ impl Core {
         self.check_message(payload.len())?;
         let max = self.swim.broadcast_room();
         check_len(payload.len(), max, "of a gossip packet")?;
+        if self.serf.common.has_company() && !self.swim.has_room_in(lane::EVENTS, name) {
+            return Err(CommandError::TooManyBroadcasts);
+        }
         self.serf.common.out.counts.messages_sent += 1;
         match name {
             Some(name) => self

@@ -220,6 +220,12 @@ impl Swim {
         self.ctx.broadcasts.len_of_lane(lane)
     }
 
+    /// Returns true if there is room in a lane for another message; one about the same subject as a
+    /// message that waits there needs no room.
+    pub fn has_room_in(&self, lane: usize, subject: Option<&str>) -> bool {
+        self.ctx.broadcasts.has_room(lane, subject)
+    }
+
     /// Queues a user message in a lane of the layer above, which must be less than
     /// [`super::USER_LANES`]; `bytes` is the complete content of the message. If there is a token,
     /// it must be less than `u64::MAX`, and it comes back in [`super::Notice::BroadcastDone`]. A

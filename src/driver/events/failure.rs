@@ -240,7 +240,7 @@ fn command_status(why: &CommandError) -> Status {
         BadExpression { .. } | ReservedName => Status::Invalid,
         UnknownQuery | UnknownMember | NotMeasured => Status::NotFound,
         QueryOver => Status::Timeout,
-        TooManyMessages | TooManyEvents | TooManyQueries => Status::State,
+        TooManyMessages | TooManyEvents | TooManyBroadcasts | TooManyQueries => Status::State,
         TooManyLooks | Limited => Status::State,
         NoKeyring | PrimaryKey | UnknownKey => Status::State,
         WrongMode | AckPayloadTaken | NoCoordinates => Status::State,
@@ -274,6 +274,10 @@ fn command_text(why: &CommandError) -> Cow<'static, str> {
         TooManyEvents => {
             "2,048 user events wait until gossip has room for them, which is the maximum; try \
              again later"
+        }
+        TooManyBroadcasts => {
+            "4,096 broadcasts wait to be gossiped, which is the maximum; try again later, or give \
+             the broadcast the name of one that waits, to replace it"
         }
         TooManyQueries => "256 queries are under way, which is the maximum; try again later",
         UnknownQuery => "there is no such query",

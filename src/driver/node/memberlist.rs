@@ -102,7 +102,8 @@ impl Node {
     /// # Errors
     /// `TooLarge` if the message does not fit into a datagram of the setting `packet_bytes` (1,400)
     /// or is larger than `message_bytes` allows, with both numbers in the message; `State` in serf
-    /// mode or once this node has begun to leave; `Closed`; `Forked`.
+    /// mode, once this node has begun to leave, or if 4,096 broadcasts wait to be gossiped and this
+    /// one replaces none of them; `Closed`; `Forked`.
     pub fn broadcast(&self, payload: &[u8], name: Option<&str>) -> Result<()> {
         let (payload, name) = (payload.to_vec(), name.map(str::to_owned));
         self.change(|waiter| {

@@ -240,6 +240,13 @@ impl Broadcasts {
         self.lanes.get(lane).map_or(0, BroadcastQueue::len)
     }
 
+    /// Returns true if another broadcast about the subject drops none about another subject.
+    pub fn has_room(&self, lane: usize, subject: Option<&str>) -> bool {
+        let replaces = |queue: &BroadcastQueue| subject.is_some_and(|it| queue.is_about(it));
+        let queue = self.lanes.get(lane);
+        queue.is_some_and(|queue| queue.len() < LANE_MAX || replaces(queue))
+    }
+
     pub fn len(&self) -> usize {
         self.queues().map(BroadcastQueue::len).sum()
     }

@@ -330,7 +330,8 @@ class BaseNode:
             replaces none. The name stays on this node.
 
         Raises `TooLargeError` if the message does not fit into a datagram of `packet_bytes`, and
-        `StateError` in ``mode="serf"`` or after `leave`.
+        `StateError` in ``mode="serf"``, after `leave`, or while 4,096 broadcasts wait to be
+        gossiped, unless this one replaces one of them.
         """
         self._native.broadcast(payload, None if name is None else check_text("name", name))
 
