@@ -703,10 +703,11 @@ typedef struct sprat_event {
     /** Member events: the member as it was at that time; else NULL. */
     const struct sprat_member *member;
     /**
-     * USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
-     * that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
-     * there. MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the
-     * line. Else empty. Never NULL.
+     * USER, QUERY: the name of the event or of the query; bytes that are not UTF-8 and NUL bytes
+     * are escaped as in the name of a member. QUERY_ACK, QUERY_RESPONSE: the member that answers.
+     * MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are there.
+     * MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the line.
+     * Else empty. Never NULL.
      */
     const char *name;
     /**
@@ -1750,7 +1751,8 @@ int sprat_node_spread_async(struct sprat_node *node,
  * node, which delivers them when they are sent.
  *
  * @param node         the node
- * @param name         the name of the event
+ * @param name         the name of the event; an escape such as "\xff" stands for a byte, as in the
+ *                     name of a member
  * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
  * @param payload_len  the number of bytes
  * @param flags        0, or SPRAT_SEND_EVENT_COALESCE to let receivers leave out the event if
@@ -1797,7 +1799,8 @@ int sprat_node_send_event(struct sprat_node *node,
  * program sees it. Other names that begin with `_serf_` are reserved.
  *
  * @param node         the node
- * @param name         the name of the query
+ * @param name         the name of the query; an escape such as "\xff" stands for a byte, as in the
+ *                     name of a member
  * @param payload      any bytes, which are copied; may be NULL if payload_len is 0
  * @param payload_len  the number of bytes
  * @param options      the options; NULL for the defaults
@@ -1825,7 +1828,8 @@ int sprat_node_query(struct sprat_node *node,
  * timeout of the options limits the wait. No event reports the acks and answers.
  *
  * @param node         the node
- * @param name         the name of the query
+ * @param name         the name of the query; an escape such as "\xff" stands for a byte, as in the
+ *                     name of a member
  * @param payload      any bytes; may be NULL if payload_len is 0
  * @param payload_len  the number of bytes
  * @param options      the options; NULL for the defaults

@@ -7,8 +7,9 @@ use std::sync::Arc;
 /// The answers of the members to a key query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyReport {
-    /// The number of members that have answered or are missing, this node included: those that were
-    /// present, without those that left before they answered, and others that answered nevertheless.
+    /// The number of members that have answered or are missing, this node included. A member that
+    /// left before it answered is not counted. One that joined meanwhile, or had failed, is counted
+    /// if it has answered.
     pub asked: usize,
     /// The answers, by the names of the members.
     pub answers: BTreeMap<Arc<str>, KeyAnswer>,

@@ -8,7 +8,7 @@
 
 /// Length of a node name in bytes, as on the wire. Serf has an optional limit of 128.
 pub const NAME_LEN: usize = 255;
-/// Number of names in one message that can be escaped (see `wire/node_name.rs`).
+/// Number of names in one message that can be escaped (see `wire/wire_name.rs`).
 pub const ESCAPED_NAMES: usize = 256;
 /// Length in bytes of the meta of this node (in serf mode, the encoded tags): the limit that
 /// memberlist checks.

@@ -159,7 +159,8 @@ macro_rules! event_table {
             others {
                 /// A user event: a message that a program sent to all members, this node included.
                 User {
-                    /// The name of the event. Bytes that are not text are shown as `\xff`.
+                    /// The name of the event. Bytes that are not text are escaped as in the name
+                    /// of a member: `\xff`.
                     name: String,
                     /// Its content; empty if it has none.
                     payload: Box<[u8]>,
@@ -187,7 +188,8 @@ macro_rules! event_table {
                 Query {
                     /// The number with which to answer it.
                     id: u64,
-                    /// The name of the query. Bytes that are not text are shown as `\xff`.
+                    /// The name of the query. Bytes that are not text are escaped as in the name
+                    /// of a member: `\xff`.
                     name: String,
                     /// Its content; empty if it has none.
                     payload: Box<[u8]>,

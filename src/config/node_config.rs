@@ -17,8 +17,8 @@ use crate::service::servers::candidate::Rules;
 use crate::swim::Seed;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
-use crate::wire::node_name;
 use crate::wire::serf_message::encode_tags;
+use crate::wire::wire_name;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -277,7 +277,7 @@ impl Config {
     pub(crate) fn node_name(&self, host: impl FnOnce() -> Vec<u8>) -> Result<String> {
         let name = &self.settings.name.0;
         if !name.is_empty() {
-            return Ok(node_name::to_text(name.as_bytes()).into_owned());
+            return Ok(wire_name::to_text(name.as_bytes()).into_owned());
         }
         let host = host();
         let name = printable::text(&host).into_owned();
@@ -289,7 +289,7 @@ impl Config {
             );
             return Err(Error::new(Status::Config, message));
         }
-        Ok(node_name::to_text(&host).into_owned())
+        Ok(wire_name::to_text(&host).into_owned())
     }
 
     /// The number of threads that a node with these settings needs, for

@@ -47,7 +47,8 @@ struct Answer {
 /// program sees it. Other names that begin with `_serf_` are reserved.
 ///
 /// @param node         the node
-/// @param name         the name of the query
+/// @param name         the name of the query; an escape such as "\xff" stands for a byte, as in the
+///                     name of a member
 /// @param payload      any bytes, which are copied; may be NULL if payload_len is 0
 /// @param payload_len  the number of bytes
 /// @param options      the options; NULL for the defaults
@@ -90,7 +91,8 @@ pub unsafe extern "C" fn sprat_node_query(
 /// timeout of the options limits the wait. No event reports the acks and answers.
 ///
 /// @param node         the node
-/// @param name         the name of the query
+/// @param name         the name of the query; an escape such as "\xff" stands for a byte, as in the
+///                     name of a member
 /// @param payload      any bytes; may be NULL if payload_len is 0
 /// @param payload_len  the number of bytes
 /// @param options      the options; NULL for the defaults

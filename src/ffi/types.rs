@@ -81,10 +81,11 @@ pub struct sprat_event {
     pub time_ns: u64,
     /// Member events: the member as it was at that time; else NULL.
     pub member: *const sprat_member,
-    /// USER, QUERY: the name of the event or of the query. QUERY_ACK, QUERY_RESPONSE: the member
-    /// that answers. MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are
-    /// there. MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the
-    /// line. Else empty. Never NULL.
+    /// USER, QUERY: the name of the event or of the query; bytes that are not UTF-8 and NUL bytes
+    /// are escaped as in the name of a member. QUERY_ACK, QUERY_RESPONSE: the member that answers.
+    /// MESSAGE, REMOTE_STATE: the member at `addr`, empty if no member or several are there.
+    /// MEMBER_CONFLICT, PING_ACK: the member. LOG: the part of the library that writes the line.
+    /// Else empty. Never NULL.
     pub name: *const c_char,
     /// FATAL, LOG, and a DONE that failed: a sentence. QUERY: the member that asks.
     /// MEMBER_CONFLICT: the address of the other node. Else empty. Never NULL.

@@ -23,7 +23,8 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 /// node, which delivers them when they are sent.
 ///
 /// @param node         the node
-/// @param name         the name of the event
+/// @param name         the name of the event; an escape such as "\xff" stands for a byte, as in the
+///                     name of a member
 /// @param payload      any bytes, which are copied; may be NULL if payload_len is 0
 /// @param payload_len  the number of bytes
 /// @param flags        0, or SPRAT_SEND_EVENT_COALESCE to let receivers leave out the event if

@@ -16,6 +16,7 @@ use crate::key_report::KeyReport;
 use crate::limits;
 use crate::swim::{FreshBits, NodeState, ORDERED_WINDOW, OpId, Seed};
 use crate::time::Time;
+use crate::wire::wire_name;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,12 +169,7 @@ impl Core {
         let common = &self.serf.common;
         let room = self.swim.broadcast_room();
         let max = common.config.user_event_bytes.min(room);
-        let (name, payload) = (name.to_owned(), payload.to_vec());
-        let event = OwnEvent {
-            name,
-            payload,
-            coalescing,
-        };
+        let event = OwnEvent::new(name, payload, coalescing);
         self.serf.events.take(event, max)?;
         self.send_waiting_events(now);
         Ok(())
@@ -215,7 +211,7 @@ impl Core {
         self.check_not_left()?;
         let is_internal = false;
         let content = Content {
-            name,
+            name: &wire_name::to_bytes(name),
             payload,
             is_internal,
         };
@@ -270,7 +266,7 @@ impl Core {
         }
         self.check_not_left()?;
         let content = Content {
-            name: query_name(query.action),
+            name: query_name(query.action).as_bytes(),
             payload: &query.payload(),
             is_internal: true,
         };

@@ -14,7 +14,7 @@ use super::shared::vote::Tally;
 use super::{CoreEvent, QueryOptions, SerfState};
 use crate::swim::{ConflictVerdict, JoinReport, NameConflict, OpId};
 use crate::time::Time;
-use crate::wire::node_name;
+use crate::wire::wire_name;
 use std::net::SocketAddr;
 
 impl SerfState {
@@ -154,7 +154,7 @@ impl SerfState {
         let name = self.common.name.clone();
         let content = Content {
             name: internal_query::CONFLICT,
-            payload: &node_name::to_bytes(&name),
+            payload: &wire_name::to_bytes(&name),
             is_internal: true,
         };
         let options = QueryOptions::default();

@@ -51,11 +51,7 @@ fn rig() -> Rig {
 impl Rig {
     fn sends(&mut self, name: &str, payload: &[u8]) -> Result<(), CommandError> {
         let (events, common) = (&mut self.serf.events, &mut self.serf.common);
-        let event = OwnEvent {
-            name: name.to_owned(),
-            payload: payload.to_vec(),
-            coalescing: Coalescing::Forbidden,
-        };
+        let event = OwnEvent::new(name, payload, Coalescing::Forbidden);
         events.take(event, common.config.user_event_bytes)?;
         assert!(events.send_next(self.now, common));
         Ok(())
@@ -96,7 +92,7 @@ impl Rig {
             room: 1300,
         };
         let content = Content {
-            name,
+            name: name.as_bytes(),
             payload: b"",
             is_internal: false,
         };
@@ -135,6 +131,24 @@ fn a_user_event_is_delivered_once_and_passed_on_once() {
     rig.receives(&event(1, b"other"));
     rig.receives(&event(2, b"\xff"));
     assert_eq!(rig.events(), ["user other x", "user \\xff x"]);
+}
+
+#[test]
+fn the_name_of_an_event_that_is_not_text_can_be_restored_and_sent_again() {
+    let mut rig = rig();
+    rig.receives(&event(1, b"a\xff\0"));
+    rig.receives(&event(2, br"a\xff\x00"));
+    let names = [r"a\xff\x00", r"a\x5cxff\x5cx00"];
+    assert_eq!(rig.events(), names.map(|name| format!("user {name} x")));
+    rig.orders();
+    rig.sends(names[0], b"x").unwrap();
+    let Some(Order::Broadcast { bytes, .. }) = rig.orders().pop() else {
+        panic!("no broadcast");
+    };
+    let Ok(SerfMessage::UserEvent(sent)) = SerfMessage::decode(&bytes) else {
+        panic!("not a user event");
+    };
+    assert_eq!(sent.name, b"a\xff\0");
 }
 
 #[test]

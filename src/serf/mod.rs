@@ -79,7 +79,7 @@ use crate::swim::{
 use crate::time::Time;
 pub use crate::wire::coordinate::Coordinate;
 pub use crate::wire::serf_message::{Tags, encode_tags};
-use crate::wire::{Codec, Refusal, node_name};
+use crate::wire::{Codec, Refusal, wire_name};
 use coalesce::Coalescer;
 pub use command_error::CommandError;
 pub use config::{Config, Mode};
@@ -159,7 +159,7 @@ impl Core {
         seed: [u8; 32],
         now: Time,
     ) -> Result<Core, CommandError> {
-        let (len, max) = (node_name::to_bytes(&name).len(), limits::NAME_LEN);
+        let (len, max) = (wire_name::to_bytes(&name).len(), limits::NAME_LEN);
         if len == 0 || len > max {
             return Err(CommandError::TooLarge { len, max });
         }

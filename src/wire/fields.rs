@@ -6,7 +6,7 @@
 //! they have any. Other bytes are not checked. Each row of a message names its codec (see
 //! [`super::record`]).
 
-use super::{Reader, Refusal, msgpack, node_name};
+use super::{Reader, Refusal, msgpack, wire_name};
 use crate::limits;
 use std::marker::PhantomData;
 
@@ -228,7 +228,7 @@ fn to_name<'a>(reader: &Reader<'a>, name: &'a [u8]) -> Result<&'a str, Refusal> 
 /// Appends the name of a node.
 #[inline]
 pub(super) fn put_name(out: &mut Vec<u8>, name: &str) {
-    msgpack::put_raw(out, &node_name::to_bytes(name));
+    msgpack::put_raw(out, &wire_name::to_bytes(name));
 }
 
 #[inline]

@@ -12,7 +12,7 @@
 //! | `coordinate`, `tags`, `query_filter` | coordinates in acks, tags in the meta, filters |
 //! | [`codec`], [`lzw`] | keys, labels and compression |
 //! | `record`, `fields`, `msgpack`, `reader` | tables of fields, the kinds of fields, their bytes |
-//! | [`node_name`], `address` | names that are not text, addresses |
+//! | [`wire_name`], `address` | names that are not text, addresses |
 //! | [`refusal`] | the reasons for refusing input |
 
 pub(crate) mod address;
@@ -22,7 +22,6 @@ mod fields;
 pub mod lzw;
 pub mod message;
 pub mod msgpack;
-pub mod node_name;
 pub mod packet;
 mod push_pull;
 pub mod query_filter;
@@ -33,8 +32,9 @@ pub mod serf_message;
 mod serf_push_pull;
 pub mod stream;
 mod tags;
+pub mod wire_name;
 
 pub use codec::{Codec, Key, Keyring};
-pub use node_name::Names;
 pub use reader::Reader;
 pub use refusal::Refusal;
+pub use wire_name::Names;

@@ -4,7 +4,7 @@
 //! indexed, and nothing is copied except a name that needs an escape. All decoders of messages use
 //! this reader.
 
-use super::{Names, Refusal, node_name};
+use super::{Names, Refusal, wire_name};
 
 /// The part of a byte slice that has not been read yet.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
     /// [`Refusal::Utf8`] if the name needs an escape and there is no room for the escaped text.
     #[inline]
     pub(super) fn name(&self, name: &'a [u8]) -> Result<&'a str, Refusal> {
-        node_name::plain(name)
+        wire_name::plain(name)
             .or_else(|| self.names?.keep(name))
             .ok_or(Refusal::Utf8)
     }

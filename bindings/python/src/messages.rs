@@ -44,7 +44,7 @@ pub fn bytes_of(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 event_class! {
     /// A user event: a message that a program sent to all members, this node included.
     pub struct UserEvent {
-        /// The name of the event. Bytes that are not text are escaped.
+        /// The name of the event. Bytes that are not text are escaped as in the name of a member.
         name: String,
         /// The content, empty if the event has none.
         payload: Box<[u8]>,
@@ -94,7 +94,7 @@ event_class! {
     ///
     /// A pickled copy has no node, so it cannot be answered; neither can a query that a test makes.
     pub struct Query {
-        /// The name of the query. Bytes that are not text are escaped.
+        /// The name of the query. Bytes that are not text are escaped as in the name of a member.
         name: String,
         /// The content, empty if the query has none.
         payload: Box<[u8]>,

@@ -305,7 +305,7 @@ fn a_key_query_that_cannot_be_read_is_refused_and_not_passed_on() {
 fn asks(rig: &mut Rig) {
     let (action, key) = (KeyAction::List, None);
     let content = Content {
-        name: query_name(action),
+        name: query_name(action).as_bytes(),
         payload: &KeyQuery { action, key }.payload(),
         is_internal: true,
     };

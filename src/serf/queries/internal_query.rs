@@ -4,7 +4,7 @@
 use crate::serf::shared::common::Common;
 use crate::serf::shared::members::SerfStatus;
 use crate::wire::serf_message::{ConflictResponse, Query, encode_tags};
-use crate::wire::{address, node_name};
+use crate::wire::{address, wire_name};
 
 /// The beginning of the names of internal queries.
 const PREFIX: &[u8] = b"_serf_";
@@ -13,7 +13,7 @@ const PREFIX: &[u8] = b"_serf_";
 pub(in crate::serf) const PING: &[u8] = b"_serf_ping";
 
 /// Asks where the members list a name: the vote about two nodes with one name.
-pub(in crate::serf) const CONFLICT: &str = "_serf_conflict";
+pub(in crate::serf) const CONFLICT: &[u8] = b"_serf_conflict";
 
 /// Returns true if queries of this name are not for the application.
 pub(in crate::serf) fn is_internal(name: &[u8]) -> bool {
@@ -29,20 +29,20 @@ pub(in crate::serf) fn answer(common: &Common, query: &Query<'_>) -> Option<Vec<
 }
 
 fn is_vote(query: &Query<'_>) -> bool {
-    query.name == CONFLICT.as_bytes()
+    query.name == CONFLICT
 }
 
 /// Returns true for a vote whose sender asks about its own name, and if a member is known by that
 /// name. The sender then is that member, or another node that has the same name at another address.
 pub(in crate::serf) fn is_vote_of_claimant(common: &Common, query: &Query<'_>) -> bool {
-    let name = node_name::to_text(query.payload.unwrap_or_default());
+    let name = wire_name::to_text(query.payload.unwrap_or_default());
     is_vote(query) && *name == *query.source_node && common.members.get(&name).is_some()
 }
 
 /// Returns the vote about a name that two nodes claim: what this node knows about the member with
 /// that name. A node does not vote about its own name.
 fn vote(common: &Common, name: &[u8]) -> Option<Vec<u8>> {
-    let name = node_name::to_text(name);
+    let name = wire_name::to_text(name);
     if common.is_self(&name) {
         return None;
     }

@@ -13,7 +13,6 @@ use super::query_filter::{self, TagFilters, Undecided};
 use crate::event::EventBody;
 use crate::limits;
 use crate::per_second::PerSecond;
-use crate::printable;
 use crate::serf::CommandError;
 use crate::serf::keys::query::KeyQuery;
 use crate::serf::shared::asker::Asker;
@@ -24,7 +23,7 @@ use crate::serf::shared::seen::Seen;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::serf_message::{Query, SerfMessage, flag};
-use crate::wire::{Names, Refusal, address};
+use crate::wire::{Names, Refusal, address, wire_name};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -212,7 +211,7 @@ impl Queries {
         self.last += 1;
         common.out.tell(EventBody::Query {
             id: self.last,
-            name: printable::text(query.name).into_owned(),
+            name: wire_name::to_text(query.name).into_owned(),
             payload: query.payload.unwrap_or_default().into(),
             ltime: query.ltime,
             from: query.source_node.to_owned(),

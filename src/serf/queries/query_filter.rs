@@ -13,7 +13,7 @@ use crate::per_second::PerSecond;
 use crate::serf::Member;
 use crate::time::Time;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
-use crate::wire::{Names, node_name};
+use crate::wire::{Names, wire_name};
 use regex_lite::{Regex, RegexBuilder};
 
 /// The maximum length of an expression in bytes: that of the largest query of a sprat node. While
@@ -47,7 +47,7 @@ pub(super) enum Undecided {
 
 /// Returns true unless a filter lists names, and the name of this member is not among them.
 pub(super) fn names_select(filters: &Encoded<'_>, name: &str) -> bool {
-    let own = node_name::to_bytes(name);
+    let own = wire_name::to_bytes(name);
     let unused = Names::default();
     filters
         .iter()
@@ -127,7 +127,7 @@ impl Selection {
         names: &[String],
         tags: &'a [(String, String)],
     ) -> Result<Selection, (&'a str, String)> {
-        let names = names.iter().map(|name| node_name::to_bytes(name).into());
+        let names = names.iter().map(|name| wire_name::to_bytes(name).into());
         let compiled = |(key, expression): &'a (String, String)| match compile(expression) {
             Ok(compiled) => Ok((key.clone(), compiled)),
             Err(why) => Err((expression.as_str(), why)),
@@ -141,7 +141,7 @@ impl Selection {
     /// Returns true if a query with this selection is addressed to this member.
     pub fn selects(&self, member: &Member) -> bool {
         let has_name = || {
-            let name = node_name::to_bytes(&member.name);
+            let name = wire_name::to_bytes(&member.name);
             self.names.iter().any(|wanted| **wanted == *name)
         };
         let tags = member.tags();

@@ -9,7 +9,7 @@ use crate::serf::shared::common::Common;
 use crate::time::Time;
 use crate::wire::query_filter::{NodeNames, QueryFilter, TagFilter};
 use crate::wire::serf_message::{Query, SerfMessage, flag};
-use crate::wire::{address, node_name};
+use crate::wire::{address, wire_name};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(in crate::serf) struct QuerySender {
 /// The name and the payload of a query.
 #[derive(Clone, Copy)]
 pub(in crate::serf) struct Content<'a> {
-    pub name: &'a str,
+    pub name: &'a [u8],
     pub payload: &'a [u8],
     /// True if Serf itself asks, whose queries have names that the application may not use.
     pub is_internal: bool,
@@ -88,9 +88,9 @@ impl<'a> Request<'a> {
         options: &'a QueryOptions,
         sender: QuerySender,
     ) -> Result<Request<'a>, CommandError> {
-        let is_ping = content.name.as_bytes() == internal_query::PING;
+        let is_ping = content.name == internal_query::PING;
         let is_allowed = content.is_internal || (is_ping && content.payload.is_empty());
-        if internal_query::is_internal(content.name.as_bytes()) && !is_allowed {
+        if internal_query::is_internal(content.name) && !is_allowed {
             return Err(CommandError::ReservedName);
         }
         let wrong = |(expression, why): (&str, _)| CommandError::BadExpression {
@@ -156,7 +156,7 @@ impl<'a> Request<'a> {
             flags: if self.options.ack { flag::ACK } else { 0 },
             relay_factor: self.options.relay_factor,
             timeout_ns: i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX),
-            name: self.content.name.as_bytes(),
+            name: self.content.name,
             payload: (!self.content.payload.is_empty()).then_some(self.content.payload),
         }
     }
@@ -169,7 +169,7 @@ impl<'a> Request<'a> {
             .filter(|row| row.status.is_present() && self.selection.selects(&row.member))
             .map(|row| row.member.name.clone())
             .collect();
-        let is_ping = self.content.name.as_bytes() == internal_query::PING;
+        let is_ping = self.content.name == internal_query::PING;
         if matches!(purpose, Purpose::Vote(_)) {
             addressed.remove(&common.name); // it has no vote about its own name
         }
@@ -195,7 +195,7 @@ fn filters(options: &QueryOptions) -> Vec<Vec<u8>> {
         let names: Vec<_> = options
             .nodes
             .iter()
-            .map(|name| node_name::to_bytes(name))
+            .map(|name| wire_name::to_bytes(name))
             .collect();
         let names = NodeNames(names.iter().map(|name| &**name).collect());
         filters.push(QueryFilter::Nodes(names).encoded());

@@ -6,7 +6,7 @@
 
 use super::record::{Numbers, Record, resembles_record};
 use crate::limits;
-use crate::wire::node_name;
+use crate::wire::wire_name;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl SnapshotReader {
             Record::Alive { name, addr } => self.remember(name, addr, false),
             Record::Failed { name, addr } => self.remember(name, addr, true),
             Record::NotAlive { name } => {
-                self.past.members.remove(&*node_name::to_text(name));
+                self.past.members.remove(&*wire_name::to_text(name));
             }
             Record::Intent(time) => self.past.numbers.intent = time,
             Record::Event(time) => self.past.numbers.event = time,
@@ -160,7 +160,7 @@ impl SnapshotReader {
     }
 
     fn remember(&mut self, name: &[u8], addr: SocketAddr, had_failed: bool) {
-        let (name, members) = (node_name::to_text(name), &mut self.past.members);
+        let (name, members) = (wire_name::to_text(name), &mut self.past.members);
         let member = FormerMember { addr, had_failed };
         if let Some(known) = members.get_mut(&*name) {
             *known = member;

@@ -17,7 +17,7 @@
 //! a name is written.
 
 use crate::limits;
-use crate::wire::node_name;
+use crate::wire::wire_name;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::str;
@@ -121,7 +121,7 @@ impl<'a> Record<'a> {
 
 /// Returns the bytes of a name as a line holds it; `None` if no line can hold the name.
 pub(in crate::serf) fn writable(name: &str) -> Option<Vec<u8>> {
-    let bytes = node_name::to_bytes(name);
+    let bytes = wire_name::to_bytes(name);
     (!bytes.contains(&b'\n')).then(|| bytes.into_owned())
 }
 

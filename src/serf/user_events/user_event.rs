@@ -10,14 +10,13 @@ use super::event_order::{ClusterFacts, EventOrder};
 use super::seen_event::SeenEvent;
 use crate::event::{Coalescing, EventBody};
 use crate::limits;
-use crate::printable;
 use crate::serf::CommandError;
 use crate::serf::shared::common::Common;
 use crate::serf::shared::outbox::{Outbox, lane};
 use crate::serf::shared::seen::Seen;
 use crate::time::Time;
-use crate::wire::Refusal;
 use crate::wire::serf_message::{SerfMessage, UserEvent};
+use crate::wire::{Refusal, wire_name};
 use std::collections::VecDeque;
 
 /// The user events of the cluster.
@@ -34,16 +33,25 @@ pub(in crate::serf) struct UserEvents {
 /// A user event of this node.
 #[derive(Debug)]
 pub(in crate::serf) struct OwnEvent {
-    pub name: String,
-    pub payload: Vec<u8>,
-    pub coalescing: Coalescing,
+    name: Vec<u8>,
+    payload: Vec<u8>,
+    coalescing: Coalescing,
 }
 
 impl OwnEvent {
+    /// Makes a user event whose name is given as text.
+    pub fn new(name: &str, payload: &[u8], coalescing: Coalescing) -> OwnEvent {
+        OwnEvent {
+            name: wire_name::to_bytes(name).into_owned(),
+            payload: payload.to_vec(),
+            coalescing,
+        }
+    }
+
     fn message(&self, ltime: u64) -> UserEvent<'_> {
         UserEvent {
             ltime,
-            name: self.name.as_bytes(),
+            name: &self.name,
             payload: (!self.payload.is_empty()).then_some(&self.payload),
             coalesce: self.coalescing == Coalescing::Allowed,
         }
@@ -152,7 +160,7 @@ fn cluster_facts(common: &Common) -> ClusterFacts {
 
 fn body(event: &UserEvent<'_>) -> EventBody {
     EventBody::User {
-        name: printable::text(event.name).into_owned(),
+        name: wire_name::to_text(event.name).into_owned(),
         payload: event.payload.unwrap_or_default().into(),
         ltime: event.ltime,
         coalesce: event.coalesce,

@@ -454,7 +454,7 @@ class UserEvent(Event):
     ) -> Self: ...
     @property
     def name(self) -> str:
-        """The name of the event. Bytes that are not text are escaped."""
+        """The name of the event. Bytes that are not text are escaped as in the name of a member."""
     @property
     def payload(self) -> bytes:
         """The content, empty if the event has none."""
@@ -496,7 +496,7 @@ class Query(Event):
     ) -> Self: ...
     @property
     def name(self) -> str:
-        """The name of the query. Bytes that are not text are escaped."""
+        """The name of the query. Bytes that are not text are escaped as in the name of a member."""
     @property
     def payload(self) -> bytes:
         """The content, empty if the query has none."""

@@ -1,9 +1,9 @@
-//! Names of nodes as bytes on the wire, and as text everywhere else.
+//! Names of nodes, user events and queries: bytes on the wire, and text everywhere else.
 //!
-//! memberlist takes any bytes as a name. In the rest of the library, a name is text: each byte that
-//! is not UTF-8, and each NUL, is escaped, for example as `\xff`. Text that looks like such an
-//! escape gets its backslash escaped (`\x5c`). So two names never have the same text, and the bytes
-//! of a name can be restored from its text.
+//! memberlist and Serf take any bytes as a name. In the rest of the library, a name is text: each
+//! byte that is not UTF-8, and each NUL, is escaped, for example as `\xff`. Text that looks like
+//! such an escape gets its backslash escaped (`\x5c`). So two names never have the same text, and
+//! the bytes of a name can be restored from its text.
 
 use crate::limits;
 use crate::printable;
