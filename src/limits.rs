@@ -96,6 +96,8 @@ pub const INCARNATION_LEAP: u32 = 1024;
 pub const FIRST_INCARNATION: u32 = 1 << 31;
 /// Number of intents that are kept for names that are not known yet.
 pub const BUFFERED_INTENTS: usize = 65_536;
+/// Number of bytes of the names of these intents: 32 for each of them.
+pub const BUFFERED_INTENT_BYTES: usize = 2 * 1024 * 1024;
 /// Fixed number of slots of the rings of user events and queries (Serf's EventBuffer and
 /// QueryBuffer).
 pub const RING_SLOTS: u64 = 512;

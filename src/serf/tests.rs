@@ -506,6 +506,28 @@ fn the_number_of_early_intents_is_bounded() {
 }
 
 #[test]
+fn the_bytes_of_early_intents_are_bounded() {
+    let mut rig = Rig::new();
+    let long = "n".repeat(limits::NAME_LEN - 5);
+    let room = limits::BUFFERED_INTENT_BYTES / limits::NAME_LEN;
+    for i in 0..room + 3 {
+        rig.leave_intent(&format!("{long}{i:05}"), 5, false);
+    }
+    assert_eq!(rig.serf.intents.early.len(), room);
+    assert_eq!(rig.serf.common.out.counts.intents_dropped, 3);
+    // An intent that is taken or expires gives its bytes back.
+    rig.joins(&format!("{long}00000"), 2);
+    rig.leave_intent(&format!("{long}x0000"), 5, false);
+    assert_eq!(rig.serf.intents.early.len(), room);
+    rig.wait(315);
+    for i in 1..room + 2 {
+        rig.leave_intent(&format!("{long}{i:05}"), 6, false);
+    }
+    assert_eq!(rig.serf.intents.early.len(), room);
+    assert_eq!(rig.serf.common.out.counts.intents_dropped, 4);
+}
+
+#[test]
 fn a_leave_intent_about_this_node_is_refuted_with_a_later_time() {
     let mut rig = Rig::new();
     rig.leave_intent("self", 41, false);

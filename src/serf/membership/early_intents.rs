@@ -37,11 +37,14 @@ impl EarlyIntent {
     }
 }
 
-/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Intents about
-/// further names are only counted: a leave that is missed for this reason may show as a failure.
+/// The latest intent about each unknown name: at most [`limits::BUFFERED_INTENTS`], whose names
+/// have at most [`limits::BUFFERED_INTENT_BYTES`]. Intents about further names are only counted: a
+/// leave that is missed for this reason may show as a failure.
 #[derive(Debug, Default)]
 pub(in crate::serf) struct EarlyIntents {
     waiting: ByName<EarlyIntent>,
+    /// The sum of the lengths of the names.
+    bytes: usize,
 }
 
 impl EarlyIntents {
@@ -71,23 +74,28 @@ impl EarlyIntents {
             **held = intent;
             return true;
         }
-        if self.waiting.len() >= limits::BUFFERED_INTENTS {
+        let bytes = self.bytes + name.len();
+        if self.waiting.len() >= limits::BUFFERED_INTENTS || bytes > limits::BUFFERED_INTENT_BYTES {
             out.counts.intents_dropped += 1;
             return false;
         }
+        self.bytes = bytes;
         self.waiting.insert(name.into(), Box::new(intent));
         true
     }
 
     /// Takes out the intent about a member that has joined.
     pub fn take(&mut self, name: &str) -> Option<EarlyIntent> {
-        self.waiting.remove(name).map(|intent| *intent)
+        let intent = self.waiting.remove(name)?;
+        self.bytes -= name.len();
+        Some(*intent)
     }
 
     /// Drops intents that have waited too long.
     pub fn expire(&mut self, now: Time) {
         self.waiting
             .retain(|_, intent| now.since(intent.since) <= PATIENCE);
+        self.bytes = self.waiting.keys().map(|name| name.len()).sum();
     }
 
     /// Moves the arrival times of intents forward, after a stall of this process.
