@@ -766,6 +766,30 @@ fn a_user_event_goes_through_every_node_once() {
 }
 
 #[test]
+fn a_message_too_long_for_a_packet_is_used_but_counts_neither_as_relayed_nor_as_refused() {
+    let mut net = Net::joined(3);
+    let payload = vec![7; 2_000];
+    net.inject(
+        1,
+        &SerfMessage::UserEvent(UserEvent {
+            ltime: 1,
+            name: b"long",
+            payload: Some(&payload),
+            coalesce: true,
+        }),
+    );
+    net.run(secs(1));
+    assert_eq!(net.user_events(1).len(), 1);
+    let counted = [
+        "broadcasts_too_long",
+        "user_events_relayed",
+        "refused_too_large",
+    ];
+    let counted = counted.map(|name| net.counter(1, name));
+    assert_eq!(counted, [1, 0, 0]);
+}
+
+#[test]
 fn a_query_goes_through_every_node_once_and_no_node_answers() {
     let mut net = Net::joined(4);
     let query = Query {

@@ -389,7 +389,9 @@ impl Core {
             Some(name) => self
                 .swim
                 .broadcast_about(now, lane::EVENTS, payload, name.into()),
-            None => self.swim.broadcast(now, lane::EVENTS, payload, None),
+            None => {
+                self.swim.broadcast(now, lane::EVENTS, &payload, None);
+            }
         }
         self.pump(now, false);
         Ok(())

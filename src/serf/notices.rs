@@ -173,7 +173,12 @@ impl Core {
     fn carry_out(&mut self, now: Time, order: Order) {
         match order {
             Order::Broadcast { lane, bytes, token } => {
-                self.swim.broadcast(now, lane, bytes, token);
+                self.swim.broadcast(now, lane, &bytes, token);
+            }
+            Order::PassOn { lane, bytes } => {
+                if self.swim.broadcast(now, lane, &bytes, None) {
+                    self.serf.common.out.count_relayed(lane);
+                }
             }
             // A response to a query of this node itself.
             Order::SendUser { to, bytes } if to == self.swim.self_node().addr => {

@@ -56,6 +56,8 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         queue_len = it.queue_len, "Messages that wait to be gossiped.";
         broadcasts_dropped = it.broadcasts_dropped,
             "Messages that were not gossiped as often as they should be, because too many waited.";
+        broadcasts_too_long = it.broadcasts_too_long,
+            "Messages that were not gossiped because they do not fit into a packet.";
         health_score = it.health_score, "Lifeguard's score of this node, 0 is healthy.";
     }
 }

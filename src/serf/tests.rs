@@ -251,7 +251,9 @@ impl Rig {
     /// Returns the lane and the first byte of each broadcast queued since the last call.
     pub(super) fn broadcasts(&mut self) -> Vec<(usize, u8)> {
         let of = |order| match order {
-            Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
+            Order::Broadcast { lane, bytes, .. } | Order::PassOn { lane, bytes } => {
+                Some((lane, bytes[0]))
+            }
             Order::SendUser { .. }
             | Order::SendThrough { .. }
             | Order::PushPull

@@ -228,13 +228,13 @@ impl Swim {
 
     /// Queues a user message in a lane of the layer above, which must be less than
     /// [`super::USER_LANES`]; `bytes` is the complete content of the message. If there is a token,
-    /// it must be less than `u64::MAX`, and it comes back in [`super::Notice::BroadcastDone`]. A
-    /// message that does not fit into a packet is refused.
-    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
+    /// it must be less than `u64::MAX`, and it comes back in [`super::Notice::BroadcastDone`].
+    /// Returns false for a message that does not fit into a packet, which is only counted.
+    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: &[u8], token: Option<u64>) -> bool {
         self.at(now, |swim| {
             let gossip = &swim.gossip;
-            gossip.broadcast(&mut swim.ctx, lane, &bytes, None, token);
-        });
+            gossip.broadcast(&mut swim.ctx, lane, bytes, None, token)
+        })
     }
 
     /// Like [`Swim::broadcast`], but the message replaces the one about the same subject that waits

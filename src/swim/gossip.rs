@@ -83,8 +83,9 @@ impl Gossip {
     }
 
     /// Queues a user message in one of the lanes of the layer above; `content` is its complete
-    /// content. It replaces the message in that lane about the same subject, if there is one. A
-    /// message larger than a packet is refused, because it could never be sent.
+    /// content. It replaces the message in that lane about the same subject, if there is one.
+    /// Returns false for a message larger than a packet: it could never be sent, so it is only
+    /// counted.
     pub fn broadcast(
         &self,
         ctx: &mut Context,
@@ -92,16 +93,18 @@ impl Gossip {
         content: &[u8],
         subject: Option<Arc<str>>,
         token: Option<u64>,
-    ) {
+    ) -> bool {
         let message = user_message(content);
-        if ctx.fits_a_packet(&message) {
+        let fits = ctx.fits_a_packet(&message);
+        if fits {
             let queues = &mut ctx.broadcasts;
             let dropped = queues.push_to_lane(lane, message.into(), subject, token);
             ctx.outbox.tell_done(dropped);
         } else {
-            ctx.outbox.refuse(Refusal::TooLarge);
+            ctx.outbox.stats.broadcasts_too_long += 1;
             ctx.outbox.tell_done(token);
         }
+        fits
     }
 
     /// Sends a user message to `count` random alive members, except to a node at the address `not`.

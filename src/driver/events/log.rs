@@ -212,6 +212,7 @@ fn is_notable(name: &str) -> bool {
     name.starts_with("refused_")
         || name.starts_with("conflicts")
         || name.ends_with("_accept_failures")
+        || name == "broadcasts_too_long"
 }
 
 #[cfg(test)]

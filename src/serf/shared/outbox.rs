@@ -35,6 +35,11 @@ pub(in crate::serf) enum Order {
         /// Reported back when the broadcast has been sent often enough, or was dropped.
         token: Option<u64>,
     },
+    /// Gossips a message of another node.
+    PassOn {
+        lane: usize,
+        bytes: Vec<u8>,
+    },
     SendUser {
         to: SocketAddr,
         bytes: Vec<u8>,
@@ -138,17 +143,18 @@ impl Outbox {
         self.order(Order::Broadcast { lane, bytes, token });
     }
 
-    /// Gossips a message of another node, byte for byte as it came.
+    /// Gossips a message of another node, byte for byte as it came, if it fits into a packet.
     pub fn pass_on(&mut self, lane: usize, bytes: &[u8]) {
+        let bytes = bytes.to_vec();
+        self.order(Order::PassOn { lane, bytes });
+    }
+
+    /// A message of another node was passed on.
+    pub fn count_relayed(&mut self, lane: usize) {
         match lane {
             lane::INTENTS => self.counts.intents_relayed += 1,
             lane::QUERIES => self.counts.queries_relayed += 1,
             _ => self.counts.user_events_relayed += 1,
         }
-        self.order(Order::Broadcast {
-            lane,
-            bytes: bytes.to_vec(),
-            token: None,
-        });
     }
 }

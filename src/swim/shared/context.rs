@@ -192,7 +192,7 @@ impl Context {
             self.broadcasts.push_member(subject.clone(), message, room)
         } else {
             // Only push/pulls bring the new state to other nodes; the queued state is outdated.
-            self.outbox.refuse(Refusal::TooLarge);
+            self.outbox.stats.broadcasts_too_long += 1;
             self.broadcasts.members.drop_about(subject)
         };
         self.outbox.tell_done(dropped);

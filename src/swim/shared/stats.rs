@@ -28,6 +28,7 @@ pub struct Stats {
     pub hints_limited: u64,
     pub queue_len: u64,
     pub broadcasts_dropped: u64,
+    pub broadcasts_too_long: u64,
     pub health_score: u64,
     pub refused: RefusalCounts,
 }
