@@ -46,7 +46,9 @@ build-bindings) # the bindings, their tests and the Python environment
     ;;
 tests) cargo test --locked --no-fail-fast "${library_tests[@]}" ;;
 sockets) cargo test --locked --no-fail-fast --test abi --test node ;;
-documentation)
+documentation) # that of the public items comes last, and stays in target/doc
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --document-private-items \
+        --features internals,spoe,mdns
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc
     ;;

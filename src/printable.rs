@@ -65,7 +65,7 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns a text as one line, as [`line`] does. If the line has more than `most` bytes, it ends
+/// Returns a text as one line, as [`line()`] does. If the line has more than `most` bytes, it ends
 /// before the character or escape that goes beyond them, and a note is appended.
 pub(crate) fn line_up_to(text: &str, most: usize) -> String {
     let mut out = String::new();

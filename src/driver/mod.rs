@@ -15,11 +15,11 @@
 //!
 //! | floor | what it holds |
 //! | --- | --- |
-//! | [`node`] | the public interface: [`Node`] |
-//! | [`engine`] | the thread that owns the core, its commands, and the host of services |
-//! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
-//! | [`net`] | sockets, listeners, streams, name resolution, mDNS |
-//! | [`os`] | system calls: threads, forks, signals, clocks, descriptors |
+//! | `node` | the public interface: [`Node`] |
+//! | `engine` | the thread that owns the core, its commands, and the host of services |
+//! | `events` | event queues, subscriptions, completions, the log, the list of members |
+//! | `net` | sockets, listeners, streams, name resolution, mDNS |
+//! | `os` | system calls: threads, forks, signals, clocks, descriptors |
 
 pub(crate) mod engine;
 pub(crate) mod events;

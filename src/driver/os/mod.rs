@@ -14,7 +14,7 @@
 //! | [`oneshot`] | one answer, handed from one thread to another |
 //! | [`open_table`] | the descriptors that a forked child closes |
 //! | [`own_fd`] | a descriptor of this library in the process of a host program |
-//! | [`panic`] | catching panics and describing them |
+//! | `panic` | catching panics and describing them |
 //! | [`prepared`] | threads that were created before they are needed |
 //! | [`replacement`] | replacing a file in one step |
 //! | [`signals`] | the signal mask of a thread |

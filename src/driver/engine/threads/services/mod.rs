@@ -4,7 +4,7 @@
 //! thread never waits for a single peer. [`crate::service`] lists the bounds of a connection.
 //!
 //! If the members have changed, a service gets them before each of its events and before the bytes
-//! of a peer. The bytes of peers cause at most one such refresh per [`hosted::REFRESH`]. If a
+//! of a peer. The bytes of peers cause at most one such refresh in `REFRESH` (`hosted.rs`). If a
 //! service keeps its members while this node is isolated, the host asks the engine before each
 //! refresh but the first whether the node is isolated. If the engine does not answer in time, the
 //! node counts as isolated.
