@@ -1118,11 +1118,11 @@ struct sprat_config *sprat_config_copy(const struct sprat_config *config);
 void sprat_config_free(struct sprat_config *config);
 
 /**
- * Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
+ * Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at(). A
+ * boolean is true, yes, on or 1, or else false, no, off or 0, in lower case.
  *
  * Like every setter, this function keeps its failure in the settings: sprat_node_start() then
- * fails with SPRAT_ERR_CONFIG and the sentence of the first failure. A program may therefore
- * ignore the result here.
+ * fails with SPRAT_ERR_CONFIG and the sentence of the first failure. The result may be ignored.
  *
  * @param config  the settings
  * @param key     the name of the setting
@@ -1342,8 +1342,8 @@ int sprat_node_start(const struct sprat_config *config,
  * function again, or start the node with the setting `seeds`.
  *
  * @param node        the node
- * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
- *                    "host:7946"; without a port, 7946 is used
+ * @param addrs       addresses as `10.0.0.1:7946`, `[::1]:7946`, `10.0.0.1`, `host` or
+ *                    `host:7946`; without a port, 7946 is used
  * @param naddrs      the number of addresses, 1 to 4096
  * @param flags       must be 0
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
@@ -1636,7 +1636,7 @@ const char *sprat_member_tag(const struct sprat_member *member,
 const char *sprat_member_tag_at(const struct sprat_member *member, size_t i, const char **key);
 
 /**
- * Writes the address and port of a member, such as "10.0.0.1:7946" or "[::1]:7946".
+ * Writes the address and port of a member, such as `10.0.0.1:7946` or `[::1]:7946`.
  *
  * @param member  the member
  * @param buf     receives the text, NUL-terminated; 64 bytes are always enough

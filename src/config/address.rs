@@ -4,7 +4,7 @@ use crate::error::{Error, Result, Status};
 use crate::limits;
 use crate::networks;
 use crate::swim::Seed;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The default port, which is also that of Serf and memberlist.
 pub(crate) const PORT: u16 = 7946;
@@ -26,6 +26,9 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     let whole = text.trim();
     let place = whole.split_once('/').map_or(whole, |(_, place)| place);
     let wrong = |why: &str| Error::new(Status::Address, format!("address \"{whole}\": {why}"));
+    if let Some(why) = lacks_brackets(place) {
+        return Err(wrong(&why));
+    }
     if let Some((ip, port)) = literal(place) {
         let port = port.unwrap_or(PORT);
         if port == 0 {
@@ -84,7 +87,7 @@ pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
 /// Reads an IP address with an optional port. An IPv4 address is returned in IPv4 form, even if it
 /// was written in IPv6 form.
 pub(super) fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    if text.contains('%') {
+    if text.contains('%') || lacks_brackets(text).is_some() {
         return None;
     }
     if let Ok(addr) = text.parse::<SocketAddr>() {
@@ -95,6 +98,29 @@ pub(super) fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
         .and_then(|rest| rest.strip_suffix(']'));
     let ip: IpAddr = bare.unwrap_or(text).parse().ok()?;
     Some((ip.to_canonical(), None))
+}
+
+/// Returns the reason why a text is refused that ends with a port after an IPv6 address without
+/// brackets. `::1:7946` is an address as well, but it is hardly ever meant as one.
+pub(super) fn lacks_brackets(text: &str) -> Option<String> {
+    let (ip, port) = text.rsplit_once(':')?;
+    let is_port = port.parse::<u16>().is_ok();
+    let is_address = text.parse::<Ipv6Addr>().is_ok() && port.parse() != Ok(PORT);
+    let is_meant = ip.parse::<Ipv6Addr>().is_ok() && is_port && !is_address;
+    is_meant.then(|| format!("an IPv6 address with a port needs brackets: [{ip}]:{port}"))
+}
+
+/// Returns a hint for a target that was not reached: its address may have been written without
+/// brackets, so that the port was read as the end of the address.
+pub(crate) fn brackets_hint(target: &str) -> Option<String> {
+    let Ok(SocketAddr::V6(addr)) = target.parse() else {
+        return None;
+    };
+    let text = addr.ip().to_string();
+    let (ip, port) = text.rsplit_once(':')?;
+    let is_likely = addr.port() == PORT && port.parse::<u16>().is_ok_and(|port| port >= 1024);
+    (is_likely && ip.parse::<Ipv6Addr>().is_ok())
+        .then(|| format!("if {port} is the port, write [{ip}]:{port}"))
 }
 
 #[cfg(test)]
@@ -173,6 +199,45 @@ mod tests {
             target("169.254.1.1").is_ok(),
             "a link-local IPv4 address has no zone and must be accepted"
         );
+    }
+
+    #[test]
+    fn an_address_of_ipv6_with_a_port_needs_brackets() {
+        for (text, meant) in [
+            ("::1:7946", "[::1]:7946"),
+            ("node/fd00::1:7946", "[fd00::1]:7946"),
+            ("fd00:0:0:1:2:3:4:5:80", "[fd00:0:0:1:2:3:4:5]:80"),
+            ("::1:65000", "[::1]:65000"),
+        ] {
+            let message = target(text).unwrap_err().message;
+            assert!(
+                message.ends_with(&format!("needs brackets: {meant}")),
+                "{message}"
+            );
+            assert_eq!(bind(text), None, "{text}");
+        }
+        for (text, seed) in [
+            ("[::1:7946]", "[::1:7946]:7946"),
+            ("::1:8000", "[::1:8000]:7946"),
+            ("fd00:0:0:1:2:3:4:7946", "[fd00:0:0:1:2:3:4:7946]:7946"),
+        ] {
+            assert_eq!(target(text), Ok(addr(seed)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_was_read_as_the_end_of_an_address_is_hinted_at() {
+        let hint = "if 8000 is the port, write [::1]:8000";
+        assert_eq!(brackets_hint("[::1:8000]:7946").as_deref(), Some(hint));
+        for target in [
+            "[::1:8000]:80",
+            "[::1:2]:7946",
+            "[::1:abcd]:7946",
+            "1.2.3.4:7946",
+            "db:1",
+        ] {
+            assert_eq!(brackets_hint(target), None, "{target}");
+        }
     }
 
     #[test]

@@ -342,12 +342,10 @@ impl Word for LogLevel {
 /// Returns the reason why a text is not the address that a setting needs; empty if the text is
 /// simply not an address.
 fn unreadable(text: &str) -> Reason {
-    let reason = if text.contains('%') {
-        address::ZONE
-    } else {
-        ""
-    };
-    reason.to_owned()
+    match text.contains('%') {
+        true => address::ZONE.to_owned(),
+        false => address::lacks_brackets(text).unwrap_or_default(),
+    }
 }
 
 /// Allows an unspecified address, and any other address that [`networks::unreachable`] does not

@@ -189,11 +189,11 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     unsafe { entry::free("sprat_config_free", config) }
 }
 
-/// Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
+/// Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at(). A
+/// boolean is true, yes, on or 1, or else false, no, off or 0, in lower case.
 ///
 /// Like every setter, this function keeps its failure in the settings: sprat_node_start() then
-/// fails with SPRAT_ERR_CONFIG and the sentence of the first failure. A program may therefore
-/// ignore the result here.
+/// fails with SPRAT_ERR_CONFIG and the sentence of the first failure. The result may be ignored.
 ///
 /// @param config  the settings
 /// @param key     the name of the setting

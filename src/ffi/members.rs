@@ -247,7 +247,7 @@ pub unsafe extern "C" fn sprat_member_tag_at(
     })
 }
 
-/// Writes the address and port of a member, such as "10.0.0.1:7946" or "[::1]:7946".
+/// Writes the address and port of a member, such as `10.0.0.1:7946` or `[::1]:7946`.
 ///
 /// @param member  the member
 /// @param buf     receives the text, NUL-terminated; 64 bytes are always enough

@@ -96,8 +96,8 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// function again, or start the node with the setting `seeds`.
 ///
 /// @param node        the node
-/// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
-///                    "host:7946"; without a port, 7946 is used
+/// @param addrs       addresses as `10.0.0.1:7946`, `[::1]:7946`, `10.0.0.1`, `host` or
+///                    `host:7946`; without a port, 7946 is used
 /// @param naddrs      the number of addresses, 1 to 4096
 /// @param flags       must be 0
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait

@@ -110,6 +110,10 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*VISIT, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
         ((*VISIT, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
         ((*LOOK, "--timeout", "0"), "--timeout must be greater than 0 and at most 86400 s"),
+        (
+            (*LOOK, "--timeout", "1s"),
+            "--timeout must be a number of seconds without a unit, for example 1 or 0.5, got '1s'",
+        ),
         ((*LOOK, "--timeout", "-1.5"), "at most 86400 seconds, got -1.5"),
         ((*LOOK, "--timeout", "nan"), "at most 86400 seconds, got nan"),
         ((*RUN, "--coalesce", "1e9"), "must be 0 to 86400 seconds, got 1e+09"),

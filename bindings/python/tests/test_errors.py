@@ -186,7 +186,11 @@ def test_a_wrong_argument_type_is_a_type_error_that_names_the_argument(node, cal
         ),
         (lambda it: it.hint("ours"), sprat.StateError, "the member is this node itself"),
         (lambda it: it.hint("\ud800"), sprat.InvalidError, r"can encode, got '\ud800'"),
-        (lambda it: it.explain("x"), sprat.UnknownMemberError, 'there is no member "x"'),
+        (
+            lambda it: it.explain("x"),
+            sprat.UnknownMemberError,
+            "explanation of x: there is no such member",
+        ),
         (lambda it: it.remove_failed("x"), sprat.UnknownMemberError, "there is no such member"),
         (lambda it: it.remove_failed("ours"), sprat.StateError, "the member has not failed"),
         (

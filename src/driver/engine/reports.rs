@@ -3,7 +3,7 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::events::failure::{
-    failure_text, join_outcome, leave_outcome, message_outcome, query_outcome, spread_outcome,
+    join_outcome, leave_outcome, message_outcome, query_outcome, spread_outcome, target_text,
 };
 use crate::driver::events::pending::Outcome;
 use crate::driver::os::clock;
@@ -51,7 +51,8 @@ impl Engine {
             }
             CoreEvent::JoinDone { op, report, owner } => {
                 for (target, why) in &report.failures {
-                    self.warn("join", format!("join {target}: {}", failure_text(why)));
+                    let why = target_text(target, why);
+                    self.warn("join", format!("join {target}: {why}"));
                 }
                 self.debug("join", || format!("{} answered", report.contacted));
                 let taken = owner.map(|owner| Err(self.name_is_taken(owner)).into());

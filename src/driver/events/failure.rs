@@ -1,5 +1,6 @@
 //! The errors of operations and commands: a status for programs and a sentence for people.
 
+use crate::config::address;
 use crate::driver::events::pending::{FailedAddr, Outcome};
 use crate::error::{Error, Status};
 use crate::key_report::KeyReport;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     let failed = |(addr, why): &(String, JoinFailure)| FailedAddr {
         addr: addr.clone(),
-        error: Error::new(failure_status(why), failure_text(why)),
+        error: Error::new(failure_status(why), target_text(addr, why)),
     };
     Outcome {
         failures: report.failures.iter().map(failed).collect(),
@@ -117,6 +118,16 @@ fn some_of(mut all: Vec<String>, separator: &str) -> String {
     all.join(separator)
 }
 
+/// Returns the reason why a target was not reached, with a hint if its address may be another one
+/// than was meant.
+pub(in crate::driver) fn target_text(target: &str, why: &JoinFailure) -> String {
+    let text = failure_text(why);
+    match address::brackets_hint(target) {
+        Some(hint) => format!("{text} ({hint})"),
+        None => text,
+    }
+}
+
 /// Returns the number of addresses that a join reached. If no node answered, returns an error that
 /// lists the reason for each target.
 fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
@@ -126,7 +137,7 @@ fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     let explained: Vec<String> = report
         .failures
         .iter()
-        .map(|(target, why)| format!("{target}: {}", failure_text(why)))
+        .map(|(target, why)| format!("{target}: {}", target_text(target, why)))
         .collect();
     let has = |status: Status| {
         let same = |(_, why): &(String, JoinFailure)| failure_status(why) == status;

@@ -12,7 +12,7 @@ use crate::driver::engine::command::{Command, Taken};
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::driver::os::oneshot::Reply;
-use crate::error::{Error, Result, Status};
+use crate::error::Result;
 use crate::serf::{CommandError, Tags};
 use crate::swim::{Explanation, Seed};
 use crate::vocabulary::NodeState;
@@ -169,7 +169,7 @@ impl Engine {
 
     fn explain(&self, name: &str) -> Result<Explanation> {
         let found = self.core.explain(self.now, name);
-        let message = || format!("there is no member \"{name}\"");
-        found.ok_or_else(|| Error::new(Status::NotFound, message()))
+        let what = format!("explanation of {name}");
+        found.ok_or_else(|| command_error(&what, &CommandError::UnknownMember))
     }
 }

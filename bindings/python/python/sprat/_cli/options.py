@@ -23,6 +23,7 @@ from sprat._native import settings_of
 __all__ = [
     "WAITS_FOR_ANSWERS",
     "Connection",
+    "Seconds",
     "answers_timeout",
     "connection_options",
     "parse_tags",
@@ -136,6 +137,26 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
+class Seconds(click.ParamType):
+    """A time in seconds, as a number without a unit."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; a text such as `1s` is an error that says what to write."""
+        try:
+            return float(value)
+        except ValueError:
+            option = param.opts[0] if param else "the time"
+            raise click.UsageError(
+                f"{option} must be a number of seconds without a unit, for example 1 or 0.5,"
+                f" got {value!r}",
+                ctx,
+            ) from None
+
+
 def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Check a time in seconds, at most a day."""
     return _checked(0 <= value <= _DAY, f"0 to {_DAY} seconds", context, parameter, value)
@@ -222,7 +243,7 @@ def _options(visits: bool, joins: bool, waits_for: str) -> list[Callable[[Any], 
         *shared,
         _option(
             "--timeout",
-            type=float,
+            type=Seconds(),
             callback=_positive_seconds,
             default=10.0,
             show_default=True,

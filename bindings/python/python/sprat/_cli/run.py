@@ -10,7 +10,7 @@ from .handlers import parse_handlers
 from .log import log_to_stderr
 from .node import start
 from .notify import Supervisor
-from .options import Connection, connection_options, parse_tags, seconds
+from .options import Connection, Seconds, connection_options, parse_tags, seconds
 from .service import Service, Timeouts
 from .signals import signals_queue
 
@@ -29,7 +29,7 @@ __all__ = ["run"]
 )
 @click.option(
     "--coalesce",
-    type=float,
+    type=Seconds(),
     callback=seconds,
     default=3.0,
     show_default=True,
@@ -38,14 +38,14 @@ __all__ = ["run"]
 )
 @click.option(
     "--handler-timeout",
-    type=float,
+    type=Seconds(),
     callback=seconds,
     default=0.0,
     help="Seconds after which a handler is terminated.  [default: no limit]",
 )
 @click.option(
     "--stop-timeout",
-    type=float,
+    type=Seconds(),
     callback=seconds,
     default=10.0,
     show_default=True,
