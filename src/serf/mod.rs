@@ -231,6 +231,12 @@ impl Core {
         self.pump(now, false);
     }
 
+    /// Handles bytes that arrived on a stream that a peer opened, and after which it has hung up.
+    pub fn handle_stream_last_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
+        self.swim.note_hang_up(id);
+        self.handle_stream_data(now, id, bytes);
+    }
+
     /// Handles bytes that arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.swim.handle_stream_data(now, id, bytes);

@@ -48,6 +48,8 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         refutations = it.refutations, "Times that this node refuted an accusation.";
         members_evicted = it.members_evicted, "Members that made room for others in a full table.";
         push_pulls = it.push_pulls, "Exchanges of state begun with another node.";
+        push_pulls_abandoned = it.push_pulls_abandoned,
+            "Push/pulls that were not answered, because the other node hung up while it waited.";
         join_syncs = it.join_syncs, "Push/pulls to find members that gossip may have missed.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";
         hints = it.hints, "Probes begun because the application could not reach a member.";

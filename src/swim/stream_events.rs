@@ -70,6 +70,13 @@ impl Swim {
         });
     }
 
+    /// The other side of a stream writes no more after the bytes that arrive next.
+    pub fn note_hang_up(&mut self, id: StreamId) {
+        if let Some(stream) = self.ctx.streams.get_mut(id) {
+            stream.hung_up = true;
+        }
+    }
+
     /// Bytes arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.at_stream(now, id, |swim| {

@@ -2169,6 +2169,31 @@ fn a_node_with_a_loopback_address_joins_others_on_its_host_unless_they_know_othe
     }
 }
 
+#[test]
+fn a_push_pull_whose_sender_has_hung_up_is_neither_answered_nor_merged() {
+    let mut bytes = Vec::new();
+    let state = PushPull {
+        nodes: vec![entry("n7", &[10, 0, 0, 8], NodeState::Alive)],
+        ..PushPull::default()
+    };
+    state.encode(&mut bytes);
+    let (first, last) = bytes.split_at(bytes.len() / 2);
+    let (mut swim, id) = (node(0, Config::default()), StreamId(2));
+    swim.handle_stream_accepted(Time::ZERO, id, addr(1));
+    swim.handle_stream_data(Time::ZERO, id, first);
+    swim.note_hang_up(id);
+    swim.handle_stream_data(Time::ZERO, id, last);
+    assert_eq!(swim.stats().push_pulls_abandoned, 1);
+    let outputs: Vec<Output> = std::iter::from_fn(|| swim.poll_output()).collect();
+    assert!(
+        matches!(outputs[..], [Output::Close { id: StreamId(2) }]),
+        "{outputs:?}"
+    );
+    let mut notices = std::iter::from_fn(|| swim.poll_notice());
+    assert!(!notices.any(|notice| matches!(notice, Notice::WantUserState { .. })));
+    assert!(swim.node("n7").is_none());
+}
+
 /// Returns the names in the answer of node 0 to a push/pull with these entries.
 fn names_in_answer(swim: &mut Swim, now: Time, nodes: Vec<PushPullNode>) -> Vec<String> {
     let (mut bytes, id) = (Vec::new(), StreamId(2));

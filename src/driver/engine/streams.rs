@@ -136,6 +136,7 @@ impl Engine {
         let mut tell = |event: StreamEvent, bytes: &[u8]| match event {
             StreamEvent::Connected => core.handle_stream_connected(now, id),
             StreamEvent::Data => core.handle_stream_data(now, id, bytes),
+            StreamEvent::LastData => core.handle_stream_last_data(now, id, bytes),
             StreamEvent::End(end) => core.handle_stream_end(now, id, end),
         };
         self.streams

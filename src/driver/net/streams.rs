@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// The time that an accepted stream waits for its peer to close.
 const LINGER: Duration = Duration::from_secs(1);
+/// The age from which it matters whether the peer of an accepted stream has ended its side: a node
+/// that is busy for so long should not work for peers that have given up.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// The maximum number of streams of a set that may be flushing or lingering. If there is one more,
 /// the stream that would end first is closed at once.
 const CLOSING: usize = 128;
@@ -95,6 +98,9 @@ pub(in crate::driver) enum StreamEvent {
     Connected,
     /// Bytes have arrived.
     Data,
+    /// Bytes have arrived on an accepted stream that had to wait, and its peer has ended its side
+    /// after them.
+    LastData,
     /// The peer writes no more, the stream broke, or it could not be opened.
     End(StreamEnd),
 }
@@ -355,12 +361,18 @@ impl StreamSet {
         match self.streams.get(id) {
             // Both directions have ended.
             Some(stream) if stream.eof => drop(self.streams.remove(id)),
-            Some(_) => self.read(id, buffer, tell),
+            Some(_) => self.read(now, id, buffer, tell),
             None => {}
         }
     }
 
-    fn read(&mut self, id: StreamId, buffer: &mut [u8], tell: &mut dyn FnMut(StreamEvent, &[u8])) {
+    fn read(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        buffer: &mut [u8],
+        tell: &mut dyn FnMut(StreamEvent, &[u8]),
+    ) {
         for _ in 0..self.reads {
             let Some(stream) = self.streams.get_mut(id) else {
                 return;
@@ -368,7 +380,7 @@ impl StreamSet {
             let closing = stream.phase.closing_until().is_some();
             let (event, len) = match (&*stream.socket).read(buffer) {
                 Ok(0) => (StreamEvent::End(stream.end_of_input()), 0),
-                Ok(len) => (StreamEvent::Data, len),
+                Ok(len) => (stream.arrival(now), len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => (StreamEvent::End(open_end(&error)), 0),
@@ -381,7 +393,7 @@ impl StreamSet {
                 StreamEvent::End(StreamEnd::Refused | StreamEnd::Reset | StreamEnd::Failed) => {
                     false
                 }
-                StreamEvent::Connected | StreamEvent::Data => true,
+                StreamEvent::Connected | StreamEvent::Data | StreamEvent::LastData => true,
             };
             stream.heard |= len > 0;
             if !stays {
@@ -423,6 +435,16 @@ impl Stream {
         match is_request && !self.out.is_empty() {
             true => StreamEnd::Reset,
             false => StreamEnd::Eof,
+        }
+    }
+
+    /// Returns the event for bytes that were read. A peer that has ended its side may still read,
+    /// but one that has waited for some time has probably given up.
+    fn arrival(&self, now: Time) -> StreamEvent {
+        let waited = self.accepted.is_some_and(|at| at + SHORT_WAIT <= now);
+        match waited && matches!(self.socket.peek(&mut [0]), Ok(0)) {
+            true => StreamEvent::LastData,
+            false => StreamEvent::Data,
         }
     }
 
@@ -543,6 +565,31 @@ mod tests {
             set.len() == 0
         });
         assert!(reader.join().unwrap().unwrap() == answer);
+    }
+
+    #[test]
+    fn a_peer_that_hangs_up_while_it_waits_is_noticed_with_its_last_bytes() {
+        let mut set = StreamSet::for_gossip(Ipv4Addr::LOCALHOST.into());
+        let long_ago = Time::ZERO;
+        let mut accepted = || {
+            let (accepted, mut other) = pair();
+            other.write_all(b"question").unwrap();
+            (set.accept(long_ago, accepted).unwrap(), other)
+        };
+        let ((waiting, _open), (gone, other)) = (accepted(), accepted());
+        drop(other);
+        let mut all = Vec::new();
+        until(&mut set, |_, events| {
+            all = events.to_vec();
+            all.len() >= 3
+        });
+        all.sort_by_key(|(id, _)| *id);
+        let expected = [
+            (waiting, StreamEvent::Data),
+            (gone, StreamEvent::LastData),
+            (gone, StreamEvent::End(StreamEnd::Eof)),
+        ];
+        assert_eq!(all, expected);
     }
 
     #[test]

@@ -282,9 +282,17 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
     }
 }
 
-/// A complete request arrived on a stream that another node dialled.
+/// A complete request arrived on a stream that another node dialled. A push/pull whose sender has
+/// hung up after a wait is not answered: a node that waits for the answer keeps its side open, and
+/// the answer would take a busy node time for which others wait.
 fn on_request(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEvent> {
+    let hung_up = ctx.streams.get(id).is_some_and(|stream| stream.hung_up);
     let answered = match plain.first() {
+        Some(&kind::PUSH_PULL) if hung_up => {
+            ctx.outbox.stats.push_pulls_abandoned += 1;
+            ctx.close(id);
+            return None;
+        }
         Some(&kind::PUSH_PULL) => return Some(StreamEvent::StateAsked { id, request: plain }),
         Some(&kind::USER) => on_user_message(ctx, id, &plain),
         _ => on_ping(ctx, id, &plain),

@@ -22,6 +22,7 @@ pub struct Stats {
     pub refutations: u64,
     pub members_evicted: u64,
     pub push_pulls: u64,
+    pub push_pulls_abandoned: u64,
     pub join_syncs: u64,
     pub reconnects: u64,
     pub hints: u64,

@@ -175,6 +175,8 @@ pub(in crate::swim) struct Stream {
     pub connected: bool,
     /// True if bytes have arrived.
     pub heard: bool,
+    /// True if the other side has ended its side of the stream.
+    pub hung_up: bool,
     reader: StreamReader,
     deadline: Time,
 }
@@ -261,6 +263,7 @@ impl Streams {
             stalled: false,
             connected: false,
             heard: false,
+            hung_up: false,
             reader: StreamReader::new(side),
             deadline,
         };

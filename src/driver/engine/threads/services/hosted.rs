@@ -169,7 +169,7 @@ impl Hosted {
         let connection = self.connections.get_mut(id);
         let mut connection = connection; // `None` if the stream is being closed already
         let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
-            StreamEvent::Data => {
+            StreamEvent::Data | StreamEvent::LastData => {
                 if let Some(connection) = &mut connection {
                     connection.input.extend_from_slice(bytes);
                     connection.heard = now;
