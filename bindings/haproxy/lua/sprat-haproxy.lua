@@ -135,7 +135,7 @@ end
 --     states       the state in that assignment
 --     moving       the address that HAProxy was told to take, until the assignment is carried out;
 --                  "" if the command must be sent again
---     unreachable  true if HAProxy sends no requests to a server that should get them
+--     reach        whether HAProxy sends requests to the server, as it was last reported
 --     failures     the number of health checks that had failed when the server was last started
 --     stopped      true if HAProxy had the server in maintenance when it was last read
 --     drifts       how the server differs from its assignment, as text
@@ -182,7 +182,7 @@ local function make_pools()
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
       name = backend.name, proxy = core.backends[backend.name], usable = 0, servers = servers,
-      slot_names = names, names = {}, applied = {}, states = {}, moving = {}, unreachable = {},
+      slot_names = names, names = {}, applied = {}, states = {}, moving = {}, reach = {},
       failures = {}, stopped = {}, drifts = {}, others = {},
     }
   end
@@ -350,7 +350,7 @@ local function set_member(pool, assignment)
   if (pool.drifts[slot] or "") ~= "" then
     sprat.set_drift(assignment.backend, slot, pool.names[slot], "")
   end
-  pool.names[slot], pool.unreachable[slot] = assignment.name, nil
+  pool.names[slot], pool.reach[slot] = assignment.name, nil
   pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
@@ -422,7 +422,7 @@ local function apply(assignment, wait)
     return
   end
   local is_other_member = pool.names[slot] ~= assignment.name
-  if is_deleted(server) then -- `read_check` reports it as unreachable
+  if is_deleted(server) then -- `read_check` reports that it was taken away
     if is_other_member then set_member(pool, assignment) end
     pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, assignment.state, nil
     return
@@ -510,18 +510,20 @@ end)
 ----------------------------------------------------------------------------------------------
 -- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
--- Returns true if HAProxy sends no requests to a server that should get them: the health checks say
--- that HAProxy does not reach it, or someone else has drained or stopped it or set its weight to 0.
+-- Returns whether HAProxy sends requests to a server that should get them. It does not if the
+-- health checks find the server "down", or if someone else has "taken away" the server: drained or
+-- stopped it, or set its weight to 0. Otherwise the server is "reached".
 --
 -- HAProxy shows "UP 1/2" when the last check has failed and the previous one has not. It shows the
 -- same for a server that was just started and not checked yet. Such a server therefore counts as
 -- unreachable only if a check has failed since its start.
-local function is_unreachable(pool, slot, stats)
-  local status = stats.status or ""
-  if status:match("^DOWN") then return true end
-  local others = pool.others[slot] or {}
-  if (others.state or others.weight == 0) and pool.states[slot] == "ready" then return true end
-  return status:match("^UP %d") ~= nil and failed_checks(stats) > (pool.failures[slot] or 0)
+local function reach_of(pool, slot, stats)
+  local others, status = pool.others[slot] or {}, stats.status or ""
+  local is_ready = pool.states[slot] == "ready"
+  if is_ready and (others.state or others.weight == 0) then return "taken away" end
+  if status:match("^DOWN") then return "down" end
+  local has_failed = failed_checks(stats) > (pool.failures[slot] or 0)
+  return status:match("^UP %d") and has_failed and "down" or "reached"
 end
 
 -- Compares a server with its assignment, and reports the difference.
@@ -564,18 +566,18 @@ end
 -- last report no longer counts.
 local function read_check(backend, slot)
   local pool = pools[backend]
-  local state, unreachable = pool.states[slot], false
+  local state, reach = pool.states[slot], "reached"
   if state and is_deleted(pool.servers[slot]) then
-    unreachable = true
+    reach = "taken away"
   elseif state then
     local stats = statistics(pool.servers[slot])
     note_start(pool, slot, stats)
     check_drift(backend, pool, slot, stats)
-    unreachable = state ~= "maint" and is_unreachable(pool, slot, stats)
+    if state ~= "maint" then reach = reach_of(pool, slot, stats) end
   end
-  if unreachable or pool.unreachable[slot] then
-    pool.unreachable[slot] = unreachable
-    sprat.set_unreachable(backend, slot, pool.names[slot], unreachable)
+  if reach ~= "reached" or (pool.reach[slot] or reach) ~= reach then
+    pool.reach[slot] = reach
+    sprat.set_reach(backend, slot, pool.names[slot], reach)
   end
 end
 

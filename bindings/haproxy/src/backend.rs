@@ -12,7 +12,8 @@ pub struct Backend {
     pub name: String,
     /// The rules that decide which members are servers of this backend.
     pub rules: Rules,
-    /// The names of the servers in HAProxy's configuration, one for each slot.
+    /// The names of the servers in HAProxy, one for each slot. An empty name means that the server
+    /// has the name of its member.
     pub servers: Vec<Arc<str>>,
     /// The limits on removing its servers.
     pub limits: Limits,
@@ -28,6 +29,25 @@ impl Backend {
     /// Returns the number of slots of the backend.
     pub fn slots(&self) -> usize {
         self.servers.len()
+    }
+
+    /// Returns the name that the server in a slot has in HAProxy while this member is in the slot.
+    pub fn server_name(&self, slot: usize, member: &Arc<str>) -> Arc<str> {
+        let name = &self.servers[slot];
+        if name.is_empty() {
+            member.clone()
+        } else {
+            name.clone()
+        }
+    }
+
+    /// Returns a server and its member for the log: `app3 (web-1)`, or only the name if both have
+    /// the same.
+    pub fn describe(server: &str, member: &str) -> String {
+        match server == member {
+            true => member.to_owned(),
+            false => format!("{server} ({member})"),
+        }
     }
 
     /// Returns true if a remembered assignment is still valid: the slot exists, and the rules

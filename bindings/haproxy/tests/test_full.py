@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cluster import eventually
+from cluster import PATIENCE, eventually
 from conftest import FAST, SCRIPT, HAProxy, Web
 
 QUICK_CHECKS = "check inter 200ms fall 2 rise 1"
@@ -60,6 +60,29 @@ def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(hapr
     first, second = one_serves_and_one_waits(proxy, web)
     first.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(second)
+
+
+def test_a_member_that_waits_takes_the_slot_of_a_server_that_is_down_for_long(
+    haproxy, web, load
+) -> None:
+    proxy = haproxy(slots=2, server=QUICK_CHECKS)
+    first, second = web("web-1").join(proxy), web("web-2").join(proxy)
+    proxy.serves(first, second)
+    third = web("web-3").join(proxy)
+    eventually("the third member waits", lambda: WAITS in proxy.show())
+    died = time.monotonic()
+    first.end()  # its agent lives on, so the cluster sees the member alive
+    proxy.serves(second)
+    requests = load(proxy, 50)
+    proxy.serves(second, third, within=PATIENCE + 30)
+    assert time.monotonic() - died >= 30, "the server may have been down only for a moment"
+    requests.stop()
+    assert requests.failures == []
+    assert f"(web-3 at {third.served_at}, in place of web-1) is ready" in proxy.log()
+    # The program of the first member runs again, and that of the third one ends.
+    first.restart()
+    third.process.kill()
+    proxy.serves(second, first, within=PATIENCE + 60)
 
 
 def test_a_lost_server_is_found_before_the_next_regular_reading(haproxy, web, tmp_path) -> None:

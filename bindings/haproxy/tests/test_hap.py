@@ -35,6 +35,8 @@ def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
     driver = hap([proxy], "--drain-ms", "500", *FORGETFUL)
     webs = served(proxy, driver, web, 3)
     assert set(proxy.servers()) == {"fixed", "web-0", "web-1", "web-2"}
+    said = f"server web-1 (at {webs[1].served_at}) is ready"
+    eventually("the server has the name of its member", lambda: said in driver.log())
     requests = load(proxy, 150)
     webs[0].set_tags("role=backend", "port=3000", "state=drain", "weight=7")
     proxy.serves(*webs[1:])
@@ -113,6 +115,22 @@ def test_with_a_template_reloads_lose_no_request(haproxy, hap, web, load, tmp_pa
     assert requests.failures == []
 
 
+def test_with_a_template_a_member_that_waits_takes_the_slot_of_a_server_that_is_down_for_long(
+    haproxy, hap, web, tmp_path
+) -> None:
+    proxy, options, _ = with_template(haproxy, tmp_path)
+    options[options.index("app 1-8")] = "app 1-2"
+    driver = hap([proxy], *options)
+    webs = served(proxy, driver, web, 2)
+    third = web("web-2")
+    driver.join(third.agent)
+    eventually("the third member waits", lambda: "(1 waiting)" in driver.log())
+    webs[0].process.kill()  # its agent lives on, so the cluster sees the member alive
+    proxy.serves(webs[1], third, within=PATIENCE + 30)
+    place = f"(web-2 at {third.served_at}, in place of web-0) is ready"
+    eventually("the change is logged", lambda: place in driver.log())
+
+
 def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_stopped(
     haproxy, hap, web, tmp_path
 ) -> None:
@@ -170,7 +188,7 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     driver = hap([proxy])
     webs = served(proxy, driver, web, 2)
     proxy.cli("disable server nodes/web-0")
-    said = "(web-0): HAProxy has state maint"
+    said = "server web-0: HAProxy has state maint"
     eventually("the change is logged", lambda: said in driver.log())
     assert "HAProxy has state maint" in driver.report()
     webs[0].set_tags("role=backend", "port=3000", "weight=9")
@@ -199,7 +217,7 @@ def test_a_part_that_someone_else_has_set_is_kept_logged_once_and_shown(
     driver = hap([proxy])
     webs = served(proxy, driver, web, 2)
     proxy.cli(command)
-    said = f"(web-0): HAProxy has {differs}"
+    said = f"server web-0: HAProxy has {differs}"
     eventually("the change is logged", lambda: said in driver.log())
     eventually("the change is shown", lambda: f"HAProxy has {differs}" in driver.report())
     webs[1].set_tags("role=backend", "port=3000", "weight=9")

@@ -3,7 +3,7 @@
 //! members get no requests from it, and which servers someone else has changed.
 
 use super::others::Kept;
-use sprat_haproxy::balance::Assignment;
+use sprat_haproxy::balance::{Assignment, Reach};
 use sprat_haproxy::controller::Controller;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,9 +32,8 @@ struct Inner {
     /// The names of the servers of each HAProxy that are reserved, that is, not available to
     /// members.
     reserved: BTreeMap<String, BTreeSet<String>>,
-    /// For each HAProxy, the names of the members whose servers get no requests from it, because
-    /// HAProxy does not reach them or because someone else has taken them away.
-    unreachable: BTreeMap<String, BTreeSet<String>>,
+    /// For each HAProxy, the members whose servers get no requests from it, and why.
+    unreachable: BTreeMap<String, BTreeMap<String, Reach>>,
     /// The HAProxys that do not answer.
     silent: BTreeSet<String>,
     /// The servers of each HAProxy that someone else has changed.
@@ -100,11 +99,11 @@ impl DesiredServers {
         }
     }
 
-    /// Takes the names of the members whose servers get no requests from an HAProxy. A server
-    /// counts as unreachable only if it gets no requests from any HAProxy that answers.
-    pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
+    /// Takes the members whose servers get no requests from an HAProxy. A server counts as
+    /// unreachable only if it gets no requests from any HAProxy that answers.
+    pub fn set_unreachable(&self, haproxy: &str, members: BTreeMap<String, Reach>) {
         let mut inner = self.lock();
-        inner.unreachable.insert(haproxy.to_owned(), names);
+        inner.unreachable.insert(haproxy.to_owned(), members);
         inner.silent.remove(haproxy);
         self.report_unreachable(&inner);
     }
@@ -124,19 +123,21 @@ impl DesiredServers {
     fn report_unreachable(&self, inner: &Inner) {
         let all = inner.unreachable.iter();
         let answering = all.filter(|(haproxy, _)| !inner.silent.contains(*haproxy));
-        let reports: Vec<_> = answering.map(|(_, names)| names).collect();
+        let reports: Vec<_> = answering.map(|(_, members)| members).collect();
         if reports.is_empty() {
             return;
         }
-        let for_all = |name: &str| reports.iter().all(|it| it.contains(name));
+        let of_all = |name: &str| {
+            let reach = |it: &&BTreeMap<String, Reach>| it.get(name).copied().unwrap_or_default();
+            Reach::of_all(reports.iter().map(reach))
+        };
         for assignment in inner.by_slot.values() {
             let Some(name) = assignment.name.clone() else {
                 continue;
             };
             // The controller ignores a report that changes nothing.
-            let (slot, unreachable) = (assignment.slot, for_all(&name));
-            self.controller
-                .set_unreachable(BACKEND, slot, name, unreachable);
+            let (slot, reach) = (assignment.slot, of_all(&name));
+            self.controller.set_reach(BACKEND, slot, name, reach);
         }
     }
 

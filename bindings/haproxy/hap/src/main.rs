@@ -93,7 +93,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let (name, tag) = (arguments.backend, rules.tag.clone());
     let template = arguments.template;
     let servers = match template.is_empty() {
-        true => (0..SERVERS).map(|slot| slot.to_string().into()).collect(),
+        true => vec!["".into(); SERVERS],
         false => template.clone(),
     };
     let opened = arguments.snapshot.map(|path| {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// values of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
-    member: Arc<str>,
+    pub member: Arc<str>,
     order: u32,
     state: AdminState,
     weight: u16,

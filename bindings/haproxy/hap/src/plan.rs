@@ -18,7 +18,8 @@ use super::deletions::RefusedDeletions;
 use super::desired::{Assignments, ChangedServers};
 use super::others::{ChangesByOthers, Goal, Kept};
 use sprat_haproxy::actual_servers::Server;
-use sprat_haproxy::balance::{AdminState, Assignment};
+use sprat_haproxy::backend::Backend;
+use sprat_haproxy::balance::{AdminState, Assignment, Reach};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,28 +158,28 @@ impl Planner {
         }
     }
 
-    /// Returns the names of the members whose servers get no requests: HAProxy does not reach the
-    /// server, or someone else has drained or stopped it.
+    /// Returns whether HAProxy sends requests to the servers of members, by the names of the
+    /// members. Members whose servers it reaches are left out.
     pub fn unreachable(
         &self,
         present: &BTreeMap<String, Server>,
         slots: &[Assignment],
-    ) -> BTreeSet<String> {
-        let is_unreachable = |it: &&Assignment| {
-            let Some(name) = self.server_of(it) else {
-                return false;
-            };
-            let Some(server) = present.get(&*name) else {
-                return false;
-            };
+    ) -> BTreeMap<String, Reach> {
+        let reach = |it: &Assignment| {
+            let name = self.server_of(it)?;
+            let server = present.get(&*name)?;
             let is_taken_away =
                 it.state == AdminState::Ready && self.others.kept(&name).stops_requests();
-            server.is_unreachable() || is_taken_away
+            match server.is_unreachable() {
+                _ if is_taken_away => Some(Reach::TakenAway),
+                true => Some(Reach::Down),
+                false => None,
+            }
         };
-        let unreachable = slots.iter().filter(is_unreachable);
-        unreachable
-            .filter_map(|it| it.name.as_deref().map(str::to_owned))
-            .collect()
+        let unreachable = slots
+            .iter()
+            .filter_map(|it| Some((it.name.as_deref()?.to_owned(), reach(it)?)));
+        unreachable.collect()
     }
 
     /// Compares all servers with their goals. `process` identifies the HAProxy process. Returns, by
@@ -368,6 +369,12 @@ impl Step {
         lines
     }
 
+    /// Returns the server for the log, with its member unless they have the same name.
+    pub fn described(&self) -> String {
+        let member = self.goal.as_ref().map_or(&self.server, |it| &it.member);
+        Backend::describe(&self.server, member)
+    }
+
     /// Returns true if the step deletes the server.
     pub fn is_deletion(&self) -> bool {
         self.lines.last().is_some_and(|it| it.starts_with(DELETE))
@@ -487,7 +494,7 @@ mod tests {
         down.get_mut("web-1").unwrap().is_down = true;
         assert_eq!(
             planner().unreachable(&down, &slots),
-            ["web-1".to_owned()].into()
+            [("web-1".to_owned(), Reach::Down)].into()
         );
     }
 
@@ -513,7 +520,21 @@ mod tests {
             step.lines(false),
             ["set server nodes/web-1 addr 10.0.0.1 port 3000"]
         );
-        assert!(planner.unreachable(&has, &slots).contains("web-1"));
+        let unreachable = planner.unreachable(&has, &slots);
+        assert_eq!(unreachable, [("web-1".to_owned(), Reach::TakenAway)].into());
+    }
+
+    #[test]
+    fn a_step_names_the_member_unless_its_server_has_the_same_name() {
+        let has = |name: &str| [(name.to_owned(), present()["web-1"].clone())].into();
+        let slots = [assignment(1, AdminState::Drain)];
+        let steps = planner().steps(&has("web-1"), &servers(&slots));
+        assert_eq!(steps[0].described(), "web-1");
+        let tag = ("role".to_owned(), "backend".to_owned());
+        let template = vec!["app1".into(), "app2".into()];
+        let planner = Planner::new("nodes".to_owned(), &tag, String::new(), template);
+        let steps = planner.slot_steps(&has("app2"), &slots);
+        assert_eq!(steps[0].described(), "app2 (web-1)");
     }
 
     #[test]

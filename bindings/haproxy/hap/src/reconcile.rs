@@ -167,10 +167,10 @@ impl Reconciler {
             }
             let is_last = serving.is_last(&step.server) && !step.is_unguarded_removal();
             if !step.is_ready && is_last {
-                let server = &step.server;
                 problems.insert(format!(
-                    "{server}: it keeps serving, because this HAProxy has reached no other server \
-                     that serves"
+                    "{}: it keeps serving, because this HAProxy has reached no other server that \
+                     serves",
+                    step.described()
                 ));
                 continue;
             }
@@ -219,7 +219,7 @@ impl Reconciler {
         is_last: bool,
         weight_problem: &mut Option<String>,
     ) -> Result<Option<String>, String> {
-        let server = &step.server;
+        let server = step.described();
         for (number, line) in step.lines(is_last).iter().enumerate() {
             let answer = self.send(line)?;
             if let Some(why) = weight_refusal(&answer) {
@@ -229,7 +229,7 @@ impl Reconciler {
                 return Ok(Some(format!("{server}: {why} (command: {line})")));
             }
             let addr = step.addr.filter(|_| number == 0);
-            if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
+            if let Some(addr) = addr.filter(|addr| !self.has_taken(&step.server, *addr)) {
                 let why = format!("{server}: HAProxy has not taken the address {addr} yet");
                 return Ok(Some(why));
             }

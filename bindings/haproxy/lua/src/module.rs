@@ -7,7 +7,7 @@ use sprat::driver::PreparedThreads;
 use sprat::service::servers::candidate::Rules;
 use sprat_haproxy::actual_servers::{self, Rotation};
 use sprat_haproxy::backend::{Backend, BackendKey};
-use sprat_haproxy::balance::{AdminState, Assignment, Limits};
+use sprat_haproxy::balance::{AdminState, Assignment, Limits, Reach};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
 use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::SnapshotFile;
@@ -219,16 +219,19 @@ fn next_change(_: &Arguments) -> CallResult {
     Ok(change.map_or_else(nothing, |(backend, it)| assignment_values(backend, &it)))
 }
 
-/// `set_unreachable(backend, slot, name, unreachable)`: reports whether the server of a member is
-/// unreachable: HAProxy's health checks do not reach it, or someone else has drained or stopped it.
-fn set_unreachable(arguments: &Arguments) -> CallResult {
+/// `set_reach(backend, slot, name, reach)`: reports whether HAProxy sends requests to the server of
+/// a member: "reached", "taken away" or "down", as [`Reach`] defines them.
+fn set_reach(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
     let name = arguments.text(3, "name")?;
-    let unreachable = arguments.flag(4, "unreachable")?;
-    module()
+    let word = arguments.text(4, "reach")?;
+    let reach = Reach::from_name(&word)
+        .ok_or_else(|| format!("the reach is {word:?}, allowed: reached, taken away or down"))?;
+    let module = module();
+    module
         .running()?
-        .set_unreachable(backend, slot, name.into(), unreachable);
+        .set_reach(backend, slot, name.into(), reach);
     done()
 }
 
@@ -462,7 +465,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     start,
     generation,
     next_change,
-    set_unreachable,
+    set_reach,
     order,
     set_drift,
     freeze,

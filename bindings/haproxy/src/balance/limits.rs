@@ -19,6 +19,10 @@ pub struct Limits {
     /// begins when any member of the backend is first heard from, or when the server is restored if
     /// that is later.
     pub grace: Duration,
+    /// The time for which the health checks must have found a server down, and another server up,
+    /// before a member that waits takes the slot of the one that is down. It is longer than health
+    /// checks usually take to find a server down, and than most programs take to restart.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
@@ -29,6 +33,7 @@ impl Default for Limits {
             pace: Duration::from_millis(100),
             memory: Duration::from_secs(300),
             grace: Duration::from_secs(30),
+            patience: Duration::from_secs(30),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::assignment::{AdminState, Assignment};
 use super::orders::Order;
+use super::reach::{Reach, Record, Standing};
 use sprat::service::servers::candidate::{Candidate, Desired, Presence};
 use sprat::time::Time;
 use std::net::SocketAddr;
@@ -77,9 +78,8 @@ pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// True while its server gets no requests from HAProxy: the health checks do not reach it, or
-    /// someone else has drained or stopped it.
-    pub unreachable: bool,
+    /// Whether HAProxy sends requests to its server, by the last report.
+    pub reach: Reach,
     /// The order of an operator.
     pub order: Order,
     desired: Desired,
@@ -99,6 +99,7 @@ pub(super) struct SlotMember {
     at_haproxy: bool,
     state: AdminState,
     hold: Option<Hold>,
+    record: Record,
 }
 
 impl SlotMember {
@@ -108,7 +109,7 @@ impl SlotMember {
             name: candidate.name.clone(),
             addr,
             weight: candidate.weight,
-            unreachable: false,
+            reach: Reach::Reached,
             order: Order::default(),
             desired: candidate.desired,
             unfit: false,
@@ -120,6 +121,7 @@ impl SlotMember {
             at_haproxy: false,
             state: AdminState::Maint,
             hold: None,
+            record: Record::default(),
         }
     }
 
@@ -129,7 +131,7 @@ impl SlotMember {
             name: assignment.name.clone()?,
             addr: assignment.addr?,
             weight: assignment.weight,
-            unreachable: false,
+            reach: Reach::Reached,
             order: Order::default(),
             desired: Desired::Ready,
             unfit: false,
@@ -141,6 +143,7 @@ impl SlotMember {
             at_haproxy: false,
             state: assignment.state,
             hold: None,
+            record: Record::default(),
         })
     }
 
@@ -226,14 +229,14 @@ impl SlotMember {
     pub fn spare_rank(&self) -> Option<(Spare, Time)> {
         let is_gone = !self.is_present() && !self.is_remembered();
         let has_failed = self.listing == Listing::Listed(Presence::Failed);
-        let is_lost = self.listing == Listing::Listed(Presence::Suspect) && self.unreachable;
+        let is_lost = self.listing == Listing::Listed(Presence::Suspect) && self.is_unreachable();
         let spare = match self.state {
             AdminState::Maint if has_failed => Spare::Failed,
             AdminState::Maint if is_gone => Spare::Left,
             AdminState::Maint => Spare::Stopped,
             AdminState::Drain if is_gone => Spare::Leaving,
             AdminState::Drain if is_lost => Spare::Lost,
-            AdminState::Drain | AdminState::Ready if self.unreachable => Spare::Unreachable,
+            AdminState::Drain | AdminState::Ready if self.is_unreachable() => Spare::Unreachable,
             AdminState::Drain => Spare::Draining,
             AdminState::Ready => return None,
         };
@@ -375,7 +378,7 @@ impl SlotMember {
             // Neither the cluster nor HAProxy reaches the member. The server is drained rather than
             // stopped, so that HAProxy goes on checking it. The server is ready again once the
             // cluster or HAProxy reaches the member.
-            (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
+            (Listing::Listed(Presence::Suspect), Desired::Ready) if self.is_unreachable() => {
                 AdminState::Drain
             }
             (
@@ -398,14 +401,50 @@ impl SlotMember {
         }
     }
 
+    /// Returns true if HAProxy sends no requests to the server: the health checks do not reach it,
+    /// or someone else has drained or stopped it.
+    pub fn is_unreachable(&self) -> bool {
+        self.reach != Reach::Reached
+    }
+
+    /// Returns the use of the server for requests.
+    fn standing(&self) -> Standing {
+        match (self.state, self.reach) {
+            (AdminState::Ready, Reach::Reached) => Standing::Serves,
+            // An operator has ordered that the server stays, even while it is down.
+            (AdminState::Ready, Reach::Down) if self.order.state.is_some() => Standing::Unknown,
+            (AdminState::Ready | AdminState::Drain, Reach::Down) => Standing::Down,
+            (_, Reach::Reached | Reach::TakenAway) | (AdminState::Maint, Reach::Down) => {
+                Standing::Unknown
+            }
+        }
+    }
+
+    /// Notes the use of the server for requests. `counts` is false while this cannot be told.
+    pub fn note_standing(&mut self, now: Time, counts: bool) {
+        let standing = if counts {
+            self.standing()
+        } else {
+            Standing::Unknown
+        };
+        self.record.note(standing, now);
+    }
+
+    /// Returns the time at which this standing will have lasted for `patience`; `None` if the
+    /// server does not have it.
+    pub fn lasts_at(&self, standing: Standing, patience: Duration) -> Option<Time> {
+        let lasts_at = self.record.lasts_at(standing, patience);
+        lasts_at.filter(|_| self.standing() == standing)
+    }
+
     /// Returns true if the server is ready and HAProxy reaches it.
     pub fn serves(&self) -> bool {
-        self.state == AdminState::Ready && !self.unreachable
+        self.state == AdminState::Ready && !self.is_unreachable()
     }
 
     /// Returns true if the server is draining, HAProxy reaches it, and it is guarded.
     pub fn may_be_recalled(&self) -> bool {
-        self.state == AdminState::Drain && !self.unreachable && !self.is_unguarded()
+        self.state == AdminState::Drain && !self.is_unreachable() && !self.is_unguarded()
     }
 
     /// Returns true if the removal is not caused by a failure: the member left, no longer has the

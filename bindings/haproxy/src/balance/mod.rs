@@ -5,7 +5,8 @@
 //! of the member, so several load balancers mostly assign the same slots. If there are more members
 //! than slots, a waiting member that is going to serve takes the slot of a member whose server is
 //! stopped, or else of a member whose server drains because the member is gone, or because neither
-//! the cluster nor HAProxy reaches it.
+//! the cluster nor HAProxy reaches it, or else of a member whose server HAProxy's health checks
+//! have found down for a while, although HAProxy reaches others (`reach.rs`).
 //!
 //! Members are added immediately. Removals are guarded, because when many members seem to fail, the
 //! cause is usually this node's own network. The guard is one rule:
@@ -47,6 +48,7 @@ mod member;
 #[cfg(test)]
 mod model;
 mod orders;
+mod reach;
 mod removal;
 mod slots;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub use assignment::{AdminState, Assignment};
 pub use limits::Limits;
 pub use member::Hold;
 use member::SlotMember;
+pub use reach::Reach;
 use removal::{Freeze, Removals};
 pub use slots::Complaint;
 use slots::Slots;
@@ -170,23 +173,24 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Sets whether the server in a slot gets no requests from HAProxy, because the health checks
-    /// do not reach it or because someone else has drained or stopped it. A report about a member
-    /// that no longer has the slot is ignored. Returns the member if its server has just become
+    /// Sets whether HAProxy sends requests to the server in a slot. A report about a member that no
+    /// longer has the slot is ignored. Returns the member if its server has just become
     /// unreachable, so that the caller can have the member probed early.
-    pub fn set_unreachable(
+    pub fn set_reach(
         &mut self,
         now: Time,
         slot: usize,
         name: &str,
-        unreachable: bool,
+        reach: Reach,
     ) -> Option<Arc<str>> {
         let member = self.slots.get_mut(slot)?;
-        if *member.name != *name || member.unreachable == unreachable {
+        if *member.name != *name || member.reach == reach {
             return None;
         }
-        member.unreachable = unreachable;
-        let name = unreachable.then(|| member.name.clone());
+        let was_unreachable = member.is_unreachable();
+        member.reach = reach;
+        let is_news = member.is_unreachable() && !was_unreachable;
+        let name = is_news.then(|| member.name.clone());
         self.advance(now);
         name
     }
@@ -224,6 +228,9 @@ impl Balance {
             (false, true) => Freeze::Losses,
             (false, false) => Freeze::Nothing,
         };
+        // While removals are frozen, nothing is counted: this node may be cut off, or it knows
+        // nothing new.
+        let counts = freeze == Freeze::Nothing;
         // Each round settles at least one slot or one waiting member. The bound ensures that a
         // mistake in the rules cannot keep the thread busy forever.
         for _ in 0..4 * (1 + self.slots.len() + self.slots.waiting()) {
@@ -232,9 +239,13 @@ impl Balance {
             let slots = &mut self.slots;
             let removed = self.removals.run(now, slots, &self.limits, freeze);
             let saved = slots.rescue(now, false) || slots.recall() || slots.rescue(now, true);
-            if !(placed || removed || saved) {
+            let replaced = counts && slots.replace_down(now, self.limits.patience);
+            if !(placed || removed || saved || replaced) {
                 break;
             }
+        }
+        for member in self.slots.iter_mut() {
+            member.note_standing(now, counts);
         }
         self.slots.update_complaints();
     }
@@ -286,8 +297,11 @@ impl Balance {
             .filter(|it| is_held || it.is_unreported())
             .map(|it| it.since() + self.limits.memory)
             .filter(|at| *at > now);
+        let replaced = self.slots.replacements_due(self.limits.patience);
+        let replaced = replaced.filter(|at| *at > now);
         forgotten
             .chain(stopped)
+            .chain(replaced)
             .chain(uncounted)
             .chain(self.removals.next_timeout(now))
             .min()
@@ -336,7 +350,7 @@ impl Balance {
     /// Returns true if the last report says that the server in a slot gets no requests from
     /// HAProxy.
     pub fn is_unreachable(&self, slot: usize) -> bool {
-        self.slots.get(slot).is_some_and(|it| it.unreachable)
+        self.slots.get(slot).is_some_and(SlotMember::is_unreachable)
     }
 
     /// Returns the complaints about members that are present, for example that a member has no

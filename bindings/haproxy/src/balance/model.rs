@@ -5,8 +5,9 @@
 //! ready. While no server serves, no member that could serve may wait, and no server that HAProxy
 //! reaches may drain. After every twentieth event, once HAProxy's health checks have had time, the
 //! model checks that a ready server answers if the application of any member that is present and
-//! may serve answers. A member that an operator has ordered to drain or to stop may not serve, and
-//! its server may be taken away at any time.
+//! may serve answers, and that no member that could serve waits while a server that is down has a
+//! slot, unless removals are frozen. A member that an operator has ordered to drain or to stop may
+//! not serve, and its server may be taken away at any time.
 
 use super::*;
 use sprat::service::servers::candidate::{Desired, Presence};
@@ -63,6 +64,15 @@ impl Simulated {
         }
     }
 
+    /// Returns true if the member is alive, answers, and is going to serve.
+    fn wants_to_serve(&self) -> bool {
+        let wants = match self.order {
+            Some(state) => state == AdminState::Ready,
+            None => self.desired == Desired::Ready,
+        };
+        self.presence == Some(Presence::Alive) && self.answers && wants
+    }
+
     /// Returns true if the member is present and answers, and its server may be made ready.
     fn could_serve(&self) -> bool {
         self.is_present() && self.answers && self.may_serve()
@@ -85,6 +95,7 @@ impl World {
     fn new(slots: usize, members: usize, min_ready: u32) -> World {
         let limits = Limits {
             min_ready,
+            patience: Duration::from_secs(2),
             ..Limits::default()
         };
         let absent = Simulated {
@@ -171,10 +182,13 @@ impl World {
             let Some(name) = &assignment.name else {
                 continue;
             };
-            let unreachable = !self.members[number(name)].answers;
+            let reach = match self.members[number(name)].answers {
+                true => Reach::Reached,
+                false => Reach::Down,
+            };
             if assignment.state != AdminState::Maint {
                 self.balance
-                    .set_unreachable(self.now, assignment.slot, name, unreachable);
+                    .set_reach(self.now, assignment.slot, name, reach);
             }
         }
     }
@@ -230,7 +244,7 @@ impl World {
     /// Lets health checks and removals come to rest, and checks that requests are answered if any
     /// member could answer them.
     fn check_rest(&mut self) {
-        for _ in 0..4 * self.members.len() + 8 {
+        for _ in 0..12 * self.members.len() + 8 {
             self.check_health();
             self.observe();
             self.now = self.now + Duration::from_secs(1);
@@ -244,6 +258,32 @@ impl World {
             could.is_empty() || answers,
             "{could:?} could serve, but only {ready:?} is ready: {:?} {:#?}",
             self.balance.assignments(),
+            self.log
+        );
+        if answers && !self.frozen && !self.isolated {
+            self.check_waiting();
+        }
+    }
+
+    /// Checks that no member waits that could serve in the slot of a server that is down.
+    fn check_waiting(&self) {
+        let waits = self.balance.complaints().iter().map(|(name, _)| name);
+        let waits: Vec<_> = waits
+            .filter(|it| self.members[number(it)].wants_to_serve())
+            .collect();
+        let slots = self.balance.assignments();
+        let is_down = |(it, _): &&(Assignment, _)| {
+            let member = it.name.as_deref().map(|name| &self.members[number(name)]);
+            let is_down = |member: &Simulated| {
+                let is_kept = member.order == Some(AdminState::Ready);
+                it.state != AdminState::Maint && !member.answers && !is_kept
+            };
+            member.is_some_and(is_down)
+        };
+        let down = slots.iter().filter(is_down);
+        assert!(
+            waits.is_empty() || down.count() == 0,
+            "{waits:?} could serve: {slots:?} {:#?}",
             self.log
         );
     }

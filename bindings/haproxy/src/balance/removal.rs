@@ -68,7 +68,7 @@ impl Removals {
                 if let Some(hold) = hold.or((paced && is_loss).then_some(Hold::Paced)) {
                     pacing |= hold == Hold::Paced;
                     member.set_hold(hold);
-                    let unreachable = member.unreachable;
+                    let unreachable = member.is_unreachable();
                     if guard.allows_replacement(hold, is_loss) && slots.replace(now, slot) {
                         guard.count_replacement(unreachable);
                         changed = true;
@@ -117,7 +117,7 @@ impl Guard {
         let share = (known.count() * limits.min_ready as usize).div_ceil(100);
         Guard {
             ready: ready().count(),
-            reachable: ready().filter(|it| !it.unreachable).count(),
+            reachable: ready().filter(|it| !it.is_unreachable()).count(),
             floor: share.max(1),
             freeze,
         }
@@ -130,7 +130,7 @@ impl Guard {
         let serving = match self.reachable {
             _ if member.is_superseded() => left, // its address now belongs to another member
             0 => left,
-            reachable => reachable - usize::from(!member.unreachable),
+            reachable => reachable - usize::from(!member.is_unreachable()),
         };
         if serving == 0 {
             return Some(Hold::Last);
@@ -162,6 +162,6 @@ impl Guard {
 
     fn count_removal(&mut self, member: &SlotMember) {
         self.ready -= 1;
-        self.reachable -= usize::from(!member.unreachable);
+        self.reachable -= usize::from(!member.is_unreachable());
     }
 }

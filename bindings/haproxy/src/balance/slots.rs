@@ -6,11 +6,13 @@
 use super::assignment::{AdminState, Assignment};
 use super::member::{SlotMember, Spare};
 use super::orders::Orders;
+use super::reach::Standing;
 use sprat::service::servers::candidate::{Candidate, Desired, Ignored, Presence, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A problem with a member that is present: it has no slot, is stopped, or has a tag with an
 /// invalid value.
@@ -261,9 +263,45 @@ impl Slots {
     /// Gives this slot to a waiting member that is alive, wants to serve and was not tried yet.
     /// Returns false if there is no such member.
     pub fn replace(&mut self, now: Time, slot: usize) -> bool {
-        let serves =
-            |it: &Candidate| it.desired == Desired::Ready && it.presence == Presence::Alive;
-        self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
+        self.give_to_first(now, Some(slot), |it, tried| serves(it) && tried.is_none())
+    }
+
+    /// Gives the slot of a server that has been down for `patience` to a waiting member that is
+    /// alive and wants to serve, if another server has served for as long. A waiting member that
+    /// HAProxy did not reach in its last slot is tried again after the same time: it may run again,
+    /// and HAProxy does not check it while it has no slot. Returns true if a member got a slot.
+    pub fn replace_down(&mut self, now: Time, patience: Duration) -> bool {
+        let is_over = |at: Time| at <= now;
+        let lasted =
+            |it: &SlotMember, standing| it.lasts_at(standing, patience).filter(|at| is_over(*at));
+        if !self
+            .iter()
+            .any(|(_, it)| lasted(it, Standing::Serves).is_some())
+        {
+            return false;
+        }
+        let down = self
+            .iter()
+            .filter_map(|(slot, it)| Some((lasted(it, Standing::Down)?, slot)));
+        let Some((_, slot)) = down.min() else {
+            return false;
+        };
+        let may_try = |tried: Option<Time>| tried.is_none_or(|at| is_over(at + patience));
+        self.give_to_first(now, Some(slot), |it, tried| serves(it) && may_try(tried))
+    }
+
+    /// Returns the times at which [`Slots::replace_down`] may next give a slot away.
+    pub fn replacements_due(&self, patience: Duration) -> impl Iterator<Item = Time> {
+        let members = self.iter().filter(|_| !self.waiting.is_empty());
+        let lasts_at = move |it: &SlotMember| {
+            [Standing::Serves, Standing::Down].map(|standing| it.lasts_at(standing, patience))
+        };
+        let of_servers = members.flat_map(move |(_, it)| lasts_at(it)).flatten();
+        let is_down = self
+            .iter()
+            .any(|(_, it)| it.lasts_at(Standing::Down, patience).is_some());
+        let tried = self.tried.values().filter(move |_| is_down);
+        of_servers.chain(tried.map(move |at| *at + patience))
     }
 
     /// If no server serves, gives a slot to a waiting member that could serve. If `tried` is true,
@@ -272,7 +310,10 @@ impl Slots {
     pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
         let could_serve = |it: &Candidate| it.desired != Desired::Maint;
         let nobody_serves = !self.iter().any(|(_, it)| it.serves());
-        nobody_serves && self.give_to_first(now, None, |it, was| could_serve(it) && was == tried)
+        nobody_serves
+            && self.give_to_first(now, None, |it, was| {
+                could_serve(it) && was.is_some() == tried
+            })
     }
 
     /// If no server serves, makes one draining server ready again, among those that HAProxy reaches
@@ -292,24 +333,24 @@ impl Slots {
     }
 
     /// Gives a slot to the first waiting member for which `wanted` is true; the second argument of
-    /// `wanted` says whether the member was tried. Members whose servers the guard would not keep
-    /// ready are passed over. The slot is the given one, or else a free one, or else the one whose
-    /// member can most easily do without it.
+    /// `wanted` is the time at which the member was tried. Members whose servers the guard would
+    /// not keep ready are passed over. The slot is the given one, or else a free one, or else the
+    /// one whose member can most easily do without it.
     fn give_to_first(
         &mut self,
         now: Time,
         slot: Option<usize>,
-        wanted: impl Fn(&Candidate, bool) -> bool,
+        wanted: impl Fn(&Candidate, Option<Time>) -> bool,
     ) -> bool {
         let mut waiting = self.take_waiting();
-        let was_tried = |it: &Candidate| self.tried.contains_key(&it.name);
+        let tried = |it: &Candidate| self.tried.get(&it.name).copied();
         // The server of such a member would be stopped or drained at once, without the guard.
         let is_unguarded = |it: &Candidate, addr: &SocketAddr| {
             self.orders.get(&it.name).is_removal() || self.listeners.contains(addr)
         };
         let first = waiting
             .iter()
-            .position(|(it, addr)| !is_unguarded(it, addr) && wanted(it, was_tried(it)));
+            .position(|(it, addr)| !is_unguarded(it, addr) && wanted(it, tried(it)));
         let chosen = first.map(|at| waiting.remove(at));
         self.waiting = waiting;
         let Some((candidate, addr)) = chosen else {
@@ -351,7 +392,7 @@ impl Slots {
             return;
         };
         if let Some(candidate) = before.candidate() {
-            if before.unreachable {
+            if before.is_unreachable() {
                 self.tried.insert(candidate.name.clone(), now);
             }
             self.waiting.push((candidate, before.addr));
@@ -399,6 +440,11 @@ impl Slots {
             }
         }
     }
+}
+
+/// Returns true if a candidate is alive and wants to serve.
+fn serves(candidate: &Candidate) -> bool {
+    candidate.desired == Desired::Ready && candidate.presence == Presence::Alive
 }
 
 /// Returns a candidate that asks for no new work if its member has announced its leave.

@@ -275,18 +275,18 @@ fn a_suspect_keeps_its_requests_unless_haproxy_cannot_reach_it_either() {
     balance.observe(at(1), &suspected);
     assert_eq!(state_of(&balance, 1), Ready);
     let slot = slot_of(&balance, 1);
-    balance.set_unreachable(at(2), slot, "web-1", true);
+    balance.set_reach(at(2), slot, "web-1", Reach::Down);
     assert_eq!(
         state_of(&balance, 1),
         Drain,
         "neither the cluster nor HAProxy can reach it"
     );
-    balance.set_unreachable(at(3), slot, "web-1", false);
+    balance.set_reach(at(3), slot, "web-1", Reach::Reached);
     assert_eq!(state_of(&balance, 1), Ready, "HAProxy reaches it again");
-    balance.set_unreachable(at(4), slot, "web-1", true);
+    balance.set_reach(at(4), slot, "web-1", Reach::Down);
     balance.observe(at(5), &all(4, |_| Alive));
     assert_eq!(state_of(&balance, 1), Ready, "the cluster reaches it again");
-    balance.set_unreachable(at(6), slot_of(&balance, 0), "web-0", true);
+    balance.set_reach(at(6), slot_of(&balance, 0), "web-0", Reach::Down);
     assert_eq!(
         state_of(&balance, 0),
         Ready,
@@ -456,7 +456,7 @@ fn a_member_that_neither_the_cluster_nor_haproxy_reaches_gives_its_slot_to_one_t
     let now = |presence| [member(0, Alive), member(1, presence), member(2, Alive)];
     balance.observe(at(0), &now(Alive));
     let slot = slot_of(&balance, 1);
-    balance.set_unreachable(at(1), slot, "web-1", true);
+    balance.set_reach(at(1), slot, "web-1", Reach::Down);
     assert_eq!(slot_of(&balance, 1), slot, "the cluster reaches it");
     balance.observe(at(2), &now(Suspect));
     assert_eq!((slot_of(&balance, 2), state_of(&balance, 2)), (slot, Ready));
@@ -466,11 +466,120 @@ fn a_member_that_neither_the_cluster_nor_haproxy_reaches_gives_its_slot_to_one_t
     assert_eq!(slot_of(&balance, 2), slot, "web-1 waits like any other");
 }
 
+/// Creates a backend with two slots whose members are web-0 and web-1, while web-2 waits. The
+/// health checks find web-1 down from 1 s on. Returns the slot of web-1 as well.
+fn one_down_and_one_waiting() -> (Balance, usize) {
+    let mut balance = Balance::new(Limits::default(), 2);
+    balance.observe(at(0), &all(3, |_| Alive));
+    let slot = slot_of(&balance, 1);
+    balance.set_reach(at(1_000), slot, "web-1", Reach::Down);
+    (balance, slot)
+}
+
+#[test]
+fn a_server_that_is_down_for_long_gives_its_slot_to_a_member_that_waits() {
+    let (mut balance, slot) = one_down_and_one_waiting();
+    assert_eq!(balance.next_timeout(at(30_000)), Some(at(31_000)));
+    balance.advance(at(30_999));
+    assert_eq!(slot_of(&balance, 1), slot);
+    balance.advance(at(31_000));
+    assert_eq!((slot_of(&balance, 2), state_of(&balance, 2)), (slot, Ready));
+    assert_eq!(balance.complaints(), [("web-1".into(), Complaint::Full)]);
+}
+
+#[test]
+fn a_server_that_is_down_keeps_its_slot_unless_another_has_served_for_as_long() {
+    // The other server was down as well until a moment ago: HAProxy itself had no network.
+    let (mut balance, slot) = one_down_and_one_waiting();
+    let other = slot_of(&balance, 0);
+    balance.set_reach(at(20_000), other, "web-0", Reach::Down);
+    assert_eq!(
+        state_of(&balance, 2),
+        Ready,
+        "web-2 has a slot, as no server serves"
+    );
+    let down = if slot_of(&balance, 2) == slot {
+        other
+    } else {
+        slot
+    };
+    let name = if down == slot { "web-1" } else { "web-0" };
+    let waits = if down == slot { "web-0" } else { "web-1" };
+    assert_eq!(balance.complaints(), [(waits.into(), Complaint::Full)]);
+    balance.advance(at(49_999));
+    assert_eq!(balance.assignments()[down].0.name.as_deref(), Some(name));
+    balance.advance(at(50_000)); // web-2 has served for 30 s
+    assert_eq!(balance.assignments()[down].0.name.as_deref(), Some(waits));
+}
+
+#[test]
+fn a_freeze_and_an_isolation_keep_the_slot_of_a_server_that_is_down_and_its_time_begins_anew() {
+    let freeze: fn(&mut Balance, Time, bool) = |it, now, yes| it.set_frozen(now, yes);
+    let isolate: fn(&mut Balance, Time, bool) = |it, now, yes| it.set_isolated(now, yes);
+    for set in [freeze, isolate] {
+        let (mut balance, slot) = one_down_and_one_waiting();
+        set(&mut balance, at(2_000), true);
+        assert_eq!(balance.next_timeout(at(3_000)), None);
+        balance.advance(at(100_000));
+        set(&mut balance, at(100_000), false);
+        balance.advance(at(129_999));
+        assert_eq!(slot_of(&balance, 1), slot);
+        balance.advance(at(130_000));
+        assert_eq!(slot_of(&balance, 2), slot);
+    }
+    let (mut balance, slot) = one_down_and_one_waiting();
+    balance.set_broken(at(2_000));
+    balance.advance(at(100_000));
+    assert_eq!(slot_of(&balance, 1), slot);
+}
+
+#[test]
+fn a_server_keeps_its_slot_if_it_was_up_in_between_or_a_person_has_taken_it_away() {
+    let (mut balance, slot) = one_down_and_one_waiting();
+    balance.set_reach(at(30_000), slot, "web-1", Reach::Reached);
+    balance.set_reach(at(30_001), slot, "web-1", Reach::Down);
+    balance.advance(at(60_000));
+    assert_eq!(slot_of(&balance, 1), slot);
+    balance.set_reach(at(60_000), slot, "web-1", Reach::TakenAway);
+    balance.advance(at(200_000));
+    assert_eq!(slot_of(&balance, 1), slot);
+    let (mut balance, slot) = one_down_and_one_waiting();
+    balance.set_order(at(2_000), "web-1", Some(Ready));
+    balance.advance(at(200_000));
+    assert_eq!(slot_of(&balance, 1), slot, "an operator keeps it ready");
+}
+
+#[test]
+fn members_that_haproxy_did_not_reach_take_turns_at_most_once_in_the_same_time() {
+    let (mut balance, slot) = one_down_and_one_waiting();
+    let mut changes = Vec::new();
+    for now in (2_000..=200_000).step_by(1_000) {
+        balance.advance(at(now));
+        let name = balance.assignments()[slot].0.name.clone().unwrap();
+        // The member that has the slot is found down a second later.
+        balance.set_reach(at(now), slot, &name, Reach::Down);
+        if changes.last().is_none_or(|(_, last)| *last != name) {
+            changes.push((now / 1_000, name));
+        }
+    }
+    let changes: Vec<_> = changes.iter().map(|(at, name)| (*at, &**name)).collect();
+    let wanted = [
+        (2, "web-1"),
+        (31, "web-2"),
+        (61, "web-1"),
+        (91, "web-2"),
+        (121, "web-1"),
+        (151, "web-2"),
+        (181, "web-1"),
+    ];
+    assert_eq!(changes, wanted);
+}
+
 #[test]
 fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
     let mut balance = pool(3);
     let dead = slot_of(&balance, 0);
-    balance.set_unreachable(at(1), dead, "web-0", true);
+    balance.set_reach(at(1), dead, "web-0", Reach::Down);
     let members = [
         member(0, Alive),
         asking_for(1, Desired::Drain),
@@ -483,7 +592,7 @@ fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
         "the unreachable server and one that serves are ready"
     );
     assert_eq!(count(&balance, Drain), 1);
-    balance.set_unreachable(at(3), dead, "web-0", false);
+    balance.set_reach(at(3), dead, "web-0", Reach::Reached);
     assert_eq!(count(&balance, Drain), 2);
 }
 
@@ -495,7 +604,7 @@ fn of_the_draining_servers_the_one_is_recalled_whose_member_left_last() {
         balance.observe(at(1), &left(&[first]));
         balance.observe(at(2), &left(&[first, last]));
         let slot = slot_of(&balance, 2);
-        balance.set_unreachable(at(3), slot, "web-2", true);
+        balance.set_reach(at(3), slot, "web-2", Reach::Down);
         assert_eq!(state_of(&balance, last), Ready);
         assert_eq!(state_of(&balance, first), Drain);
     }
@@ -509,7 +618,7 @@ fn of_the_draining_servers_the_one_is_recalled_whose_member_left_last() {
     members[1] = member(1, Left);
     balance.observe(at(2), &members);
     let slot = slot_of(&balance, 2);
-    balance.set_unreachable(at(3), slot, "web-2", true);
+    balance.set_reach(at(3), slot, "web-2", Reach::Down);
     assert_eq!(state_of(&balance, 0), Ready, "its member is present");
     assert_eq!(state_of(&balance, 1), Drain);
 }
@@ -635,7 +744,8 @@ fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
                 1 => balance.set_frozen(at(now), random(2) == 0),
                 2 => {
                     let (slot, name) = (random(6) as usize, format!("web-{}", random(8)));
-                    balance.set_unreachable(at(now), slot, &name, random(2) == 0);
+                    let reach = [Reach::Reached, Reach::TakenAway, Reach::Down][random(3) as usize];
+                    balance.set_reach(at(now), slot, &name, reach);
                 }
                 3 => balance.advance(at(now)),
                 _ => balance.observe(at(now), &members),
@@ -745,7 +855,7 @@ fn a_member_that_waits_and_is_ordered_to_stop_takes_no_slot_from_one_that_is_unr
         let mut balance = Balance::new(Limits::default(), 1);
         balance.observe(at(0), &all(2, |_| Alive));
         balance.set_order(at(1), "web-1", Some(order));
-        balance.set_unreachable(at(2), 0, "web-0", true);
+        balance.set_reach(at(2), 0, "web-0", Reach::Down);
         assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
         balance.set_order(at(3), "web-1", None);
         assert_eq!(
@@ -761,7 +871,7 @@ fn a_member_that_waits_at_an_address_of_haproxy_takes_no_slot_from_one_that_is_u
     let mut balance = Balance::new(Limits::default(), 1);
     balance.observe(at(0), &all(2, |_| Alive));
     balance.set_own_listeners(at(1), &[addr(1)]);
-    balance.set_unreachable(at(2), 0, "web-0", true);
+    balance.set_reach(at(2), 0, "web-0", Reach::Down);
     assert_eq!((slot_of(&balance, 0), balance.is_unreachable(0)), (0, true));
 }
 
@@ -926,12 +1036,12 @@ fn while_the_node_is_broken_a_draining_server_is_made_ready_if_no_other_serves()
     balance.observe(at(1), &[asking_for(0, Desired::Drain), member(1, Alive)]);
     balance.set_broken(at(2));
     let slot = slot_of(&balance, 1);
-    balance.set_unreachable(at(3), slot, "web-1", true);
+    balance.set_reach(at(3), slot, "web-1", Reach::Down);
     assert_eq!(
         (state_of(&balance, 0), state_of(&balance, 1)),
         (Ready, Ready)
     );
-    balance.set_unreachable(at(4), slot, "web-1", false);
+    balance.set_reach(at(4), slot, "web-1", Reach::Reached);
     assert_eq!(
         (state_of(&balance, 0), hold_of(&balance, 0)),
         (Ready, Some(Hold::Frozen))

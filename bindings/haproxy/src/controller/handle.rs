@@ -7,7 +7,7 @@ use super::shared::{Command, NodePhase, Shared};
 use super::user_events::UserEvent;
 use super::{report_json, report_text, thread};
 use crate::backend::Backend;
-use crate::balance::{AdminState, Assignment};
+use crate::balance::{AdminState, Assignment, Reach};
 use sprat::driver::PreparedThreads;
 use sprat::service::servers::index::MemberIndex;
 use std::collections::BTreeSet;
@@ -174,8 +174,9 @@ impl Controller {
     /// Returns the name of a member's server in HAProxy's configuration; `None` if the member has
     /// no slot.
     pub fn server_of(&self, backend: usize, name: &str) -> Option<Arc<str>> {
-        let slot = (*self.shared.rosters().get(backend)?.get(name)?)?;
-        self.backends[backend].servers.get(slot).cloned()
+        let rosters = self.shared.rosters();
+        let (member, slot) = rosters.get(backend)?.get_key_value(name)?;
+        Some(self.backends[backend].server_name((*slot)?, member))
     }
 
     /// Sets the text that tells how the server of a member in HAProxy differs from its assignment.
@@ -202,15 +203,14 @@ impl Controller {
         self.shared.addrs()
     }
 
-    /// Sets whether the server of a member in a slot is unreachable: HAProxy's health checks do not
-    /// reach it, or someone else has drained or stopped it. The call has no effect if the slot no
-    /// longer belongs to this member.
-    pub fn set_unreachable(&self, backend: usize, slot: usize, name: Arc<str>, unreachable: bool) {
-        self.shared.send(Command::SetUnreachable {
+    /// Sets whether HAProxy sends requests to the server of a member in a slot. The call has no
+    /// effect if the slot no longer belongs to this member.
+    pub fn set_reach(&self, backend: usize, slot: usize, name: Arc<str>, reach: Reach) {
+        self.shared.send(Command::SetReach {
             backend,
             slot,
             name,
-            unreachable,
+            reach,
         });
     }
 

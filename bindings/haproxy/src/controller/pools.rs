@@ -1,7 +1,7 @@
 //! The pools: each backend with its slots and the members in them.
 
 use crate::backend::{Backend, BackendKey};
-use crate::balance::{AdminState, Assignment, Balance, Change, Roster};
+use crate::balance::{AdminState, Assignment, Balance, Change, Reach, Roster};
 use crate::restore;
 use crate::snapshot::{SavedOrder, SavedServer, Snapshot};
 use sprat::Member;
@@ -102,16 +102,16 @@ impl Pools {
     }
 
     /// Takes the log: the changes that [`Pools::take_assignments`] has returned since the last call
-    /// of this function, with the names of backends and servers.
-    pub fn take_log(&mut self) -> Vec<(String, Arc<str>, Change)> {
-        let of_pool = |pool: &mut Pool| {
-            let backend = &pool.backend;
-            let (name, servers) = (backend.name.clone(), backend.servers.clone());
-            let log = pool.balance.take_log().into_iter();
-            log.map(move |it| (name.clone(), servers[it.after.slot].clone(), it))
-                .collect::<Vec<_>>()
-        };
-        self.0.iter_mut().flat_map(of_pool).collect()
+    /// of this function, with their backends.
+    pub fn take_log(&mut self) -> Vec<(&Backend, Change)> {
+        let pools = self.0.iter_mut();
+        let logs = pools.map(
+            |Pool {
+                 backend, balance, ..
+             }| (&*backend, balance.take_log()),
+        );
+        logs.flat_map(|(backend, log)| log.into_iter().map(move |it| (backend, it)))
+            .collect()
     }
 
     /// Restores assignments of one backend, except those that the backend does not accept.
@@ -150,18 +150,18 @@ impl Pools {
         }
     }
 
-    /// Sets whether a server is unreachable for HAProxy. Returns the member if its server has just
+    /// Sets whether HAProxy sends requests to a server. Returns the member if its server has just
     /// become unreachable.
-    pub fn set_unreachable(
+    pub fn set_reach(
         &mut self,
         now: Time,
         backend: usize,
         slot: usize,
         name: &str,
-        unreachable: bool,
+        reach: Reach,
     ) -> Option<Arc<str>> {
         let pool = self.0.get_mut(backend)?;
-        pool.balance.set_unreachable(now, slot, name, unreachable)
+        pool.balance.set_reach(now, slot, name, reach)
     }
 
     /// Sets the names of the backend's servers that are reserved, that is, not available to
@@ -225,7 +225,7 @@ impl Pools {
             slots.filter_map(move |(it, _)| {
                 Some(SavedServer {
                     backend: key.clone(),
-                    server: pool.backend.servers[it.slot].clone(),
+                    server: pool.backend.server_name(it.slot, it.name.as_ref()?),
                     state: it.state,
                     weight: it.weight,
                     addr: it.addr?,

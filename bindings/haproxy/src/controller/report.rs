@@ -6,6 +6,7 @@ use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
 use super::round_trips::{RoundTrip, RoundTrips};
 use super::snapshot_writer::SnapshotProblem;
+use crate::backend::Backend;
 use crate::balance::{AdminState, Change, Complaint, Hold};
 use sprat::{Member, MemberState};
 use std::net::SocketAddr;
@@ -135,7 +136,7 @@ impl BackendReport {
             let own: Vec<(Arc<str>, Complaint)> = own;
             servers.push(ServerReport {
                 slot: it.slot + 1,
-                server: backend.servers[it.slot].clone(),
+                server: backend.server_name(it.slot, &member),
                 addr,
                 state: it.state,
                 weight: it.weight,
@@ -220,8 +221,8 @@ pub(super) fn conditions(report: &Report) -> Conditions {
         }
         for it in &backend.servers {
             if let Some(drift) = &it.drift {
-                let (server, member) = (&it.server, &it.member);
-                let text = format!("backend {name}: server {server} ({member}): {drift}");
+                let server = Backend::describe(&it.server, &it.member);
+                let text = format!("backend {name}: server {server}: {drift}");
                 add(text.clone(), Level::Warning, text);
             }
         }
@@ -233,30 +234,45 @@ pub(super) fn conditions(report: &Report) -> Conditions {
 /// order of an operator differs.
 pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
     let log = pools.take_log();
-    let lines = log
-        .iter()
-        .filter_map(|(backend, server, it)| change(backend, server, it));
+    let lines = log.iter().filter_map(|(backend, it)| change(backend, it));
     lines.map(|text| Notice::new(Level::Info, text)).collect()
 }
 
 /// Returns the line for a change; `None` if only the order of an operator has changed.
-fn change(backend: &str, server: &str, change: &Change) -> Option<String> {
+fn change(backend: &Backend, change: &Change) -> Option<String> {
     let Change {
         before,
         after,
         reason,
     } = change;
-    let start = format!("backend {backend}: server {server}");
+    let server = |member| backend.server_name(after.slot, member);
+    let start = format!("backend {}: server", backend.name);
     let (Some(member), Some(addr), Some(reason)) = (&after.name, after.addr, reason) else {
-        let member = before.name.as_deref().unwrap_or_default();
-        return Some(format!("{start} is free; its member was {member}"));
+        let member = before.name.as_ref()?;
+        let server = server(member);
+        return Some(format!("{start} {server} is free; its member was {member}"));
     };
+    let server = server(member);
     let (state, weight) = (after.state.name(), after.weight);
     let is_same =
         (&before.name, before.addr, before.state) == (&after.name, Some(addr), after.state);
     match (is_same, before.weight == weight) {
         (true, true) => None,
-        (true, false) => Some(format!("{start} ({member}) has the weight {weight}")),
-        (false, _) => Some(format!("{start} ({member} at {addr}) is {state}: {reason}")),
+        (true, false) => {
+            let server = Backend::describe(&server, member);
+            Some(format!("{start} {server} has the weight {weight}"))
+        }
+        (false, _) => {
+            let place = before.name.as_ref().filter(|it| *it != member);
+            let place = place.map(|it| format!(", in place of {it}"));
+            let place = place.unwrap_or_default();
+            let who = match server == *member {
+                true => String::new(),
+                false => format!("{member} "),
+            };
+            Some(format!(
+                "{start} {server} ({who}at {addr}{place}) is {state}: {reason}"
+            ))
+        }
     }
 }

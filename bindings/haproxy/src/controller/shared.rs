@@ -6,7 +6,7 @@
 use super::notices::Notice;
 use super::report::Report;
 use super::user_events::{UserEvent, UserEventCounts, UserEvents};
-use crate::balance::{AdminState, Assignment, Roster};
+use crate::balance::{AdminState, Assignment, Reach, Roster};
 use sprat::Event;
 use sprat::driver::above_standard_streams;
 use sprat::service::servers::index::MemberIndex;
@@ -26,12 +26,12 @@ const NOTICES: usize = 512;
 /// A request to the controller. Backends and slots are numbered from 0.
 #[derive(Clone)]
 pub(super) enum Command {
-    /// Set whether the server of a member in a slot is unreachable for HAProxy.
-    SetUnreachable {
+    /// Set whether HAProxy sends requests to the server of a member in a slot.
+    SetReach {
         backend: usize,
         slot: usize,
         name: Arc<str>,
-        unreachable: bool,
+        reach: Reach,
     },
     /// Freeze removals (true), or thaw them (false).
     SetFrozen(bool),

@@ -358,14 +358,13 @@ impl ControllerThread<'_> {
                 given.push(command.clone());
             }
             match command {
-                Command::SetUnreachable {
+                Command::SetReach {
                     backend,
                     slot,
                     name,
-                    unreachable,
+                    reach,
                 } => {
-                    let pools = &mut self.pools;
-                    let member = pools.set_unreachable(now, backend, slot, &name, unreachable);
+                    let member = self.pools.set_reach(now, backend, slot, &name, reach);
                     self.unreachable.extend(member);
                 }
                 Command::SetOrder {
