@@ -20,7 +20,9 @@
 //! # Adding a service
 //!
 //! 1. Write the protocol as a folder here, with one type that implements [`Service`], one for its
-//!    sessions, and the names of its four counters. For example, an RPC server would send
+//!    sessions, and the names of its four counters. A session that ends a connection because of a
+//!    fault of its peer says which ([`End::Refuse`]): the log names the peer and the fault, a few
+//!    times a minute at most. For example, an RPC server would send
 //!    [`Request`]s to the node and answer its peers in [`Service::on_done`]; a metrics page would
 //!    answer from what [`Service::on_members`] received and what [`NodeReader`] reads.
 //! 2. Add a row for its listener address to the table of settings, and the setting to
@@ -43,11 +45,11 @@ use crate::error::Result;
 use crate::event::{Coalescing, Event, EventKind};
 use crate::key_report::KeyReport;
 use crate::serf::{Coordinate, Counter, KeyQuery, Member, QueryOptions};
-use crate::swim::{Health, Seed};
+use crate::swim::{Health, Seed, Source, SourceCount, SourceCounts, Transport};
 use crate::time::Time;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The maximum number of connections that one service may have at once.
@@ -161,8 +163,18 @@ pub struct Actions {
 pub enum End {
     /// The conversation is complete.
     Close,
-    /// The peer broke the rules of the protocol; this is counted.
-    Refuse,
+    /// The peer broke the rules of the protocol. This is counted, and the log names the peer and
+    /// the fault.
+    Refuse(Fault),
+}
+
+/// The reason why a connection was refused, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The meaning in one sentence.
+    pub help: &'static str,
+    /// The advice for an operator, in one sentence; `None` if there is nothing to do.
+    pub advice: Option<&'static str>,
 }
 
 /// Something that a session asks the node to do.
@@ -222,7 +234,8 @@ pub enum Request {
 /// refused connections, failures to accept a connection.
 pub type CounterNames = [(&'static str, &'static str); 4];
 
-/// The counters of a service, and the time of its last shortage.
+/// The counters of a service, the sources of its refusals that the log has not named yet, and the
+/// time of its last shortage.
 #[derive(Debug)]
 pub(crate) struct ServiceCounters {
     names: CounterNames,
@@ -231,6 +244,7 @@ pub(crate) struct ServiceCounters {
     pub open: AtomicU64,
     pub served: AtomicU64,
     pub refused: AtomicU64,
+    sources: Mutex<SourceCounts<Fault>>,
     pub accept_failures: AtomicU64,
 }
 
@@ -243,8 +257,33 @@ impl ServiceCounters {
             open: AtomicU64::new(0),
             served: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            sources: Mutex::default(),
             accept_failures: AtomicU64::new(0),
         }
+    }
+
+    /// Counts a connection that was refused.
+    pub fn refuse(&self, peer: SocketAddr, fault: Fault) {
+        let source = Source {
+            addr: peer,
+            transport: Transport::Accepted,
+        };
+        self.sources().count(fault, source);
+        self.refused.fetch_add(1, Ordering::Relaxed); // after its source: see `Log::check`
+    }
+
+    /// Takes the sources of the refusals since the last call.
+    pub fn take_refusals(&self) -> Vec<SourceCount<Fault>> {
+        self.sources().take()
+    }
+
+    fn sources(&self) -> MutexGuard<'_, SourceCounts<Fault>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the counter of refused connections.
+    pub fn refused_name(&self) -> &'static str {
+        self.names[2].0
     }
 
     /// Notes that the system has refused a descriptor for a connection.
@@ -256,6 +295,12 @@ impl ServiceCounters {
     pub fn last_shortage(&self) -> Option<Time> {
         let nanos = self.last_shortage.load(Ordering::Relaxed);
         (nanos != 0).then(|| Time::from_nanos(nanos))
+    }
+
+    /// The counters whose growth is worth a log line: refusals, and failures to accept.
+    pub fn failures(&self) -> [Counter; 2] {
+        let [_, _, refused, accept_failures] = self.read();
+        [refused, accept_failures]
     }
 
     /// The current values of the counters.

@@ -105,7 +105,7 @@ pub use seed::Seed;
 #[cfg_attr(not(feature = "internals"), expect(unused_imports))]
 pub use shared::context::ShareFacts;
 pub use shared::identity::Identity;
-pub use shared::refusals::{Source, SourceCount, Transport};
+pub use shared::refusals::{Source, SourceCount, SourceCounts, Transport};
 pub use shared::stats::Stats;
 pub use table::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 

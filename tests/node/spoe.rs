@@ -5,7 +5,7 @@ use super::help::{
 };
 use sprat::serf::MemberState;
 use sprat::service::spoe::wire::{Value, put_number, put_text, put_value};
-use sprat::{Node, Status};
+use sprat::{EventBody, Node, Status};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -97,6 +97,32 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
     eventually("no thread and no descriptor is left", || {
         threads() == 0 && count("/proc/self/fd") == descriptors
     });
+}
+
+#[test]
+fn a_refused_connection_is_logged_with_its_source_the_reason_and_the_remedy() {
+    let _turn = alone();
+    let addr = free_addr();
+    let settings = [("spoe_bind", &*addr.to_string()), ("log_level", "warn")];
+    let node = Node::start(&with("a", &settings)).unwrap();
+    let mut caller = Caller::new(addr);
+    let source = caller.0.local_addr().unwrap();
+    assert_eq!(caller.send(&[0; 4])[0], 102);
+    let said = format!(
+        "spoe_refused +1 from {source}: A frame cannot be read, has too many questions, or \
+         comes at the wrong time. Let only the SPOE of HAProxy connect to the address in \
+         `spoe_bind`."
+    );
+    let mut lines = Vec::new();
+    eventually("the refusal is logged", || {
+        while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
+            if let EventBody::Log { text, .. } = event.body {
+                lines.push(text);
+            }
+        }
+        !lines.is_empty()
+    });
+    assert_eq!(lines, [said]);
 }
 
 #[test]

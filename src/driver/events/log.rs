@@ -7,7 +7,7 @@
 //! name of the counter: the first time, and then at most once a minute.
 
 use crate::driver::events::failure::failure_text;
-use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
+use crate::driver::events::refusal_log::{REPEAT, Reason, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
 use crate::printable;
@@ -15,7 +15,6 @@ use crate::serf::{Core, Counter};
 use crate::service::ServiceCounters;
 use crate::swim::SourceCount;
 use crate::time::Time;
-use crate::wire::Refusal;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -124,20 +123,40 @@ impl Log {
             };
             self.warn(events, "join", text);
         }
-        let counts = core.take_refusals();
+        // The counters are read first: a refusal that a service counts now is then not reported by
+        // its counter, but with its source.
+        let of_services: Vec<Counter> = services.iter().flat_map(|it| it.failures()).collect();
+        self.name_sources(events, core, services, now);
+        let of_core = core.stats().into_iter();
+        let of_core = of_core.filter(|it| is_notable(it.name));
+        for Counter { name, value, help } in of_core.chain(of_services) {
+            if let Some(more) = self.grown(name, value - self.attributed(name), now) {
+                self.warn(events, "wire", format!("{name} +{more}: {help}"));
+            }
+        }
+    }
+
+    /// Logs the refusals of the core and of the services whose sources are to be named now.
+    fn name_sources(
+        &mut self,
+        events: &Subscriptions,
+        core: &mut Core,
+        services: &[Arc<ServiceCounters>],
+        now: Time,
+    ) {
+        let of_core = core.take_refusals().into_iter();
+        let mut counts: Vec<SourceCount<Reason>> =
+            of_core.map(|it| it.with_reason(Reason::from)).collect();
+        for service in services {
+            let counter = service.refused_name();
+            let reason = |fault| Reason::of_service(counter, fault);
+            let taken = service.take_refusals().into_iter();
+            counts.extend(taken.map(|it| it.with_reason(reason)));
+        }
         self.refusals
             .add(&counts, |source| core.members_at(source).next().is_some());
         for refused in self.refusals.take_due(now) {
             self.warn(events, "wire", refusal_text(core, &refused));
-        }
-        let services = services.iter().flat_map(|it| it.read());
-        for Counter { name, value, help } in core.stats().into_iter().chain(services) {
-            if !is_notable(name) {
-                continue;
-            }
-            if let Some(more) = self.grown(name, value - self.attributed(name), now) {
-                self.warn(events, "wire", format!("{name} +{more}: {help}"));
-            }
         }
     }
 
@@ -159,11 +178,7 @@ impl Log {
 
     /// Returns the part of a counter that the lines about named sources report.
     fn attributed(&self, counter: &str) -> i64 {
-        let why = Refusal::ALL
-            .into_iter()
-            .find(|why| why.counter() == counter);
-        let count = why.map_or(0, |why| self.refusals.attributed(why));
-        i64::try_from(count).unwrap_or(i64::MAX)
+        i64::try_from(self.refusals.attributed(counter)).unwrap_or(i64::MAX)
     }
 
     /// Returns the growth of a counter since its last line, if a new line is due.
@@ -190,9 +205,9 @@ impl Log {
 }
 
 /// Returns the line about refused input: the counter, the source, the reason, and what to do.
-fn refusal_text(core: &Core, refused: &SourceCount) -> String {
+fn refusal_text(core: &Core, refused: &SourceCount<Reason>) -> String {
     let SourceCount { why, source, count } = refused;
-    let mut text = format!("{} +{count} from {}", why.counter(), source.addr);
+    let mut text = format!("{} +{count} from {}", why.counter, source.addr);
     let mut names: Vec<&str> = core.members_at(source).map(|name| &**name).collect();
     names.sort_unstable();
     names.truncate(3);
@@ -200,14 +215,14 @@ fn refusal_text(core: &Core, refused: &SourceCount) -> String {
     if !names.is_empty() {
         let _ = write!(text, " ({})", names.join(", "));
     }
-    let _ = write!(text, ": {}", why.help());
-    if let Some(advice) = why.advice() {
+    let _ = write!(text, ": {}", why.help);
+    if let Some(advice) = why.advice {
         let _ = write!(text, " {advice}");
     }
     text
 }
 
-/// Returns true if the growth of this counter is worth a log line.
+/// Returns true if the growth of this counter of the core is worth a log line.
 fn is_notable(name: &str) -> bool {
     name.starts_with("refused_")
         || name.starts_with("conflicts")
@@ -220,6 +235,7 @@ mod tests {
     use super::*;
     use crate::driver::events::queue::EventQueue;
     use crate::driver::events::subscriptions::Subscriptions;
+    use crate::service::Fault;
 
     #[test]
     fn the_text_of_an_unwanted_level_is_not_created_and_debug_leaves_room_for_errors() {
@@ -374,6 +390,52 @@ mod tests {
                 format!("refused_undecryptable +1 from 10.0.0.3:7946: {rest}"),
             ]
         );
+    }
+
+    #[test]
+    fn the_refusals_of_a_service_are_logged_with_their_sources_and_not_again_by_the_counter() {
+        let events = Subscriptions::new(EventQueue::new(64, Vec::new(), true).unwrap());
+        let start = Time::from_nanos(1);
+        let mut core = core_at("127.0.0.1:1".parse().unwrap(), start);
+        let names = [
+            ("x_connections", ""),
+            ("x_questions", ""),
+            ("x_refused", "Connections that were refused."),
+            ("x_accept_failures", ""),
+        ];
+        let service = Arc::new(ServiceCounters::new(names));
+        let mut log = Log::new(Some(Level::Warn), start);
+        let fault = Fault {
+            help: "A frame cannot be read.",
+            advice: Some("Check the port."),
+        };
+        // Two connections of one host, and then more hosts than are named.
+        service.refuse(([10, 0, 0, 1], 1001).into(), fault);
+        service.refuse(([10, 0, 0, 1], 1002).into(), fault);
+        let services = [service];
+        log.check(&events, &mut core, &services, start + REPEAT);
+        for host in 2..=9 {
+            services[0].refuse(([10, 0, 0, host], 1000).into(), fault);
+        }
+        let later = start + REPEAT + CHECK_INTERVAL;
+        log.check(&events, &mut core, &services, later);
+        let mut lines = Vec::new();
+        while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
+            if let EventBody::Log { text, .. } = event.body {
+                lines.push(text);
+            }
+        }
+        let named = |count, from: &str| {
+            format!("x_refused +{count} from {from}: A frame cannot be read. Check the port.")
+        };
+        let expected = [
+            named(2, "10.0.0.1:1002"),
+            named(1, "10.0.0.2:1000"),
+            named(1, "10.0.0.3:1000"),
+            named(1, "10.0.0.4:1000"),
+            "x_refused +5: Connections that were refused.".to_owned(),
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

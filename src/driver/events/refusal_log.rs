@@ -6,9 +6,11 @@
 //! in one minute: addresses can be forged, and strangers must not crowd out the members. The
 //! refusals of all other sources only appear in the line about their counter.
 
+use crate::service::Fault;
 use crate::swim::{Source, SourceCount};
 use crate::time::Time;
 use crate::wire::Refusal;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The minimum time between two lines of the log about the same source, counter or condition.
@@ -16,9 +18,41 @@ pub(super) const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of members, and of strangers, that are named in one minute for one reason.
 const NAMED_MAX: usize = 4;
 
+/// The reason for a refusal by the core or by a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// The name of the counter that counts the refusal.
+    pub counter: &'static str,
+    /// The meaning in one sentence.
+    pub help: &'static str,
+    /// The advice for an operator, in one sentence; `None` if there is nothing to do.
+    pub advice: Option<&'static str>,
+}
+
+impl From<Refusal> for Reason {
+    fn from(why: Refusal) -> Reason {
+        Reason {
+            counter: why.counter(),
+            help: why.help(),
+            advice: why.advice(),
+        }
+    }
+}
+
+impl Reason {
+    /// The reason why a service with this counter of refusals has ended a connection.
+    pub fn of_service(counter: &'static str, Fault { help, advice }: Fault) -> Reason {
+        Reason {
+            counter,
+            help,
+            advice,
+        }
+    }
+}
+
 /// A source that the log has named.
 struct Named {
-    why: Refusal,
+    why: Reason,
     source: Source,
     /// True if members lived at its address when it was first named.
     is_member: bool,
@@ -31,20 +65,20 @@ struct Named {
 /// The sources that the log has named within the last minute.
 pub(super) struct RefusalLog {
     named: Vec<Named>,
-    /// For each reason, the number of refusals whose sources were named.
-    attributed: [u64; Refusal::COUNT],
+    /// For each counter, the number of refusals whose sources were named.
+    attributed: BTreeMap<&'static str, u64>,
 }
 
 impl RefusalLog {
     pub fn new() -> RefusalLog {
         RefusalLog {
             named: Vec::new(),
-            attributed: [0; Refusal::COUNT],
+            attributed: BTreeMap::new(),
         }
     }
 
     /// Adds refusals. `is_member` returns true if members live at the address of the source.
-    pub fn add(&mut self, counts: &[SourceCount], is_member: impl Fn(&Source) -> bool) {
+    pub fn add(&mut self, counts: &[SourceCount<Reason>], is_member: impl Fn(&Source) -> bool) {
         for SourceCount { why, source, count } in counts {
             let same = |it: &&mut Named| it.why == *why && it.source.is_same(source);
             if let Some(known) = self.named.iter_mut().find(same) {
@@ -64,13 +98,13 @@ impl RefusalLog {
                     count: *count,
                 });
             }
-            self.attributed[*why as usize] += count;
+            *self.attributed.entry(why.counter).or_default() += count;
         }
     }
 
     /// Returns the refusals for which a line is due now, and frees the places of the sources that
     /// have been quiet for a minute.
-    pub fn take_due(&mut self, now: Time) -> Vec<SourceCount> {
+    pub fn take_due(&mut self, now: Time) -> Vec<SourceCount<Reason>> {
         let mut due = Vec::new();
         self.named.retain_mut(|it| {
             let is_due = it.at == Time::ZERO || now.since(it.at) >= REPEAT;
@@ -91,9 +125,9 @@ impl RefusalLog {
         due
     }
 
-    /// Returns the number of refusals with this reason whose sources were named.
-    pub fn attributed(&self, why: Refusal) -> u64 {
-        self.attributed[why as usize]
+    /// Returns the part of a counter whose sources were named.
+    pub fn attributed(&self, counter: &str) -> u64 {
+        self.attributed.get(counter).copied().unwrap_or(0)
     }
 }
 
@@ -102,9 +136,9 @@ mod tests {
     use super::*;
     use crate::swim::Transport;
 
-    fn refused(host: u8, count: u64) -> SourceCount {
+    fn refused(host: u8, count: u64) -> SourceCount<Reason> {
         SourceCount {
-            why: Refusal::Undecryptable,
+            why: Refusal::Undecryptable.into(),
             source: Source {
                 addr: ([10, 0, 0, host], 7946).into(),
                 transport: Transport::Datagram,
@@ -120,7 +154,7 @@ mod tests {
     #[test]
     fn a_source_is_named_at_once_and_then_once_a_minute_with_all_its_refusals() {
         let mut log = RefusalLog::new();
-        let mut lines = |counts: &[SourceCount], seconds| {
+        let mut lines = |counts: &[SourceCount<Reason>], seconds| {
             log.add(counts, |_| true);
             log.take_due(at(seconds))
         };
@@ -142,7 +176,10 @@ mod tests {
         let due = log.take_due(at(1));
         assert_eq!(due.len(), NAMED_MAX + 1);
         assert_eq!(due.last(), Some(&refused(200, 7)));
-        assert_eq!(log.attributed(Refusal::Undecryptable), NAMED_MAX as u64 + 7);
+        assert_eq!(
+            log.attributed("refused_undecryptable"),
+            NAMED_MAX as u64 + 7
+        );
         // After a quiet minute, other sources take the places.
         assert_eq!(log.take_due(at(62)), []);
         log.add(&strangers[50..], is_member);

@@ -8,9 +8,10 @@ use crate::event::{Coalescing, Event, EventBody, EventKind};
 use crate::serf::{KeyQuery, QueryOptions};
 use crate::service::sessions::Sessions;
 use crate::service::{
-    Actions, End, INPUT_MAX, Members, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request, RequestEnd,
-    Service, ServiceCounters,
+    Actions, End, Fault, INPUT_MAX, Members, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request,
+    RequestEnd, Service, ServiceCounters,
 };
+use crate::swim::SourceCount;
 use crate::{Config, Node};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A key of 16 bytes.
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQ==";
+
+/// The fault of a peer whose command is not known.
+const UNKNOWN: Fault = Fault {
+    help: "There is no such command.",
+    advice: None,
+};
 
 /// The maximum number of connections of the service under test.
 const PLACES: usize = 2;
@@ -123,7 +130,7 @@ impl Console {
             ["watch"] => talk.watches = true,
             ["large"] => to.bytes.resize(32 * OUTPUT_MAX, b'x'),
             ["quit"] => to.end = Some(End::Close),
-            _ => to.end = Some(End::Refuse),
+            _ => to.end = Some(End::Refuse(UNKNOWN)),
         }
     }
 }
@@ -434,4 +441,15 @@ fn the_host_bounds_connections_input_and_output() {
     assert!(fourth.is_ended());
     host.eventually(|it| &it.refused, 4);
     host.eventually(|it| &it.open, 0);
+    let named = host.counters.take_refusals();
+    let reasons: Vec<_> = named.iter().map(|it| (it.why.help, it.count)).collect();
+    let wanted = [
+        "The connection gave way to a newer one, because too many were open.",
+        "A message is longer than this service accepts.",
+        "The peer does not read the answers to its requests.",
+        "There is no such command.",
+    ];
+    assert_eq!(reasons, wanted.map(|help| (help, 1)));
+    let is_local = |it: &SourceCount<Fault>| it.source.addr.ip().is_loopback();
+    assert!(named.iter().all(is_local), "{named:?}");
 }

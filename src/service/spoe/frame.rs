@@ -1,6 +1,7 @@
 //! The frames of HAProxy, and the frames of this side (the agent).
 
 use super::wire::{Malformed, Reader, Value, put_number, put_text, put_value};
+use crate::service::Fault;
 
 /// The version of the protocol.
 pub const VERSION: &str = "2.0";
@@ -44,6 +45,32 @@ impl Status {
             Status::BadVersion => "unsupported version",
             Status::BadFrameSize => "max-frame-size too big or too small",
         }
+    }
+
+    /// Returns the fault for the log.
+    pub fn fault(self) -> Fault {
+        let only_haproxy = "Let only the SPOE of HAProxy connect to the address in `spoe_bind`.";
+        let size = "Set max-frame-size in the section spoe-agent of HAProxy to at most 262144.";
+        let (help, advice) = match self {
+            Status::Normal => ("The conversation is complete.", None),
+            Status::TooBig => ("A frame is larger than allowed.", Some(only_haproxy)),
+            Status::Invalid => (
+                "A frame cannot be read, has too many questions, or comes at the wrong time.",
+                Some(only_haproxy),
+            ),
+            Status::NoVersion => ("The greeting names no version.", Some(only_haproxy)),
+            Status::NoFrameSize => ("The greeting names no frame size.", Some(only_haproxy)),
+            Status::NoCapabilities => ("The greeting names no capabilities.", Some(only_haproxy)),
+            Status::BadVersion => (
+                "The greeting does not name version 2.0 of the protocol.",
+                Some("Use HAProxy 1.8 or later."),
+            ),
+            Status::BadFrameSize => (
+                "The frame size in the greeting is not between 256 and 262144 bytes.",
+                Some(size),
+            ),
+        };
+        Fault { help, advice }
     }
 }
 

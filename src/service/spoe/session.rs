@@ -119,7 +119,7 @@ impl Session {
 
 fn refuse(status: Status, actions: &mut Actions) {
     actions.bytes.extend(frame::agent_disconnect(status));
-    actions.end = Some(End::Refuse);
+    actions.end = Some(End::Refuse(status.fault()));
 }
 
 #[cfg(test)]
@@ -174,7 +174,8 @@ mod tests {
         assert!(!actions.more && actions.served == 1);
         let mut actions = Actions::default();
         session.read(&notify(MESSAGES + 1), &Lengths, &mut actions);
-        assert_eq!((actions.end, actions.served), (Some(End::Refuse), 0));
+        let refused = Some(End::Refuse(Status::Invalid.fault()));
+        assert_eq!((actions.end, actions.served), (refused, 0));
     }
 
     #[test]
@@ -297,8 +298,12 @@ mod tests {
         ];
         for (bytes, wanted) in cases {
             let actions = answer(&bytes);
-            let found = (actions.end, status(&actions));
-            assert_eq!(found, (Some(End::Refuse), Some(wanted)), "{bytes:?}");
+            let is_refused = matches!(actions.end, Some(End::Refuse(_)));
+            assert_eq!(
+                (is_refused, status(&actions)),
+                (true, Some(wanted)),
+                "{bytes:?}"
+            );
         }
         let mut fragment = question(1, "x");
         fragment[8] = 0; // no FIN

@@ -2,9 +2,9 @@
 //!
 //! The counters tell how often input was refused, but not where the input came from. Two bounded
 //! lists add the sources. The first counts the refusals by reason and source until the driver takes
-//! them for the log. The second remembers the addresses whose bytes cannot be read at all, because
-//! keys or labels differ: a member at such an address looks silent, and the explanation has to say
-//! that it is not.
+//! them for the log; a service has such a list as well. The second remembers the addresses whose
+//! bytes cannot be read at all, because keys or labels differ: a member at such an address looks
+//! silent, and the explanation has to say that it is not.
 
 use crate::time::Time;
 use crate::wire::Refusal;
@@ -42,14 +42,18 @@ pub enum Transport {
 
 /// The number of refusals of one reason and source since the last report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceCount {
+pub struct SourceCount<Why = Refusal> {
     /// The reason.
-    pub why: Refusal,
+    pub why: Why,
     /// The latest source. All streams that one host dialled count as one source.
     pub source: Source,
     /// The number of refusals.
     pub count: u64,
 }
+
+/// Counts of refusals by reason and source, bounded in number.
+#[derive(Debug)]
+pub struct SourceCounts<Why>(Vec<SourceCount<Why>>);
 
 /// An address whose bytes cannot be read.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +72,7 @@ pub(in crate::swim) struct Unreadable {
 pub(in crate::swim) struct RefusalSources {
     /// The source of the input that is being handled.
     current: Option<Source>,
-    counts: Vec<SourceCount>,
+    counts: SourceCounts<Refusal>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -85,6 +89,46 @@ impl Source {
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         let accepted = |it: &Source| it.transport == Transport::Accepted;
         self == other || accepted(self) && accepted(other) && self.addr.ip() == other.addr.ip()
+    }
+}
+
+impl<Why> SourceCount<Why> {
+    /// Returns the same count with another reason.
+    pub(crate) fn with_reason<Other>(
+        self,
+        reason: impl FnOnce(Why) -> Other,
+    ) -> SourceCount<Other> {
+        let SourceCount { why, source, count } = self;
+        SourceCount {
+            why: reason(why),
+            source,
+            count,
+        }
+    }
+}
+
+impl<Why> Default for SourceCounts<Why> {
+    fn default() -> SourceCounts<Why> {
+        SourceCounts(Vec::new())
+    }
+}
+
+impl<Why: PartialEq> SourceCounts<Why> {
+    /// Counts a refusal.
+    pub(crate) fn count(&mut self, why: Why, source: Source) {
+        let same = |it: &&mut SourceCount<Why>| it.why == why && it.source.is_same(&source);
+        if let Some(counted) = self.0.iter_mut().find(same) {
+            counted.source = source;
+            counted.count += 1;
+        } else if self.0.len() < SOURCES {
+            let count = 1;
+            self.0.push(SourceCount { why, source, count });
+        }
+    }
+
+    /// Takes the counts since the last call.
+    pub(crate) fn take(&mut self) -> Vec<SourceCount<Why>> {
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -116,22 +160,14 @@ impl RefusalSources {
 
     /// Counts a refusal of the input that is being handled.
     pub fn count(&mut self, why: Refusal) {
-        let Some(source) = self.current else {
-            return;
-        };
-        let same = |it: &&mut SourceCount| it.why == why && it.source.is_same(&source);
-        if let Some(counted) = self.counts.iter_mut().find(same) {
-            counted.source = source;
-            counted.count += 1;
-        } else if self.counts.len() < SOURCES {
-            let count = 1;
-            self.counts.push(SourceCount { why, source, count });
+        if let Some(source) = self.current {
+            self.counts.count(why, source);
         }
     }
 
     /// Takes the counts since the last call.
     pub fn take_counts(&mut self) -> Vec<SourceCount> {
-        std::mem::take(&mut self.counts)
+        self.counts.take()
     }
 
     /// Remembers the source of the input that is being handled, because the input could not be read

@@ -8,7 +8,7 @@ use crate::driver::os::own_fd::OwnFd;
 use crate::event::{Event, EventKind};
 use crate::service::sessions::AnyService;
 use crate::service::{
-    Actions, CONNECTIONS, End, INPUT_MAX, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request,
+    Actions, CONNECTIONS, End, Fault, INPUT_MAX, NodeReader, OUTPUT_MAX, REQUESTS_MAX, Request,
     RequestEnd, ServiceCounters,
 };
 use crate::sorted_map::SortedMap;
@@ -28,6 +28,27 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// descriptor.
 const IDLE: Duration = Duration::from_secs(1);
 
+const TOO_MANY: Fault = Fault {
+    help: "The connection gave way to a newer one, because too many were open.",
+    advice: Some("Let only the intended programs connect to this address."),
+};
+const NO_DESCRIPTOR: Fault = Fault {
+    help: "The connection was idle and gave way to a newer one, because descriptors ran out.",
+    advice: Some("Allow this process more open files."),
+};
+const LONG_INPUT: Fault = Fault {
+    help: "A message is longer than this service accepts.",
+    advice: Some("Let only the intended programs connect to this address."),
+};
+const MANY_REQUESTS: Fault = Fault {
+    help: "The peer sends requests without waiting for the end of earlier ones.",
+    advice: None,
+};
+const UNREAD: Fault = Fault {
+    help: "The peer does not read the answers to its requests.",
+    advice: None,
+};
+
 /// A service with its listener and its connections.
 pub(in crate::driver) struct Hosted {
     service: Box<dyn AnyService>,
@@ -44,6 +65,7 @@ pub(in crate::driver) struct Hosted {
 }
 
 struct Connection {
+    peer: SocketAddr,
     /// The bytes that the session has not consumed.
     input: Vec<u8>,
     /// The time at which the peer last sent something.
@@ -120,22 +142,24 @@ impl Hosted {
         self.connections.get(id).is_some()
     }
 
-    /// Makes room for a connection: drops one of those that may be dropped, and returns whether
-    /// there is one. The one that has been silent longest gives way, but connections that never had
-    /// a question answered come first.
-    fn drop_first(&mut self, may_drop: impl Fn(&Connection) -> bool) -> bool {
+    /// Makes room for a connection, for the given reason: drops one of those that may be dropped,
+    /// and returns whether there is one. The one that has been silent longest gives way, but
+    /// connections that never had a question answered come first.
+    fn drop_first(&mut self, why: Fault, may_drop: impl Fn(&Connection) -> bool) -> bool {
         let open = self.connections.iter().filter(|(_, it)| may_drop(it));
         let first = open.min_by_key(|(_, it)| (it.served, it.heard));
         let id = first.map(|(id, _)| id);
         id.is_some_and(|id| {
-            self.refuse(id);
+            self.refuse(id, why);
             true
         })
     }
 
     /// Drops a connection that exceeds a bound or must make room, and counts it as refused.
-    fn refuse(&mut self, id: StreamId) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    fn refuse(&mut self, id: StreamId, why: Fault) {
+        if let Some(connection) = self.connections.get(id) {
+            self.counters.refuse(connection.peer, why);
+        }
         self.drop_connection(id);
     }
 
@@ -245,17 +269,22 @@ impl Hosted {
         let counters = &self.counters;
         counters.served.fetch_add(actions.served, Ordering::Relaxed);
         connection.requests += actions.requests.len();
-        let exceeds = connection.input.len() > INPUT_MAX || connection.requests > REQUESTS_MAX;
+        let peer = connection.peer;
+        let excess = connection.excess();
         if !actions.bytes.is_empty() {
             self.streams.write(id, actions.bytes);
         }
         if let Some(end) = actions.end {
-            let refused = u64::from(end == End::Refuse);
-            counters.refused.fetch_add(refused, Ordering::Relaxed);
+            if let End::Refuse(fault) = end {
+                counters.refuse(peer, fault);
+            }
             self.forget(id);
             self.streams.close(now, id, FLUSH);
-        } else if exceeds || self.streams.unsent(id) > OUTPUT_MAX {
-            self.refuse(id);
+            return actions.requests;
+        }
+        let unread = (self.streams.unsent(id) > OUTPUT_MAX).then_some(UNREAD);
+        if let Some(fault) = excess.or(unread) {
+            self.refuse(id, fault);
             return Vec::new();
         }
         actions.requests
@@ -277,10 +306,11 @@ impl Acceptor for Hosted {
             return; // this connection is broken already
         };
         if self.connections.len() >= self.places {
-            self.drop_first(|_| true);
+            self.drop_first(TOO_MANY, |_| true);
         }
         self.service.open(id.0, peer);
         let connection = Connection {
+            peer,
             input: Vec::new(),
             heard: now,
             requests: 0,
@@ -293,7 +323,7 @@ impl Acceptor for Hosted {
     /// Only an idle connection gives way.
     fn free_descriptor(&mut self, now: Time, _: &io::Error) -> bool {
         self.counters.note_shortage(now);
-        self.streams.drop_lingering() || self.drop_first(|it| it.is_idle(now))
+        self.streams.drop_lingering() || self.drop_first(NO_DESCRIPTOR, |it| it.is_idle(now))
     }
 
     /// The engine logs that this counter has grown.
@@ -304,6 +334,14 @@ impl Acceptor for Hosted {
 }
 
 impl Connection {
+    /// Returns the bound that the connection exceeds; `None` if it exceeds none.
+    fn excess(&self) -> Option<Fault> {
+        match self.input.len() > INPUT_MAX {
+            true => Some(LONG_INPUT),
+            false => (self.requests > REQUESTS_MAX).then_some(MANY_REQUESTS),
+        }
+    }
+
     /// Returns true if the peer has sent nothing for a while, and waits for nothing.
     fn is_idle(&self, now: Time) -> bool {
         self.requests == 0 && !self.more && now.since(self.heard) >= IDLE
