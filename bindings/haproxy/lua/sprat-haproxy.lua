@@ -139,7 +139,9 @@ end
 --     failures     the number of health checks that had failed when the server was last started
 --     stopped      true if HAProxy had the server in maintenance when it was last read
 --     drifts       how the server differs from its assignment, as text
---     others       the state, weight and address that someone else has set
+--     others       the state, weight and address that someone else has set, true in
+--                  `stops_requests` if the server gets no requests because of them, and `text`,
+--                  which tells how the server differs from its assignment
 local pools = {}
 
 local function split_number(name)
@@ -280,18 +282,23 @@ local function actual_state(server, stats)
   return (draining == true or draining == 1) and "drain" or "ready"
 end
 
--- Notes the state, weight and address of a server that someone else has set: those that differ from
--- the assignment that was last carried out. They are kept, whatever else changes, until they equal
--- the assignment again, until an operator gives or withdraws an order with `sprat`, or until the
--- slot gets another member.
+-- Returns an assignment as the arguments of the functions that compare it with a server.
+local function goal_of(it)
+  return it.backend, it.slot, it.name, it.order, it.state, it.weight, it.ip, it.port
+end
+
+-- Notes what someone else has set, and how the server differs from the assignment that was last
+-- carried out. The module decides what belongs to others (`find_changes`).
 local function note_others(pool, slot, stats)
   local server, ordered = pool.servers[slot], pool.applied[slot]
   if not ordered or pool.moving[slot] then return end
-  local state, weight = actual_state(server, stats), weight_of(server)
+  local state, weight, address, stops_requests, text = sprat.find_changes(
+    actual_state(server, stats) or "", weight_of(server) or -1, server:get_addr() or "",
+    ordered.is_weight_refused == true, goal_of(ordered))
+  must(text, weight) -- a call that fails returns nil and a message
   pool.others[slot] = {
-    state = state ~= ordered.state and state or nil,
-    weight = weight ~= ordered.weight and not ordered.is_weight_refused and weight or nil,
-    address = not has_address(server, ordered) and server:get_addr() or nil,
+    state = state, weight = weight, address = address, stops_requests = stops_requests,
+    text = text,
   }
 end
 
@@ -316,6 +323,7 @@ local function set_changes(pool, server, assignment)
   if all or is_changed or pool.moving[slot] then
     set_state(server, kept.state or assignment.state)
   end
+  sprat.end_changes(assignment.is_weight_refused == true, goal_of(assignment))
   pool.applied[slot], pool.moving[slot] = assignment, nil
 end
 
@@ -418,6 +426,7 @@ local function apply(assignment, wait)
   if not assignment.ip then -- the slot is free
     set_member(pool, assignment)
     pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, nil, nil
+    sprat.forget_changes(assignment.backend, slot)
     server:set_maint()
     return
   end
@@ -425,6 +434,7 @@ local function apply(assignment, wait)
   if is_deleted(server) then -- `read_check` reports that it was taken away
     if is_other_member then set_member(pool, assignment) end
     pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, assignment.state, nil
+    sprat.forget_changes(assignment.backend, slot)
     return
   end
   if is_new(pool, assignment) then
@@ -432,6 +442,7 @@ local function apply(assignment, wait)
   else
     note_others(pool, slot, statistics(server))
   end
+  sprat.begin_changes(assignment.backend, slot)
   if needs_move(pool, server, assignment) and not move(pool, server, assignment, wait) then
     if wait then return retry_later(assignment) end
     late[#late + 1] = assignment
@@ -519,8 +530,7 @@ end)
 -- unreachable only if a check has failed since its start.
 local function reach_of(pool, slot, stats)
   local others, status = pool.others[slot] or {}, stats.status or ""
-  local is_ready = pool.states[slot] == "ready"
-  if is_ready and (others.state or others.weight == 0) then return "taken away" end
+  if others.stops_requests and pool.states[slot] == "ready" then return "taken away" end
   if status:match("^DOWN") then return "down" end
   local has_failed = failed_checks(stats) > (pool.failures[slot] or 0)
   return status:match("^UP %d") and has_failed and "down" or "reached"
@@ -528,15 +538,10 @@ end
 
 -- Compares a server with its assignment, and reports the difference.
 local function check_drift(backend, pool, slot, stats)
-  local server, ordered = pool.servers[slot], pool.applied[slot]
+  local ordered = pool.applied[slot]
   if not ordered or pool.moving[slot] or retries[slot_key(ordered)] then return end
   note_others(pool, slot, stats)
-  local others = pool.others[slot]
-  local found = { others.state and "state " .. others.state }
-  local weight = ordered.is_weight_refused and weight_of(server) or others.weight
-  if weight then found[#found + 1] = "weight " .. weight end
-  if others.address then found[#found + 1] = "address " .. others.address end
-  local text = #found > 0 and "HAProxy has " .. table.concat(found, ", ") or ""
+  local text = pool.others[slot].text
   if text ~= (pool.drifts[slot] or "") then
     pool.drifts[slot] = text
     sprat.set_drift(backend, slot, pool.names[slot], text)

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
 //! | [`actual_servers`] | the servers that HAProxy has, read from its answer |
+//! | [`others`] | what someone else has set in HAProxy, and is left alone |
 //! | [`backend`] | a backend of HAProxy, and the rules that choose its members |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`restore`] | the assignments of a snapshot that a backend takes over |
@@ -21,6 +22,7 @@ pub mod backend;
 pub mod balance;
 pub mod controller;
 mod lasting_file;
+pub mod others;
 #[cfg(test)]
 mod random;
 pub mod restore;

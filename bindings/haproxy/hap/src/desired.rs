@@ -2,9 +2,9 @@
 //! to the desired ones. The thread also reports which names are reserved in its HAProxy, which
 //! members get no requests from it, and which servers someone else has changed.
 
-use super::others::Kept;
 use sprat_haproxy::balance::{Assignment, Reach};
 use sprat_haproxy::controller::Controller;
+use sprat_haproxy::others::Kept;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -14,7 +14,6 @@
 //! | `desired` | the desired servers, shared by all threads |
 //! | `plan` | the commands that turn the actual servers into the desired ones |
 //! | `deletions` | the servers that HAProxy refuses to delete |
-//! | `others` | what someone else has set in the servers |
 //! | `reconcile` | the thread of one HAProxy |
 //! | `state_file` | the file from which HAProxy loads its servers after a reload |
 //! | `runtime_api` | sends a command to HAProxy, on a connection of its own |
@@ -29,7 +28,6 @@ mod arguments;
 mod control;
 mod deletions;
 mod desired;
-mod others;
 mod plan;
 mod reconcile;
 mod runtime_api;

@@ -12,14 +12,14 @@
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
 //! after a reload.
 //!
-//! The changes of others are left alone; `others` finds them.
+//! The changes of others are left alone; [`sprat_haproxy::others`] finds them.
 
 use super::deletions::RefusedDeletions;
 use super::desired::{Assignments, ChangedServers};
-use super::others::{ChangesByOthers, Goal, Kept};
 use sprat_haproxy::actual_servers::Server;
 use sprat_haproxy::backend::Backend;
 use sprat_haproxy::balance::{AdminState, Assignment, Reach};
+use sprat_haproxy::others::{ChangesByOthers, Goal, Kept, Parts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -196,7 +196,8 @@ impl Planner {
             let (Some(server), Some(goal)) = (self.server_of(it), Goal::of(it)) else {
                 continue;
             };
-            self.others.compare(&server, &goal, present.get(&*server));
+            let has = present.get(&*server).map(Parts::from);
+            self.others.compare(&server, &goal, has);
             let kept = self.others.kept(&server);
             if let Some(member) = it.name.clone().filter(|_| kept != Kept::default()) {
                 found.insert(it.slot, (member, kept));

@@ -50,6 +50,11 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 /// The results of a function, or a message about the failure.
 pub type CallResult = Result<Vec<Value>, String>;
 
+/// Returns the result of a call that has nothing else to return.
+pub fn done() -> CallResult {
+    Ok(vec![true.into()])
+}
+
 /// The arguments of a call.
 pub struct Arguments {
     state: *mut LuaState,

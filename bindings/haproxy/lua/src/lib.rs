@@ -15,8 +15,10 @@
 //! | `call` | reads arguments and pushes results |
 //! | `state` | the settings, and then the running controller |
 //! | `module` | the functions of the module |
+//! | `changes` | those about what someone else has set in HAProxy |
 
 mod call;
+mod changes;
 mod lua_api;
 mod module;
 mod state;

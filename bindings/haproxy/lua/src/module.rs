@@ -1,6 +1,7 @@
 //! The functions of the module. Backends, slots and results are numbered from 1, as in Lua.
 
-use super::call::{self, Arguments, CallResult, Value};
+use super::call::{self, Arguments, CallResult, Value, done};
+use super::changes::{begin_changes, end_changes, find_changes, forget_changes};
 use super::lua_api::{Function, LuaState};
 use super::state::module;
 use sprat::driver::PreparedThreads;
@@ -16,10 +17,6 @@ use std::borrow::Cow;
 use std::ffi::c_int;
 use std::net::IpAddr;
 use std::time::Duration;
-
-fn done() -> CallResult {
-    Ok(vec![true.into()])
-}
 
 fn nothing() -> Vec<Value> {
     vec![Value::Nil]
@@ -466,6 +463,10 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     generation,
     next_change,
     set_reach,
+    find_changes,
+    begin_changes,
+    end_changes,
+    forget_changes,
     order,
     set_drift,
     freeze,

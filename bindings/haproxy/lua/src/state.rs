@@ -4,6 +4,7 @@ use sprat::Config;
 use sprat_haproxy::backend::Backend;
 use sprat_haproxy::balance::Assignment;
 use sprat_haproxy::controller::Controller;
+use sprat_haproxy::others::ChangesByOthers;
 use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ static MODULE: Mutex<Module> = Mutex::new(Module {
     snapshot: None,
     server_state: Vec::new(),
     restored: Vec::new(),
+    others: None,
     controller: None,
 });
 
@@ -30,6 +32,8 @@ pub struct Module {
     pub server_state: Vec<StateEntry>,
     /// The assignments that `remembered` returns.
     pub restored: Vec<(usize, Assignment)>,
+    /// The changes of others in HAProxy; `None` before the first use.
+    others: Option<ChangesByOthers>,
     /// The process that started the controller, and the controller.
     pub controller: Option<(u32, Controller)>,
 }
@@ -43,6 +47,11 @@ impl Module {
     /// Returns the settings, which are the defaults at first.
     pub fn config(&mut self) -> &mut Config {
         self.config.get_or_insert_with(Config::new)
+    }
+
+    /// Returns the changes of others. The servers are named `BACKEND/SLOT`, by their numbers.
+    pub fn others(&mut self) -> &mut ChangesByOthers {
+        self.others.get_or_insert_default()
     }
 
     /// Returns the controller, unless it was started before a fork.

@@ -1,6 +1,6 @@
-//! The changes of others: `sprat-hap` leaves alone what someone else has set in HAProxy, for
-//! example with `disable server` or `set weight`. A server has three parts: its state, its weight
-//! and its address.
+//! The changes of others: what someone else has set in HAProxy is left alone, for example with
+//! `disable server` or `set weight`. This is the one rule for that, of the Lua module and of
+//! `sprat-hap`. A server has three parts: its state, its weight and its address.
 //!
 //! A part counts as set by someone else if it differs from the desired value, but the server had
 //! reached that value before, and nothing else has been desired since. The part is left alone until
@@ -11,8 +11,8 @@
 //! old process, and the server still has its address: then it comes from HAProxy's server-state
 //! file.
 
-use sprat_haproxy::actual_servers::Server;
-use sprat_haproxy::balance::{AdminState, Assignment};
+use crate::actual_servers::Server;
+use crate::balance::{AdminState, Assignment};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
@@ -22,11 +22,16 @@ use std::sync::Arc;
 /// values of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
+    /// The name of the member.
     pub member: Arc<str>,
-    order: u32,
-    state: AdminState,
-    weight: u16,
-    addr: SocketAddr,
+    /// The number of the last order for the member.
+    pub order: u32,
+    /// The desired state.
+    pub state: AdminState,
+    /// The desired weight.
+    pub weight: u16,
+    /// The desired address.
+    pub addr: SocketAddr,
 }
 
 impl Goal {
@@ -42,22 +47,38 @@ impl Goal {
     }
 }
 
-/// The parts of a server that someone else has set.
+/// Parts of a server in HAProxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Parts {
+    /// The administrative state.
     pub state: Option<AdminState>,
+    /// The weight.
     pub weight: Option<u16>,
+    /// The address.
     pub addr: Option<SocketAddr>,
 }
 
-impl Kept {
+/// The parts of a server that someone else has set.
+pub type Kept = Parts;
+
+impl From<&Server> for Parts {
+    fn from(server: &Server) -> Parts {
+        Parts {
+            state: Some(server.state),
+            weight: Some(server.weight),
+            addr: server.addr,
+        }
+    }
+}
+
+impl Parts {
     /// Returns true if a server that should be ready gets no requests because of these parts.
     pub fn stops_requests(&self) -> bool {
         self.state.is_some() || self.weight == Some(0)
     }
 }
 
-impl Display for Kept {
+impl Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.map(|it| format!("state {}", it.name()));
         let weight = self.weight.map(|it| format!("weight {it}"));
@@ -140,19 +161,19 @@ impl Known {
         (&self.member, self.order) == (&goal.member, goal.order)
     }
 
-    fn compare(&mut self, goal: &Goal, found: &Server, is_new_process: bool) {
+    fn compare(&mut self, goal: &Goal, found: &Parts, is_new_process: bool) {
         if is_new_process {
             let own = self.addr.kept.or(Some(goal.addr));
             if found.addr == own {
-                self.state.begin_process(Some(found.state));
-                self.weight.begin_process(Some(found.weight));
+                self.state.begin_process(found.state);
+                self.weight.begin_process(found.weight);
                 self.addr.begin_process(found.addr);
             } else {
                 *self = Known::new(goal);
             }
         }
-        self.state.compare(goal.state, Some(found.state));
-        self.weight.compare(goal.weight, Some(found.weight));
+        self.state.compare(goal.state, found.state);
+        self.weight.compare(goal.weight, found.weight);
         self.addr.compare(goal.addr, found.addr);
     }
 
@@ -181,11 +202,12 @@ impl ChangesByOthers {
         self.process = process;
     }
 
-    /// Compares a server with its goal. `found` is the server as HAProxy has it; `None` if HAProxy
+    /// Compares a server with its goal. `found` has the parts that can be read; `None` if HAProxy
     /// has no such server.
-    pub fn compare(&mut self, server: &Arc<str>, goal: &Goal, found: Option<&Server>) {
+    pub fn compare(&mut self, server: &Arc<str>, goal: &Goal, found: Option<Parts>) {
         match found {
             Some(found) => {
+                let found = &found;
                 let is_new_process = self.is_new_process;
                 self.of(server, goal).compare(goal, found, is_new_process);
             }
@@ -225,6 +247,11 @@ impl ChangesByOthers {
         if !is_weight_refused {
             known.weight.finish(goal.weight);
         }
+    }
+
+    /// Forgets a server that has no member any more.
+    pub fn forget(&mut self, server: &str) {
+        self.known.remove(server);
     }
 
     /// Returns the parts of a server that someone else has set.
@@ -278,10 +305,10 @@ mod tests {
         let (mut others, name) = (ChangesByOthers::default(), Arc::from("app1"));
         others.begin_round("one".to_owned());
         let ready = server(Ready, 100, OWN);
-        others.compare(&name, &goal("a", 0, Ready), Some(&ready));
+        others.compare(&name, &goal("a", 0, Ready), Some((&ready).into()));
         assert_eq!(others.kept(&name), Kept::default());
         others.begin_round("one".to_owned());
-        others.compare(&name, &goal("a", 0, Ready), Some(found));
+        others.compare(&name, &goal("a", 0, Ready), Some(found.into()));
         (others, name)
     }
 
@@ -311,11 +338,23 @@ mod tests {
     #[test]
     fn a_change_lasts_until_the_part_is_as_desired() {
         let (mut others, name) = changed(&server(Maint, 7, OWN));
-        others.compare(&name, &goal("a", 0, Drain), Some(&server(Maint, 7, OWN)));
+        others.compare(
+            &name,
+            &goal("a", 0, Drain),
+            Some((&server(Maint, 7, OWN)).into()),
+        );
         assert_eq!(others.kept(&name), kept(Some(Maint), Some(7), None));
-        others.compare(&name, &goal("a", 0, Drain), Some(&server(Drain, 7, OWN)));
+        others.compare(
+            &name,
+            &goal("a", 0, Drain),
+            Some((&server(Drain, 7, OWN)).into()),
+        );
         assert_eq!(others.kept(&name), kept(None, Some(7), None));
-        others.compare(&name, &goal("a", 0, Drain), Some(&server(Drain, 100, OWN)));
+        others.compare(
+            &name,
+            &goal("a", 0, Drain),
+            Some((&server(Drain, 100, OWN)).into()),
+        );
         assert_eq!(others.kept(&name), Kept::default());
     }
 
@@ -324,7 +363,7 @@ mod tests {
         for next in [goal("a", 1, Ready), goal("b", 0, Ready)] {
             let found = server(Maint, 7, OTHER);
             let (mut others, name) = changed(&found);
-            others.compare(&name, &next, Some(&found));
+            others.compare(&name, &next, Some((&found).into()));
             assert_eq!(others.kept(&name), Kept::default());
         }
     }
@@ -340,7 +379,7 @@ mod tests {
         ] {
             let (mut others, name) = changed(&server(Maint, 7, OWN));
             others.begin_round("two".to_owned());
-            others.compare(&name, &goal("a", 0, Ready), found.as_ref());
+            others.compare(&name, &goal("a", 0, Ready), found.as_ref().map(Parts::from));
             assert_eq!(others.kept(&name), wanted, "{found:?}");
         }
     }
@@ -350,7 +389,7 @@ mod tests {
         let found = server(Maint, 100, OTHER);
         let (mut others, name) = changed(&found);
         others.begin_round("two".to_owned());
-        others.compare(&name, &goal("a", 0, Ready), Some(&found));
+        others.compare(&name, &goal("a", 0, Ready), Some((&found).into()));
         assert_eq!(others.kept(&name), kept(Some(Maint), None, Some(OTHER)));
     }
 
@@ -359,7 +398,7 @@ mod tests {
         let (mut others, name) = changed(&server(Ready, 100, OWN));
         others.begin_round("two".to_owned());
         let found = server(Maint, 7, OTHER);
-        others.compare(&name, &goal("a", 0, Ready), Some(&found));
+        others.compare(&name, &goal("a", 0, Ready), Some((&found).into()));
         assert_eq!(others.kept(&name), Kept::default());
     }
 
@@ -368,7 +407,24 @@ mod tests {
         let (mut others, name) = changed(&server(Ready, 100, OWN));
         others.begin(&name); // the server is stopped, and HAProxy's answer is lost
         others.begin_round("one".to_owned());
-        others.compare(&name, &goal("a", 0, Ready), Some(&server(Maint, 7, OWN)));
+        others.compare(
+            &name,
+            &goal("a", 0, Ready),
+            Some((&server(Maint, 7, OWN)).into()),
+        );
+        assert_eq!(others.kept(&name), Kept::default());
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_read_is_not_a_change() {
+        let (mut others, name) = changed(&server(Ready, 0, OWN));
+        let found = Parts {
+            state: None,
+            ..(&server(Ready, 0, OWN)).into()
+        };
+        others.compare(&name, &goal("a", 0, Ready), Some(found));
+        assert_eq!(others.kept(&name), kept(None, Some(0), None));
+        others.forget(&name);
         assert_eq!(others.kept(&name), Kept::default());
     }
 
@@ -377,11 +433,11 @@ mod tests {
         let (mut others, name) = (ChangesByOthers::default(), Arc::from("app1"));
         others.begin_round("one".to_owned());
         let refused = server(Ready, 1, OWN);
-        others.compare(&name, &goal("a", 0, Ready), Some(&refused));
+        others.compare(&name, &goal("a", 0, Ready), Some((&refused).into()));
         others.begin(&name);
         others.finish(&name, Some(goal("a", 0, Ready)), true);
         others.begin_round("one".to_owned());
-        others.compare(&name, &goal("a", 0, Ready), Some(&refused));
+        others.compare(&name, &goal("a", 0, Ready), Some((&refused).into()));
         assert_eq!(others.kept(&name), Kept::default());
     }
 }
