@@ -47,6 +47,8 @@ mod net;
 mod ours;
 #[path = "interop/program.rs"]
 mod program;
+#[path = "interop/reaping.rs"]
+mod reaping;
 #[path = "interop/refused.rs"]
 mod refused;
 #[path = "interop/removing.rs"]
