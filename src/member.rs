@@ -171,7 +171,7 @@ impl<'a> MemberTags<'a> {
 
 impl PartialEq for MemberTags<'_> {
     fn eq(&self, other: &MemberTags<'_>) -> bool {
-        self.0 == other.0 || self.to_map() == other.to_map()
+        self.0 == other.0 || self.sorted() == other.sorted()
     }
 }
 

@@ -82,7 +82,7 @@ fn agents_and_sprat_nodes_erase_members_after_the_same_time_and_they_stay_erased
             }
         });
     }
-    // Each end was told before. What the agents tell of an agent's leave may be lost.
+    // Each end was told before. The news of an agent's leave may be lost, so it is not checked.
     assert_eq!(node.count(EventKind::MemberFail, "dies"), 1);
     assert_eq!(node.count(EventKind::MemberLeave, "ours-leaves"), 1);
     none_is_listed(&agent, &node, &gone).unwrap();
