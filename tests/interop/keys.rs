@@ -9,7 +9,7 @@ use super::wait::until;
 use sprat::{Coalescing, Key, KeyReport, KeyResult};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,13 +51,16 @@ impl Drop for KeyringFile {
 /// in turn.
 struct Chatter {
     ends: Arc<AtomicBool>,
+    /// The number of events that were sent.
+    count: Arc<AtomicUsize>,
     thread: JoinHandle<(Vec<String>, Agent)>,
 }
 
 impl Chatter {
     fn new(from: Agent, ours: Arc<Ours>) -> Chatter {
         let ends = Arc::new(AtomicBool::new(false));
-        let end = ends.clone();
+        let count = Arc::new(AtomicUsize::new(0));
+        let (end, counted) = (ends.clone(), count.clone());
         let thread = std::thread::spawn(move || {
             let mut sent = Vec::new();
             while !end.load(Ordering::Relaxed) {
@@ -74,11 +77,26 @@ impl Chatter {
                     }
                 }
                 sent.push(payload);
+                counted.store(sent.len(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(100));
             }
             (sent, from)
         });
-        Chatter { ends, thread }
+        Chatter {
+            ends,
+            count,
+            thread,
+        }
+    }
+
+    /// Waits until both programs have sent one more event.
+    fn goes_on(&self) {
+        let count = || self.count.load(Ordering::Relaxed);
+        let before = count();
+        until("events are sent", || match count() {
+            now if now >= before + 2 => Ok(()),
+            now => Err(format!("{now} were sent")),
+        });
     }
 
     /// Ends the thread. Returns the payloads that were sent, and the agent.
@@ -137,12 +155,16 @@ impl Cluster {
         let [first, second] = self.agents;
         let [one, other] = &self.applications;
         let chatter = Chatter::new(first, one.ours.clone());
+        chatter.goes_on();
         step(&second, &other.ours, "-install", NEW);
         self.files.iter().for_each(|file| file.holds(&[OLD, NEW]));
+        chatter.goes_on();
         step(&second, &other.ours, "-use", NEW);
         self.files.iter().for_each(|file| file.holds(&[NEW, OLD]));
+        chatter.goes_on();
         step(&second, &other.ours, "-remove", OLD);
         self.files.iter().for_each(|file| file.holds(&[NEW]));
+        chatter.goes_on();
         let (sent, first) = chatter.end();
         for application in &self.applications {
             let expected: Vec<(&str, &str)> = sent.iter().map(|it| ("deploy", &**it)).collect();

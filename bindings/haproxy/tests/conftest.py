@@ -275,9 +275,11 @@ class HAProxy:
     def serves(self, *webs: Web, within: float = PATIENCE) -> None:
         """Wait until HAProxy sends requests to exactly these web servers."""
         wanted = {web.served_at for web in webs}
-        with contextlib.suppress(AssertionError):
+        try:
             eventually("these web servers get requests", lambda: self.up() == wanted, within)
-        assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
+        except AssertionError as error:
+            shown = f"{error}\n{self.servers()}\n{self.show()}\n{self.log()}"
+            raise AssertionError(shown) from None
 
     def reload(self) -> None:
         """Have the master start a new worker, and wait until the worker serves.

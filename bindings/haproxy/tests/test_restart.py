@@ -148,7 +148,14 @@ def test_a_haproxy_that_starts_without_standard_input_keeps_its_snapshot(
     first = web("web-1").join(proxy)
     proxy.serves(first)
     proxy.wait_for_snapshot(snapshot, first)
-    files = Path(f"/proc/{proxy.worker()}/fd").iterdir()
-    numbers = [int(it.name) for it in files if it.readlink() == snapshot]
-    assert len(numbers) == 1
-    assert numbers[0] > 2
+    number = eventually("the worker has the file", lambda: open_at(proxy.worker(), snapshot))
+    assert number > 2
+
+
+def open_at(process: int, file: Path) -> int | None:
+    """The number at which a process has a file open."""
+    for it in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since the folder was read
+            if it.readlink() == file:
+                return int(it.name)
+    return None
