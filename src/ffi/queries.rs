@@ -285,9 +285,9 @@ pub unsafe extern "C" fn sprat_answers_acks(answers: *const sprat_answers) -> us
 
 /// Returns the name of a member whose ack or answer is missing, by its index. These names are
 /// sorted. They are those of members that have failed before they replied, or have not replied in
-/// time, and names in the options that no present member has, unless they have replied nevertheless.
-/// A member that has left is not among them, nor is one that had failed before the query was sent,
-/// unless the options name it.
+/// time, and names in the options that no present member has, unless they have replied
+/// nevertheless. A member that has left is not among them, nor is one that had failed before the
+/// query was sent, unless the options name it.
 ///
 /// @param answers  the answers
 /// @param i        the index, from 0

@@ -370,8 +370,8 @@ struct Damage {
 }
 
 /// Attacks a victim for this long, and longer if the join of the newcomer has not ended by then, or
-/// if no ping was answered. `patience` is the longest wait for the join, for an answer to a ping, and
-/// for the list of the victim to be complete.
+/// if no ping was answered. `patience` is the longest wait for the join, for an answer to a ping,
+/// and for the list of the victim to be complete.
 fn attack(
     attack: &Attack,
     start: fn(IpAddr) -> Victim,
@@ -475,8 +475,8 @@ fn probe(field: &Field, from: IpAddr) -> Damage {
     damage
 }
 
-/// Waits for the ack with this number, and counts all acks. Gives up if no datagram arrives for half
-/// a second.
+/// Waits for the ack with this number, and counts all acks. Gives up if no datagram arrives for
+/// half a second.
 fn acked(field: &Field, socket: &UdpSocket, seq: u32) -> bool {
     let mut answer = [0; 1500];
     while let Ok(length) = socket.recv(&mut answer) {
