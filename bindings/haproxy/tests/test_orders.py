@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import resource
+import socket
 from typing import Any
 
 import pytest
@@ -199,6 +200,21 @@ def test_a_part_that_someone_else_has_set_is_kept_whatever_else_changes(
     for it, value in ordered.items():
         eventually(f"the {it} is the ordered one", lambda it=it, value=value: has(it, value))
     proxy.serves(other)
+
+
+def test_what_the_node_refuses_is_logged_with_its_source(haproxy, addresses) -> None:
+    proxy = haproxy()
+    proxy.wait_for_node()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((addresses.ip(), 0))
+        source = ":".join(map(str, sender.getsockname()))
+
+        def is_logged() -> bool:
+            sender.sendto(b"\xff no message", (proxy.ip, 7946))
+            line = rf"\[warning\] .*sprat: node: wire: refused_\w+ \+\d+ from {source}: "
+            return re.search(line, proxy.log(), re.IGNORECASE) is not None
+
+        eventually("the source is named", is_logged)
 
 
 def test_programs_read_the_sums_and_the_log_has_levels(haproxy, web, agent) -> None:

@@ -5,6 +5,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
 use sprat::service::servers::candidate::{Rules, is_safe_name};
 use sprat_haproxy::balance::Limits;
+use sprat_haproxy::controller::ControllerConfig;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ pub struct Arguments {
 /// A message about what is wrong or missing.
 pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
     let mut found = Arguments {
-        config: Config::new(),
+        config: ControllerConfig::node_defaults(),
         backend: String::new(),
         haproxys: Vec::new(),
         server_options: "check inter 1s fall 2".to_owned(),

@@ -3,7 +3,7 @@
 use sprat::Config;
 use sprat_haproxy::backend::Backend;
 use sprat_haproxy::balance::Assignment;
-use sprat_haproxy::controller::Controller;
+use sprat_haproxy::controller::{Controller, ControllerConfig};
 use sprat_haproxy::others::ChangesByOthers;
 use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
@@ -46,7 +46,8 @@ pub fn module() -> MutexGuard<'static, Module> {
 impl Module {
     /// Returns the settings, which are the defaults at first.
     pub fn config(&mut self) -> &mut Config {
-        self.config.get_or_insert_with(Config::new)
+        self.config
+            .get_or_insert_with(ControllerConfig::node_defaults)
     }
 
     /// Returns the changes of others. The servers are named `BACKEND/SLOT`, by their numbers.

@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::snapshot::{Snapshot, SnapshotFile};
-use sprat::Config;
+use sprat::{Config, Level};
 
 /// The settings of a controller.
 pub struct ControllerConfig {
@@ -20,6 +20,12 @@ pub struct ControllerConfig {
 }
 
 impl ControllerConfig {
+    /// Returns the settings of a node, before those of the operator: the node logs its warnings,
+    /// which the controller hands on as notices.
+    pub fn node_defaults() -> Config {
+        Config::new().log_level(Level::Warn)
+    }
+
     /// Returns the number of threads that a running controller takes: those of the node, and its
     /// own.
     pub fn threads(node: &Config) -> usize {

@@ -1,15 +1,19 @@
-//! The lines for the log: conditions that an operator should know of, and changes of servers.
+//! The lines for the log: conditions that an operator should know of, changes of servers, and what
+//! the node logs.
 //!
 //! The line of a condition is logged once while the condition lasts. In a minute at most
-//! [`PER_MINUTE`] lines about conditions are logged, and as many about changes: names and tags come
-//! from the network and may change all the time.
+//! [`PER_MINUTE`] lines about conditions are logged, as many about changes, and as many of the
+//! node: names and tags come from the network and may change all the time.
 //!
 //! | level | lines |
 //! | --- | --- |
 //! | info | each change of a server |
 //! | warning | mistakes of members, more members than slots, servers that someone else changed |
+//! | warning | the warnings and errors of the node |
 //! | alert | frozen removals, a node that is alone, another node with the same name |
 
+use sprat::EventBody;
+use sprat::driver::Subscription;
 use sprat::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -57,6 +61,28 @@ impl Notice {
     }
 }
 
+/// Takes the lines that the node has logged since the last call.
+pub(super) fn of_node(log: &Subscription) -> Vec<Notice> {
+    let events = log.drain(usize::MAX).unwrap_or_default().into_iter();
+    let lines = events.filter_map(|event| match event.body {
+        EventBody::Log {
+            level,
+            target,
+            text,
+        } => {
+            let is_problem = matches!(level, sprat::Level::Error | sprat::Level::Warn);
+            let level = if is_problem {
+                Level::Warning
+            } else {
+                Level::Info
+            };
+            Some(Notice::new(level, format!("node: {target}: {text}")))
+        }
+        _ => None,
+    });
+    lines.collect()
+}
+
 /// The conditions of a round, by a key that stays the same while the condition lasts. The value is
 /// the line that is logged when the condition begins.
 pub(super) type Conditions = BTreeMap<String, Notice>;
@@ -68,16 +94,18 @@ pub(super) struct Notices {
     before: BTreeSet<String>,
     conditions: Quota,
     changes: Quota,
+    of_node: Quota,
 }
 
 impl Notices {
-    /// Returns the lines to log: for conditions that have begun since the last round, and for
-    /// changes.
+    /// Returns the lines to log: for conditions that have begun since the last round, for changes,
+    /// and those of the node.
     pub fn update(
         &mut self,
         now: Time,
         conditions: Conditions,
         changes: Vec<Notice>,
+        of_node: Vec<Notice>,
     ) -> Vec<Notice> {
         let is_new = |(key, _): &(&String, &Notice)| !self.before.contains(*key);
         let begun: Vec<Notice> = conditions
@@ -88,6 +116,7 @@ impl Notices {
         self.before = conditions.into_keys().collect();
         let mut lines = self.conditions.take(now, begun);
         lines.extend(self.changes.take(now, changes));
+        lines.extend(self.of_node.take(now, of_node));
         lines
     }
 }
@@ -144,8 +173,9 @@ mod tests {
     #[test]
     fn a_condition_is_logged_once_and_again_when_it_returns() {
         let mut notices = Notices::default();
-        let mut update =
-            |second, it: &[&str]| texts(notices.update(at(second), conditions(it), Vec::new()));
+        let mut update = |second, it: &[&str]| {
+            texts(notices.update(at(second), conditions(it), Vec::new(), Vec::new()))
+        };
         assert_eq!(update(100, &["a"]), ["a"]);
         assert_eq!(update(101, &["a", "b"]), ["b"]);
         assert!(update(102, &["b"]).is_empty());
@@ -158,7 +188,10 @@ mod tests {
         for (members, lines) in [(3, 1), (4, 0)] {
             let text = format!("{members} members wait");
             let one = Conditions::from([("full".to_owned(), Notice::new(Level::Warning, text))]);
-            assert_eq!(notices.update(at(100), one, Vec::new()).len(), lines);
+            assert_eq!(
+                notices.update(at(100), one, Vec::new(), Vec::new()).len(),
+                lines
+            );
         }
     }
 
@@ -168,7 +201,7 @@ mod tests {
         let mut flood = |second: u64| {
             let each = |n: u64| {
                 let one = conditions(&[&format!("{second} {n}")]);
-                notices.update(at(second), one, Vec::new())
+                notices.update(at(second), one, Vec::new(), Vec::new())
             };
             texts((0..1_000).flat_map(each).collect())
         };
@@ -184,7 +217,7 @@ mod tests {
         let mut notices = Notices::default();
         let change = Notice::new(Level::Info, "a server is ready".to_owned());
         let changes = vec![change; 1_000];
-        let lines = notices.update(at(100), conditions(&["a"]), changes);
+        let lines = notices.update(at(100), conditions(&["a"]), changes, Vec::new());
         assert_eq!(lines.len(), 1 + PER_MINUTE + 1);
     }
 }

@@ -8,7 +8,7 @@ use super::config::ControllerConfig;
 use super::handover::{self, Handover};
 use super::isolation::Isolation;
 use super::join_diagnosis::JoinDiagnosis;
-use super::notices::{Level, Notice, Notices};
+use super::notices::{self, Level, Notice, Notices};
 use super::own_listeners::OwnListeners;
 use super::peers::{self, Peers};
 use super::pools::Pools;
@@ -75,6 +75,8 @@ struct ControllerThread<'a> {
     /// `None` if this process is not the load balancer.
     own_listeners: Option<OwnListeners>,
     notices: Notices,
+    /// The lines that the node logs; `None` while no node runs.
+    node_log: Option<Subscription>,
     handover: Option<Handover>,
     /// The version of the members from which questions are answered; `None` before the first
     /// round.
@@ -108,6 +110,7 @@ impl ControllerThread<'_> {
             diagnosis: JoinDiagnosis::new(config.node.seed_list()),
             own_listeners: config.inside_haproxy.then(OwnListeners::new),
             notices: Notices::default(),
+            node_log: None,
             handover: None,
             index_version: None,
             unreachable: Vec::new(),
@@ -174,9 +177,11 @@ impl ControllerThread<'_> {
         let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
         let kinds: Vec<EventKind> = of_members.collect();
         // User events have a reader of their own, so that changes of members do not displace them.
-        let subscriptions = node
-            .subscribe(EVENTS, &kinds)
-            .and_then(|events| Ok([events, node.subscribe(EVENTS, &[EventKind::User])?]));
+        // The lines of the log are read in each round, and do not wake this thread.
+        let subscriptions = node.subscribe(EVENTS, &kinds).and_then(|events| {
+            self.node_log = Some(node.subscribe(EVENTS, &[EventKind::Log])?);
+            Ok([events, node.subscribe(EVENTS, &[EventKind::User])?])
+        });
         let subscriptions = match subscriptions {
             Ok(subscriptions) => subscriptions,
             Err(error) => return self.wait_for_release(error.message),
@@ -273,7 +278,13 @@ impl ControllerThread<'_> {
             let text = "the snapshot is written again, with all its lines".to_owned();
             changes.push(Notice::new(Level::Info, text));
         }
-        let notices = self.notices.update(self.now(), conditions, changes);
+        let of_node = self
+            .node_log
+            .as_ref()
+            .map(notices::of_node)
+            .unwrap_or_default();
+        let now = self.now();
+        let notices = self.notices.update(now, conditions, changes, of_node);
         self.shared.push_notices(notices);
         self.shared.set_report(report);
         self.shared.set_rosters(self.pools.rosters());
