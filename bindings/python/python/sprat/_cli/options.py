@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -137,7 +137,13 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
-class Seconds(click.ParamType):
+if TYPE_CHECKING:
+    _SecondsType = click.ParamType[float]
+else:
+    _SecondsType = click.ParamType  # takes no type argument before click 8.5
+
+
+class Seconds(_SecondsType):
     """A time in seconds, as a number without a unit."""
 
     name = "seconds"
