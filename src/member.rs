@@ -2,6 +2,7 @@
 
 use crate::wire::serf_message::{TagReader, Tags};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -147,19 +148,9 @@ impl<'a> MemberTags<'a> {
         self.pairs().map(owned).collect()
     }
 
-    /// Returns all tags in the order of their keys, without copying those that are valid text.
-    pub(crate) fn sorted(&self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
-        let mut all: Vec<_> = self.pairs().collect();
-        all.sort_by(|(one, _), (other, _)| one.cmp(other));
-        // Of equal keys, the last one counts: it moves to the place of the first one.
-        all.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0;
-            if is_same {
-                std::mem::swap(later, kept);
-            }
-            is_same
-        });
-        all
+    /// Returns all tags as a map, without copying those that are valid text.
+    pub(crate) fn by_key(&self) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
+        self.pairs().collect()
     }
 
     /// The tags in the order of the meta. A key may come twice.
@@ -171,7 +162,7 @@ impl<'a> MemberTags<'a> {
 
 impl PartialEq for MemberTags<'_> {
     fn eq(&self, other: &MemberTags<'_>) -> bool {
-        self.0 == other.0 || self.sorted() == other.sorted()
+        self.0 == other.0 || self.by_key() == other.by_key()
     }
 }
 
@@ -198,10 +189,10 @@ mod tests {
         assert_eq!(twice.get("k").as_deref(), Some(""));
         assert_eq!(twice.get("b"), None);
         assert!(twice.contains_key("k") && !twice.contains_key("c"));
-        let sorted = twice.sorted();
-        let as_text = |(key, value): &(Cow<str>, Cow<str>)| format!("{key}={value}");
+        let borrowed = twice.by_key();
+        let as_text = |(key, value): (&Cow<str>, &Cow<str>)| format!("{key}={value}");
         assert_eq!(
-            sorted.iter().map(as_text).collect::<Vec<_>>(),
+            borrowed.iter().map(as_text).collect::<Vec<_>>(),
             ["a=c", "k="]
         );
         assert_eq!(format!("{twice:?}"), r#"{"a": "c", "k": ""}"#);

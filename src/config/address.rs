@@ -26,9 +26,6 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     let whole = text.trim();
     let place = whole.split_once('/').map_or(whole, |(_, place)| place);
     let wrong = |why: &str| Error::new(Status::Address, format!("address \"{whole}\": {why}"));
-    if let Some(why) = lacks_brackets(place) {
-        return Err(wrong(&why));
-    }
     if let Some((ip, port)) = literal(place) {
         let port = port.unwrap_or(PORT);
         if port == 0 {
@@ -41,6 +38,9 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     }
     if place.contains('%') {
         return Err(wrong(ZONE));
+    }
+    if let Some(why) = lacks_brackets(place) {
+        return Err(wrong(&why));
     }
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) => {

@@ -37,8 +37,8 @@ impl MemberRecord {
         // The meta has at least one byte before each key and each value, where the text has a NUL.
         let mut text = Vec::with_capacity(source.name.len() + source.meta.len() + 1);
         push(&mut text, &source.name);
-        let sorted = source.tags().sorted();
-        let tags: Box<[[u32; 2]]> = sorted
+        let tags = source.tags().by_key();
+        let tags: Box<[[u32; 2]]> = tags
             .iter()
             .map(|(key, value)| [push(&mut text, key), push(&mut text, value)])
             .collect();

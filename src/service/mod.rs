@@ -168,7 +168,7 @@ pub enum End {
     Refuse(Fault),
 }
 
-/// The reason why a connection was refused, for the log.
+/// The reason why something was refused, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The meaning in one sentence.

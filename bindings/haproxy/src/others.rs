@@ -338,24 +338,14 @@ mod tests {
     #[test]
     fn a_change_lasts_until_the_part_is_as_desired() {
         let (mut others, name) = changed(&server(Maint, 7, OWN));
-        others.compare(
-            &name,
-            &goal("a", 0, Drain),
-            Some((&server(Maint, 7, OWN)).into()),
-        );
-        assert_eq!(others.kept(&name), kept(Some(Maint), Some(7), None));
-        others.compare(
-            &name,
-            &goal("a", 0, Drain),
-            Some((&server(Drain, 7, OWN)).into()),
-        );
-        assert_eq!(others.kept(&name), kept(None, Some(7), None));
-        others.compare(
-            &name,
-            &goal("a", 0, Drain),
-            Some((&server(Drain, 100, OWN)).into()),
-        );
-        assert_eq!(others.kept(&name), Kept::default());
+        for (found, wanted) in [
+            (server(Maint, 7, OWN), kept(Some(Maint), Some(7), None)),
+            (server(Drain, 7, OWN), kept(None, Some(7), None)),
+            (server(Drain, 100, OWN), Kept::default()),
+        ] {
+            others.compare(&name, &goal("a", 0, Drain), Some((&found).into()));
+            assert_eq!(others.kept(&name), wanted);
+        }
     }
 
     #[test]

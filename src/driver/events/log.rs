@@ -149,7 +149,7 @@ impl Log {
             of_core.map(|it| it.with_reason(Reason::from)).collect();
         for service in services {
             let counter = service.refused_name();
-            let reason = |fault| Reason::of_service(counter, fault);
+            let reason = |fault| Reason { counter, fault };
             let taken = service.take_refusals().into_iter();
             counts.extend(taken.map(|it| it.with_reason(reason)));
         }
@@ -215,8 +215,8 @@ fn refusal_text(core: &Core, refused: &SourceCount<Reason>) -> String {
     if !names.is_empty() {
         let _ = write!(text, " ({})", names.join(", "));
     }
-    let _ = write!(text, ": {}", why.help);
-    if let Some(advice) = why.advice {
+    let _ = write!(text, ": {}", why.fault.help);
+    if let Some(advice) = why.fault.advice {
         let _ = write!(text, " {advice}");
     }
     text
@@ -224,10 +224,7 @@ fn refusal_text(core: &Core, refused: &SourceCount<Reason>) -> String {
 
 /// Returns true if the growth of this counter of the core is worth a log line.
 fn is_notable(name: &str) -> bool {
-    name.starts_with("refused_")
-        || name.starts_with("conflicts")
-        || name.ends_with("_accept_failures")
-        || name == "broadcasts_too_long"
+    name.starts_with("refused_") || name.starts_with("conflicts") || name == "broadcasts_too_long"
 }
 
 #[cfg(test)]

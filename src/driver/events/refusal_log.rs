@@ -23,29 +23,18 @@ const NAMED_MAX: usize = 4;
 pub(super) struct Reason {
     /// The name of the counter that counts the refusal.
     pub counter: &'static str,
-    /// The meaning in one sentence.
-    pub help: &'static str,
-    /// The advice for an operator, in one sentence; `None` if there is nothing to do.
-    pub advice: Option<&'static str>,
+    /// The meaning, and the advice for an operator.
+    pub fault: Fault,
 }
 
 impl From<Refusal> for Reason {
     fn from(why: Refusal) -> Reason {
         Reason {
             counter: why.counter(),
-            help: why.help(),
-            advice: why.advice(),
-        }
-    }
-}
-
-impl Reason {
-    /// The reason why a service with this counter of refusals has ended a connection.
-    pub fn of_service(counter: &'static str, Fault { help, advice }: Fault) -> Reason {
-        Reason {
-            counter,
-            help,
-            advice,
+            fault: Fault {
+                help: why.help(),
+                advice: why.advice(),
+            },
         }
     }
 }
