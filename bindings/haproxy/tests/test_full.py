@@ -78,7 +78,8 @@ def test_a_member_that_waits_takes_the_slot_of_a_server_that_is_down_for_long(
     assert time.monotonic() - died >= 30, "the server may have been down only for a moment"
     requests.stop()
     assert requests.failures == []
-    assert f"(web-3 at {third.served_at}, in place of web-1) is ready" in proxy.log()
+    place = f"(web-3 at {third.served_at}, in place of web-1) is ready"
+    eventually("the change is logged", lambda: place in proxy.log())
     # The program of the first member runs again, and that of the third one ends.
     first.restart()
     third.process.kill()
